@@ -1,0 +1,81 @@
+//! The one error type: what went wrong, in words, and who must act.
+
+use std::{fmt, io, path::Path};
+
+use tch::TchError;
+
+/// Who must act on an error; the status codes of the C contract.
+pub use cinetomo_abi::cinetomo_status as ErrorKind;
+
+/// Result of everything in this crate that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A kind and a message that names what is wrong, where, and what would be right.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Error {
+    /// An error of the given kind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error(Box::new(Inner { kind, message: message.into() }))
+    }
+
+    /// The caller passed a value that makes no sense.
+    pub fn invalid(message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::InvalidArgument, message)
+    }
+
+    /// A file is damaged or of another format.
+    pub fn format(path: &Path, message: impl fmt::Display) -> Error {
+        Error::new(ErrorKind::Format, format!("{}: {message}", path.display()))
+    }
+
+    /// A file could not be read or written.
+    pub fn io(path: &Path, error: &io::Error) -> Error {
+        Error::new(ErrorKind::Io, format!("{}: {error}", path.display()))
+    }
+
+    /// Who must act.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The same error, its message preceded by `context` and a colon.
+    pub fn within(mut self, context: impl fmt::Display) -> Error {
+        self.0.message = format!("{context}: {}", self.0.message);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The one place that reads libtorch's texts. Our own checks come before libtorch's, so what arrives here is memory
+/// running out, a device failing, or a defect of ours.
+impl From<TchError> for Error {
+    fn from(error: TchError) -> Error {
+        let text = error.to_string();
+        // libtorch appends its C++ call stack; the first line is the message.
+        let first_line = text.lines().next().unwrap_or_default().trim_end();
+        let kind = if ["out of memory", "can't allocate memory", "not enough memory"]
+            .iter()
+            .any(|sign| text.contains(sign))
+        {
+            ErrorKind::OutOfMemory
+        } else {
+            ErrorKind::Backend
+        };
+        Error::new(kind, format!("libtorch: {first_line}"))
+    }
+}
