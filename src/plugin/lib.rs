@@ -12,4 +12,5 @@ pub mod model;
 pub mod monitor;
 pub mod parameters;
 pub mod preprocess;
+pub mod train;
 pub mod volume;
