@@ -112,7 +112,9 @@ impl FineTune {
         if let Some(rate) = self.learning_rate {
             check(
                 rate.is_finite() && rate > 0.0,
-                format!("learning_rate is {rate}; it must be above 0, or 0 for the library's choice"),
+                format!(
+                    "learning_rate is {rate}; it must be above 0, or 0 for the library's choice"
+                ),
             )?;
         }
         check(
@@ -125,7 +127,10 @@ impl FineTune {
         )?;
         check(
             (0.0..=0.5).contains(&self.validation_fraction),
-            format!("validation_fraction is {}; it must be from 0 to 0.5", self.validation_fraction),
+            format!(
+                "validation_fraction is {}; it must be from 0 to 0.5",
+                self.validation_fraction
+            ),
         )?;
         check(
             self.n_epochs <= MAX_EPOCHS,

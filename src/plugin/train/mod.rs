@@ -3,6 +3,7 @@
 mod config;
 mod metrics;
 mod optimizer;
+mod probe;
 mod schedule;
 mod split;
 
