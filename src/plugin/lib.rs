@@ -13,3 +13,5 @@ pub mod monitor;
 pub mod parameters;
 pub mod preprocess;
 pub mod volume;
+
+mod boundary;
