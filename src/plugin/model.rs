@@ -372,3 +372,7 @@ pub(crate) fn backbone_unknown(name: &str) -> Error {
         format!("backbone {name:?} is unknown; this release has {}", known.join(", ")),
     )
 }
+
+#[cfg(test)]
+#[path = "model_test.rs"]
+mod model_test;
