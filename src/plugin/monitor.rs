@@ -1,5 +1,7 @@
 //! How long work reports, and how it is stopped.
 
+use std::fmt;
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a long call is doing; the stages of the C contract.
@@ -70,9 +72,19 @@ impl<'a> Monitor<'a> {
         Monitor::new(|_| true, || false, log_nothing())
     }
 
-    /// Where log lines go: `log::info!(logger: monitor.log(), "...")`.
+    /// Where log lines go.
     pub fn log(&self) -> &'a dyn log::Log {
         self.log
+    }
+
+    /// Logs what the user should know although the call goes on.
+    pub fn warn(&self, line: fmt::Arguments<'_>) {
+        log_line(self.log, log::Level::Warn, line);
+    }
+
+    /// Logs what was chosen or measured.
+    pub fn info(&self, line: fmt::Arguments<'_>) {
+        log_line(self.log, log::Level::Info, line);
     }
 
     /// Reports progress; fails with `Cancelled` if the host wants to stop. The fraction never goes back.
@@ -92,6 +104,17 @@ impl<'a> Monitor<'a> {
             return Err(Error::new(ErrorKind::Cancelled, "stopped: the cancel flag was raised"));
         }
         Ok(())
+    }
+}
+
+/// Hands a line to `log`.
+///
+/// The macros of the `log` crate would drop it: they ask the process-wide level first, which is off unless the program
+/// sets it, and is not ours to set.
+pub fn log_line(log: &dyn log::Log, level: log::Level, line: fmt::Arguments<'_>) {
+    let record = log::Record::builder().level(level).target("cinetomo").args(line).build();
+    if log.enabled(record.metadata()) {
+        log.log(&record);
     }
 }
 
