@@ -113,7 +113,7 @@ fn a_duplicate_shares_nothing() {
     let copy = model.duplicate().unwrap();
     assert_eq!(copy.classify(&volume(2), &mut Monitor::silent()).unwrap(), before);
     for parameter in copy.network.parameters.iter() {
-        let _ = parameter.tensor.shallow_clone().fill_(0.5);
+        let _ = parameter.tensor.shallow_clone().fill_(0.0);
     }
     for tensor in [&copy.head.weight, &copy.head.bias] {
         let _ = tensor.shallow_clone().fill_(0.25);

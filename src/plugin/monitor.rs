@@ -130,3 +130,54 @@ pub fn log_nothing() -> &'static dyn log::Log {
     }
     &Nothing
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Keeps warnings and what is worse.
+    #[derive(Default)]
+    struct Sink(Mutex<Vec<String>>);
+
+    impl log::Log for Sink {
+        fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+            metadata.level() <= log::Level::Warn
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            self.0.lock().unwrap().push(record.args().to_string());
+        }
+        fn flush(&self) {}
+    }
+
+    /// The process-wide level is off here, as in a host that does not use the `log` crate.
+    #[test]
+    fn lines_reach_the_sink_whatever_the_process_wide_level() {
+        assert_eq!(log::max_level(), log::LevelFilter::Off);
+        let sink = Sink::default();
+        let monitor = Monitor::new(|_| true, || false, &sink);
+        monitor.warn(format_args!("box {}", 3));
+        monitor.info(format_args!("not asked for"));
+        drop(monitor);
+        assert_eq!(sink.0.into_inner().unwrap(), ["box 3"]);
+    }
+
+    #[test]
+    fn the_fraction_never_goes_back() {
+        let mut seen = Vec::new();
+        let mut monitor = Monitor::new(
+            |progress| {
+                seen.push(progress.fraction);
+                true
+            },
+            || false,
+            log_nothing(),
+        );
+        for step in [1, 3, 2, 4] {
+            monitor.report(Progress::batch(Stage::Train, step, 4)).unwrap();
+        }
+        drop(monitor);
+        assert_eq!(seen, [0.25, 0.75, 0.75, 1.0]);
+    }
+}
