@@ -23,9 +23,9 @@ impl Installation {
         fs::create_dir_all(&libtorch).expect("a folder");
         fs::copy(library(), lib.join("libcinetomo.so.1")).expect("a copy of the library");
         let real = root().join(".libtorch/lib");
-        let real = fs::canonicalize(std::env::var_os("LIBTORCH").map_or(real, |path| {
-            PathBuf::from(path).join("lib")
-        }))
+        let real = fs::canonicalize(
+            std::env::var_os("LIBTORCH").map_or(real, |path| PathBuf::from(path).join("lib")),
+        )
         .expect("libtorch: run `make setup`");
         let nvidia = real.join("../../nvidia/cu13/lib");
         for folder in [real, nvidia] {
@@ -81,7 +81,10 @@ impl Installation {
             String::from_utf8_lossy(&run.stdout),
             String::from_utf8_lossy(&run.stderr)
         );
-        assert!(run.stdout.is_empty() && run.stderr.is_empty(), "the library wrote to the terminal");
+        assert!(
+            run.stdout.is_empty() && run.stderr.is_empty(),
+            "the library wrote to the terminal"
+        );
     }
 }
 

@@ -77,11 +77,7 @@ pub(super) unsafe fn sized<T: Growable>(pointer: *const T, argument: &str) -> Re
     let mut value = T::defaults();
     // SAFETY: both sides hold `known` bytes; every bit pattern is valid for these integer, float and pointer fields.
     unsafe {
-        std::ptr::copy_nonoverlapping(
-            pointer.cast::<u8>(),
-            (&raw mut value).cast::<u8>(),
-            known,
-        );
+        std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), (&raw mut value).cast::<u8>(), known);
     }
     Ok(value)
 }
@@ -127,9 +123,7 @@ pub(super) fn check_array<T>(pointer: *const T, len: usize, argument: &str) -> R
         )));
     }
     if len.checked_mul(size_of::<T>()).is_none_or(|bytes| bytes > isize::MAX as usize) {
-        return Err(Error::invalid(format!(
-            "{argument}: {len} elements do not fit into memory"
-        )));
+        return Err(Error::invalid(format!("{argument}: {len} elements do not fit into memory")));
     }
     Ok(())
 }

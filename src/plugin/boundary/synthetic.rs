@@ -118,7 +118,11 @@ unsafe extern "C" fn simulate(
             let simulation = simulation(&read::sized_or_default(options, "options")?)?;
             let n_voxels = (simulation.options().box_size.pow(3) as usize)
                 .checked_mul(labels.len())
-                .ok_or_else(|| Error::invalid(format!("n_labels is {n_labels}; that many subtomograms do not fit into memory")))?;
+                .ok_or_else(|| {
+                    Error::invalid(format!(
+                        "n_labels is {n_labels}; that many subtomograms do not fit into memory"
+                    ))
+                })?;
             let mut monitor = hooks::monitor(hooks, &context)?;
             if out.wants(n_voxels)? {
                 context.enter();
