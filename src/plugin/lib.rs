@@ -5,7 +5,11 @@
 //! volume, parameters, monitor, error.
 #![deny(unsafe_code)]
 
+pub mod augment;
 pub mod backbone;
 pub mod error;
+pub mod model;
 pub mod monitor;
 pub mod parameters;
+pub mod preprocess;
+pub mod volume;

@@ -62,12 +62,7 @@ impl<'a> Monitor<'a> {
         cancelled: impl Fn() -> bool + 'a,
         log: &'a dyn log::Log,
     ) -> Monitor<'a> {
-        Monitor {
-            progress: Box::new(progress),
-            cancelled: Box::new(cancelled),
-            log,
-            fraction: 0.0,
-        }
+        Monitor { progress: Box::new(progress), cancelled: Box::new(cancelled), log, fraction: 0.0 }
     }
 
     /// A monitor that neither reports, logs nor stops.

@@ -88,7 +88,13 @@ impl Parameters {
     }
 
     /// A new tensor of one value.
-    pub fn constant(&mut self, name: &str, shape: &[i64], value: f64, role: Role) -> Result<Tensor> {
+    pub fn constant(
+        &mut self,
+        name: &str,
+        shape: &[i64],
+        value: f64,
+        role: Role,
+    ) -> Result<Tensor> {
         let tensor = Tensor::f_full(shape, value, (Kind::Float, self.device))?;
         self.insert(name, tensor, role)
     }
