@@ -9,7 +9,10 @@ pub mod augment;
 pub mod backbone;
 pub mod error;
 pub mod model;
+pub mod model_file;
 pub mod monitor;
 pub mod parameters;
 pub mod preprocess;
 pub mod volume;
+
+mod boundary;

@@ -15,9 +15,6 @@ pub(super) static CANCELS: Registry<AtomicBool> = Registry::new("cinetomo_cancel
 /// Makes a cancel flag, not raised. Free it with `cinetomo_cancel_free`, after the calls that use it have returned.
 ///
 /// Errors: NULL_ARGUMENT. [any thread]
-///
-/// # Safety
-/// Pointers are NULL or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_cancel_new(
     out_cancel: *mut *mut cinetomo_cancel,

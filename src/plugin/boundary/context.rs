@@ -91,9 +91,6 @@ impl log::Log for LogSink {
 /// Fills `out_options` with the defaults. `struct_size` is `sizeof *out_options`.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
-///
-/// # Safety
-/// `out_options` is NULL or has `struct_size` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_context_options_init(
     out_options: *mut cinetomo_context_options,
@@ -108,9 +105,6 @@ pub unsafe extern "C" fn cinetomo_context_options_init(
 ///
 /// Errors: NULL_ARGUMENT; INVALID_ARGUMENT; DEVICE_UNAVAILABLE says whether the CUDA part of libtorch, the driver or
 /// the device is missing; RUNTIME_CONFLICT if the process has two copies of libtorch. [any thread]
-///
-/// # Safety
-/// Pointers are NULL or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_context_new(
     options: *const cinetomo_context_options,

@@ -28,9 +28,6 @@ sized_struct!(
 /// Fills `out_metrics` with empty values. `struct_size` is `sizeof *out_metrics`.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
-///
-/// # Safety
-/// `out_metrics` is NULL or has `struct_size` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_metrics_init(
     out_metrics: *mut cinetomo_metrics,
@@ -49,9 +46,6 @@ pub unsafe extern "C" fn cinetomo_metrics_init(
 ///
 /// Errors: NULL_ARGUMENT; INVALID_ARGUMENT for lengths that do not agree, a label out of range, or no label at all;
 /// NON_FINITE; BUFFER_TOO_SMALL. [any thread]
-///
-/// # Safety
-/// Pointers are NULL or valid for the stated lengths.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_evaluate(
     probabilities: *const f32,

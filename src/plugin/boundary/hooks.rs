@@ -30,9 +30,6 @@ sized_struct!(
 /// Fills `out_hooks` with the defaults: no progress, no cancel flag. `struct_size` is `sizeof *out_hooks`.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
-///
-/// # Safety
-/// `out_hooks` is NULL or has `struct_size` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_hooks_init(
     out_hooks: *mut cinetomo_hooks,

@@ -8,10 +8,8 @@ use std::{
 };
 
 use cinetomo_abi::{
-    cinetomo_context, cinetomo_contrast as ContrastChoice, cinetomo_error, cinetomo_hooks,
-    cinetomo_interpolation as InterpolationChoice, cinetomo_model, cinetomo_model_info,
-    cinetomo_model_options, cinetomo_normalization as NormalizationChoice, cinetomo_preprocess,
-    cinetomo_volume,
+    cinetomo_context, cinetomo_error, cinetomo_hooks, cinetomo_model, cinetomo_model_info,
+    cinetomo_model_options, cinetomo_preprocess, cinetomo_volume,
 };
 
 use super::{
@@ -26,7 +24,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    model::{Model, ModelConfig},
+    model::{Model, ModelConfig, Origin},
     model_file,
     monitor::Monitor,
     preprocess::{Interpolation, Normalization, Preprocess},
@@ -74,10 +72,14 @@ impl Info {
             backbone: to_c_text(model.network.spec.name),
             class_names: TextList::new(model.class_names.iter().map(String::as_str)),
             stage_names: TextList::new(model.network.stages.iter().map(|stage| stage.name)),
-            checkpoint_sha256: to_c_text(model.origin.checkpoint_sha256()),
+            checkpoint_sha256: to_c_text(match &model.origin {
+                Origin::Video { sha256, .. } => sha256,
+                Origin::Random { .. } => "",
+            }),
             metadata_json: to_c_text(&model_file::metadata_json(model)),
             n_features: model.network.spec.n_features,
-            n_parameters: model.n_parameters(),
+            n_parameters: model.network.parameters.n_weights()
+                + (model.head.weight.numel() + model.head.bias.numel()) as i64,
             input_size: model.preprocess.input_size,
             voxel_size: model.voxel_size,
             contrast: model.contrast as i32,
@@ -127,9 +129,9 @@ sized_struct!(
         input_size: [0; 3],
         percentile_low: 0.5,
         percentile_high: 99.5,
-        normalization: NormalizationChoice::MinMax as i32,
-        interpolation: InterpolationChoice::Bicubic as i32,
-        contrast: ContrastChoice::Unknown as i32,
+        normalization: Normalization::MinMax as i32,
+        interpolation: Interpolation::Bicubic as i32,
+        contrast: Contrast::Unknown as i32,
         reserved: 0,
     }
 );
@@ -162,7 +164,7 @@ sized_struct!(
         n_parameters: 0,
         input_size: [0; 3],
         voxel_size: 0.0,
-        contrast: ContrastChoice::Unknown as i32,
+        contrast: Contrast::Unknown as i32,
         reserved: 0,
         checkpoint_sha256: c"".as_ptr(),
         metadata_json: c"".as_ptr(),
@@ -172,9 +174,6 @@ sized_struct!(
 /// Fills `out_preprocess` with the defaults. `struct_size` is `sizeof *out_preprocess`.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
-///
-/// # Safety
-/// `out_preprocess` is NULL or has `struct_size` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_preprocess_init(
     out_preprocess: *mut cinetomo_preprocess,
@@ -187,9 +186,6 @@ pub unsafe extern "C" fn cinetomo_preprocess_init(
 /// Fills `out_options` with the defaults. `struct_size` is `sizeof *out_options`.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
-///
-/// # Safety
-/// `out_options` is NULL or has `struct_size` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_model_options_init(
     out_options: *mut cinetomo_model_options,
@@ -209,9 +205,6 @@ pub unsafe extern "C" fn cinetomo_model_options_init(
 /// Errors: NULL_ARGUMENT; INVALID_ARGUMENT; IO; FORMAT if the file is no checkpoint that this release reads, is damaged,
 /// or asks for anything but arrays; MODEL_MISMATCH lists every tensor that is missing, unexpected or of another shape;
 /// NON_FINITE; OUT_OF_MEMORY; CANCELLED. [any thread]
-///
-/// # Safety
-/// Pointers are NULL or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_model_from_video(
     context: *const cinetomo_context,
@@ -241,9 +234,6 @@ pub unsafe extern "C" fn cinetomo_model_from_video(
 /// Makes a model whose network starts from random numbers: the baseline that video initialisation is measured against.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT, OUT_OF_MEMORY. [any thread]
-///
-/// # Safety
-/// Pointers are NULL or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_model_random(
     context: *const cinetomo_context,
@@ -274,9 +264,6 @@ pub unsafe extern "C" fn cinetomo_model_random(
 /// Errors: NULL_ARGUMENT; INVALID_ARGUMENT, among others for a subtomogram that is constant; NON_FINITE names the
 /// subtomogram; MODEL_MISMATCH if the box is too small for the network; BUFFER_TOO_SMALL; OUT_OF_MEMORY; CANCELLED.
 /// [any thread; calls on one model take turns]
-///
-/// # Safety
-/// Pointers are NULL or valid for the stated lengths.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_model_classify(
     model: *const cinetomo_model,
@@ -299,9 +286,6 @@ pub unsafe extern "C" fn cinetomo_model_classify(
 /// Computes embeddings: the pooled features that the head sees. `out_embeddings` receives one row of `n_features`
 /// numbers per subtomogram (see `cinetomo_model_info`); otherwise as `cinetomo_model_classify`.
 /// [any thread; calls on one model take turns]
-///
-/// # Safety
-/// Pointers are NULL or valid for the stated lengths.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_model_embed(
     model: *const cinetomo_model,
@@ -353,9 +337,6 @@ unsafe fn infer(
 /// history. `path` is UTF-8; an existing file is replaced in one step, so that a crash leaves the old file or the new.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT, IO. [any thread; calls on one model take turns]
-///
-/// # Safety
-/// Pointers are NULL or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_model_save(
     model: *const cinetomo_model,
@@ -377,9 +358,6 @@ pub unsafe extern "C" fn cinetomo_model_save(
 ///
 /// Errors: NULL_ARGUMENT; INVALID_ARGUMENT; IO; FORMAT if the file is damaged, no cinetomo model, or of a newer format;
 /// MODEL_MISMATCH if its tensors are not those of its network; NON_FINITE. [any thread]
-///
-/// # Safety
-/// Pointers are NULL or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_model_load(
     context: *const cinetomo_context,
@@ -404,9 +382,6 @@ pub unsafe extern "C" fn cinetomo_model_load(
 /// Fills `out_info` with empty values. `struct_size` is `sizeof *out_info`.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
-///
-/// # Safety
-/// `out_info` is NULL or has `struct_size` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_model_info_init(
     out_info: *mut cinetomo_model_info,
@@ -420,9 +395,6 @@ pub unsafe extern "C" fn cinetomo_model_info_init(
 /// freed.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
-///
-/// # Safety
-/// Pointers are NULL or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_model_info_get(
     model: *const cinetomo_model,
@@ -488,23 +460,17 @@ const MOST_CLASSES: usize = 10_000;
 
 fn preprocess(options: &cinetomo_preprocess) -> Result<Preprocess> {
     read::check_reserved(options.reserved, "preprocess")?;
-    Preprocess {
+    let preprocess = Preprocess {
         normalization: read::choice(
             options.normalization,
-            &[
-                (NormalizationChoice::MinMax as i32, Normalization::MinMax),
-                (NormalizationChoice::ZScore as i32, Normalization::ZScore),
-                (NormalizationChoice::Percentile as i32, Normalization::Percentile),
-            ],
+            &[Normalization::MinMax, Normalization::ZScore, Normalization::Percentile]
+                .map(|n| (n as i32, n)),
             "preprocess.normalization",
         )?,
         interpolation: read::choice(
             options.interpolation,
-            &[
-                (InterpolationChoice::Bicubic as i32, Interpolation::Bicubic),
-                (InterpolationChoice::Linear as i32, Interpolation::Linear),
-                (InterpolationChoice::Nearest as i32, Interpolation::Nearest),
-            ],
+            &[Interpolation::Bicubic, Interpolation::Linear, Interpolation::Nearest]
+                .map(|i| (i as i32, i)),
             "preprocess.interpolation",
         )?,
         input_size: options.input_size,
@@ -514,6 +480,7 @@ fn preprocess(options: &cinetomo_preprocess) -> Result<Preprocess> {
             &[Contrast::Unknown, Contrast::Dark, Contrast::Bright].map(|c| (c as i32, c)),
             "preprocess.contrast",
         )?,
-    }
-    .validated()
+    };
+    preprocess.validate()?;
+    Ok(preprocess)
 }

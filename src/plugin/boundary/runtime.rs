@@ -43,9 +43,6 @@ sized_struct!(
 /// Fills `out_info` with empty values. `struct_size` is `sizeof *out_info`.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
-///
-/// # Safety
-/// `out_info` is NULL or has `struct_size` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_runtime_info_init(
     out_info: *mut cinetomo_runtime_info,
@@ -59,9 +56,6 @@ pub unsafe extern "C" fn cinetomo_runtime_info_init(
 /// Does not load the CUDA part of libtorch.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
-///
-/// # Safety
-/// Pointers are NULL or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_runtime_info_get(
     out_info: *mut cinetomo_runtime_info,

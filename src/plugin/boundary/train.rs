@@ -20,7 +20,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     augment::Augment,
-    train::{self, BatchNorm, FineTune, HeadStart, Optimizer, Schedule},
+    train::{self, BatchNorm, FineTune, HeadStart, OptimizerKind, Schedule},
 };
 
 sized_struct!(
@@ -53,9 +53,6 @@ sized_struct!(
 /// `sizeof *out_options`.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
-///
-/// # Safety
-/// `out_options` is NULL or has `struct_size` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_fine_tune_options_init(
     out_options: *mut cinetomo_fine_tune_options,
@@ -74,9 +71,6 @@ pub unsafe extern "C" fn cinetomo_fine_tune_options_init(
 /// Errors: NULL_ARGUMENT; INVALID_ARGUMENT names the option, label or subtomogram; NON_FINITE for voxels, or with the
 /// epoch if the loss is no longer a number; MODEL_MISMATCH if the box is too small; OUT_OF_MEMORY; CANCELLED within one
 /// batch. [any thread; calls on one model take turns]
-///
-/// # Safety
-/// Pointers are NULL or valid for the stated lengths.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_model_fine_tune(
     model: *const cinetomo_model,
@@ -129,13 +123,13 @@ unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
         },
         ScheduleChoice::Constant => Schedule::Constant,
     };
-    FineTune {
+    let config = FineTune {
         optimizer: read::choice(
             options.optimizer,
             &[
-                (OptimizerChoice::Adam as i32, Optimizer::Adam),
-                (OptimizerChoice::AdamW as i32, Optimizer::AdamW),
-                (OptimizerChoice::Sgd as i32, Optimizer::Sgd),
+                (OptimizerChoice::Adam as i32, OptimizerKind::Adam),
+                (OptimizerChoice::AdamW as i32, OptimizerKind::AdamW),
+                (OptimizerChoice::Sgd as i32, OptimizerKind::Sgd),
             ],
             "options.optimizer",
         )?,
@@ -175,8 +169,9 @@ unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
             "options.head",
         )?,
         augment: Augment::from_bits(options.augment)?,
-    }
-    .validated()
+    };
+    config.validate()?;
+    Ok(config)
 }
 
 fn count(value: i32, argument: &str) -> Result<usize> {

@@ -42,9 +42,6 @@ sized_struct!(
 /// `sizeof *out_volume`.
 ///
 /// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
-///
-/// # Safety
-/// `out_volume` is NULL or has `struct_size` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_volume_init(
     out_volume: *mut cinetomo_volume,
