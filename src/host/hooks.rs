@@ -48,10 +48,13 @@ impl Drop for Cancel {
     }
 }
 
+/// A function that receives progress; `Break` stops the call.
+type ProgressFn<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
+
 /// What a long call does with its progress, and what may stop it.
 #[derive(Default)]
 pub struct Hooks<'a> {
-    progress: Option<&'a mut dyn FnMut(&Progress) -> ControlFlow<()>>,
+    progress: Option<&'a mut ProgressFn<'a>>,
     cancel: Option<&'a Cancel>,
 }
 
@@ -62,7 +65,7 @@ impl<'a> Hooks<'a> {
     }
 
     /// Progress goes to this function, on the calling thread; `Break` stops the call with status CANCELLED.
-    pub fn progress(progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Hooks<'a> {
+    pub fn progress(progress: &'a mut ProgressFn<'a>) -> Hooks<'a> {
         Hooks { progress: Some(progress), cancel: None }
     }
 
@@ -91,7 +94,7 @@ impl<'a> Hooks<'a> {
 }
 
 struct State<'a> {
-    progress: Option<&'a mut dyn FnMut(&Progress) -> ControlFlow<()>>,
+    progress: Option<&'a mut ProgressFn<'a>>,
     panic: Option<Box<dyn Any + Send>>,
 }
 

@@ -16,7 +16,8 @@ const FILE: &str = "libtorch_cpu.so";
 
 /// Fails with RUNTIME_CONFLICT if the process has another libtorch than the one that `library` would load.
 pub(crate) fn check_conflict(library: &Path) -> Result<(), Error> {
-    let Some(wanted) = wanted_by(library, env::var_os("LD_LIBRARY_PATH").unwrap_or_default()) else {
+    let Some(wanted) = wanted_by(library, env::var_os("LD_LIBRARY_PATH").unwrap_or_default())
+    else {
         // Nothing to be found beside the library: the loader takes the mapped copy or says what is missing.
         return Ok(());
     };

@@ -1,13 +1,11 @@
 //! A loaded plugin: its table, and the calls that need neither context nor model.
 
-use std::{
-    fmt,
-    path::Path,
-};
+use std::{fmt, path::Path};
 
 use cinetomo_abi::{
     CINETOMO_ABI_VERSION, cinetomo_api, cinetomo_context_options, cinetomo_fine_tune_options,
-    cinetomo_metrics, cinetomo_model_options, cinetomo_preprocess, cinetomo_runtime_info, cinetomo_status,
+    cinetomo_metrics, cinetomo_model_options, cinetomo_preprocess, cinetomo_runtime_info,
+    cinetomo_status,
 };
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 

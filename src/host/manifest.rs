@@ -109,7 +109,11 @@ pub fn find_in(places: &[PathBuf]) -> Result<Found, Error> {
 
 fn manifests_in(place: &Path) -> Result<Vec<PathBuf>, String> {
     if !place.is_dir() {
-        return if place.exists() { Ok(vec![place.to_owned()]) } else { Err("not there".to_owned()) };
+        return if place.exists() {
+            Ok(vec![place.to_owned()])
+        } else {
+            Err("not there".to_owned())
+        };
     }
     let entries: io::Result<Vec<PathBuf>> =
         fs::read_dir(place).and_then(|list| list.map(|entry| Ok(entry?.path())).collect());
@@ -122,7 +126,6 @@ fn manifests_in(place: &Path) -> Result<Vec<PathBuf>, String> {
 /// The file, as `schema.json` describes it.
 #[derive(Deserialize)]
 struct Json {
-    manifest_version: u32,
     name: String,
     version: String,
     #[serde(default)]

@@ -92,11 +92,7 @@ impl Model {
     }
 
     /// Class probabilities `[n, n_classes]`.
-    pub fn classify(
-        &self,
-        subtomograms: &Volume<'_>,
-        hooks: Hooks<'_>,
-    ) -> Result<Vec<f32>, Error> {
+    pub fn classify(&self, subtomograms: &Volume<'_>, hooks: Hooks<'_>) -> Result<Vec<f32>, Error> {
         let api = self.context.plugin().api();
         hooks.run(|hooks| {
             // SAFETY: all that is passed lives until the call returns; the buffer has the stated capacity.

@@ -125,7 +125,8 @@ impl ModelOptions {
         plugin: Plugin,
         function: impl FnOnce(*const cinetomo_model_options) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let backbone = self.backbone.as_deref().map(|name| c_string(name, "backbone")).transpose()?;
+        let backbone =
+            self.backbone.as_deref().map(|name| c_string(name, "backbone")).transpose()?;
         let texts: Vec<CString> = self
             .class_names
             .iter()
