@@ -14,5 +14,6 @@ pub mod monitor;
 pub mod parameters;
 pub mod preprocess;
 pub mod volume;
+pub mod weights;
 
 mod boundary;
