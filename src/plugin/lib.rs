@@ -9,8 +9,12 @@ pub mod augment;
 pub mod backbone;
 pub mod error;
 pub mod model;
+pub mod model_file;
 pub mod monitor;
 pub mod parameters;
 pub mod preprocess;
 pub mod train;
 pub mod volume;
+pub mod weights;
+
+mod boundary;
