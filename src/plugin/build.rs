@@ -7,6 +7,8 @@ fn main() {
         "-Wl,-soname,libcinetomo.so.1",
         // Thread-local destructors of this library may run after a dlclose: it must stay mapped.
         "-Wl,-z,nodelete",
+        // Dependencies that export C functions of their own (streams of tch, bzip2) keep them to themselves.
+        "-Wl,--exclude-libs,ALL",
         "-Wl,-rpath,$ORIGIN",
         "-Wl,-rpath,$ORIGIN/libtorch/lib",
     ] {

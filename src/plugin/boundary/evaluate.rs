@@ -10,8 +10,8 @@ use super::{
     write::{self, OutBuffer},
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
-    train::metrics,
+    error::Error,
+    train,
 };
 
 sized_struct!(
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn cinetomo_evaluate(
             }
             let probabilities = read::slice(probabilities, n_probabilities, "probabilities")?;
             let labels = read::slice(labels, n_labels, "labels")?;
-            let metrics = metrics::evaluate(probabilities, labels, n_classes)?;
+            let metrics = train::evaluate(probabilities, labels, n_classes)?;
             if let Some(buffer) = confusion {
                 buffer.write(&metrics.confusion);
             } else if !out_len.is_null() {

@@ -17,6 +17,7 @@ pub(super) trait Growable: Copy {
 /// Declares a struct as growable. `FIRST_SIZE` is pinned here: a field appended later must not change it.
 macro_rules! sized_struct {
     ($type:ty, $first_size:literal, $defaults:expr) => {
+        const _: () = assert!($first_size <= size_of::<$type>());
         impl $crate::boundary::read::Growable for $type {
             const NAME: &'static str = stringify!($type);
             const FIRST_SIZE: usize = $first_size;

@@ -58,13 +58,15 @@ extern "C" fn n_phantoms() -> usize {
 }
 
 extern "C" fn phantom_name(phantom_index: usize) -> *const c_char {
-    static NAMES: OnceLock<Vec<CString>> = OnceLock::new();
     boundary_or(ptr::null(), || {
-        NAMES
-            .get_or_init(|| phantoms::names().map(to_c_text).collect())
-            .get(phantom_index)
-            .map_or(ptr::null(), |name| name.as_ptr())
+        names().get(phantom_index).map_or(ptr::null(), |name| name.as_ptr())
     })
+}
+
+/// Names of the phantoms, for C.
+fn names() -> &'static [CString] {
+    static NAMES: OnceLock<Vec<CString>> = OnceLock::new();
+    NAMES.get_or_init(|| phantoms::names().map(to_c_text).collect())
 }
 
 unsafe extern "C" fn options_init(

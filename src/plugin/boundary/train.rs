@@ -25,7 +25,7 @@ use crate::{
 
 sized_struct!(
     cinetomo_fine_tune_options,
-    120,
+    112,
     cinetomo_fine_tune_options {
         struct_size: size_of::<cinetomo_fine_tune_options>(),
         learning_rate: 0.0,
