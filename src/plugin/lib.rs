@@ -5,8 +5,15 @@
 //! volume, parameters, monitor, error.
 #![deny(unsafe_code)]
 
+pub mod augment;
 pub mod backbone;
 pub mod error;
+pub mod model;
+pub mod model_file;
 pub mod monitor;
 pub mod parameters;
+pub mod preprocess;
+pub mod volume;
 pub mod weights;
+
+mod boundary;

@@ -1,12 +1,12 @@
 """A flax-like tree of small arrays, pickled by one version of numpy with each protocol, and what must be read.
 
-    pip install numpy==1.26.4 && python numpy_pickles.py > numpy_pickles_1.json
-    pip install numpy==2.4.6  && python numpy_pickles.py > numpy_pickles_2.json
+    pip install numpy==1.26.4 && python numpy_pickles.py    writes numpy_pickles_1.json
+    pip install numpy==2.4.6 && python numpy_pickles.py     writes numpy_pickles_2.json
 """
 
 import json
+import pathlib
 import pickle
-import sys
 
 import numpy as np
 
@@ -40,12 +40,13 @@ expected = {
     "norm/running_var": stats["var"].reshape(1),
     "norm/count": stats["count"],
 }
-json.dump({
+numbers = {
     "numpy": np.__version__,
     "pickles": {protocol: pickle.dumps(tree, protocol).hex() for protocol in range(2, 6)},
     "expected": {
         name: {"shape": list(array.shape), "values": np.float32(array).reshape(-1).tolist()}
         for name, array in expected.items()
     },
-}, sys.stdout, separators=(",", ":"))
-print()
+}
+path = pathlib.Path(__file__).with_name(f"numpy_pickles_{np.__version__.split('.')[0]}.json")
+path.write_text(json.dumps(numbers, separators=(",", ":")) + "\n")
