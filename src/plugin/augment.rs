@@ -2,12 +2,13 @@
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 use tch::Tensor;
 
 use crate::error::{Error, Result};
 
 /// Which variations are on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Augment {
     /// Each axis is mirrored with probability 1/2. Keeps the missing wedge in place.
     pub mirror: bool,

@@ -102,12 +102,12 @@ pub struct TrainingRecord {
 pub struct EpochRecord {
     /// Number of the epoch, from 1; 0 is the start.
     pub epoch: usize,
-    /// Learning rate of its last step.
-    pub learning_rate: f64,
-    /// Mean cross-entropy over its training subtomograms, in nats.
-    pub loss: f64,
-    /// Fraction of its training subtomograms that were classified correctly.
-    pub accuracy: f64,
+    /// Learning rate of its last step; `None` for the start.
+    pub learning_rate: Option<f64>,
+    /// Mean cross-entropy over its training subtomograms, in nats; `None` for the start.
+    pub loss: Option<f64>,
+    /// Fraction of its training subtomograms that were classified correctly; `None` for the start.
+    pub accuracy: Option<f64>,
     /// Cross-entropy on the validation subtomograms after it.
     pub validation_loss: Option<f64>,
     /// Accuracy on the validation subtomograms after it.
@@ -119,8 +119,8 @@ pub struct EpochRecord {
 pub struct ProbeRecord {
     /// Strength of the L2 penalty that was chosen.
     pub penalty: f64,
-    /// Accuracy at that strength, by cross-validation.
-    pub cross_validated_accuracy: f64,
+    /// Accuracy at that strength, by cross-validation; `None` if a class had too few examples for one.
+    pub cross_validated_accuracy: Option<f64>,
 }
 
 /// What model to make.
