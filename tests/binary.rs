@@ -60,16 +60,14 @@ fn the_loader_finds_what_it_needs_and_keeps_it() {
 #[test]
 fn structs_are_laid_out_as_the_golden_list_says() {
     let header = fs::read_to_string(root().join("include/cinetomo.h")).expect("the header");
-    let mut program = String::from(
-        "#include <stdio.h>\n#include \"cinetomo.h\"\nint main(void) {\n",
-    );
+    let mut program =
+        String::from("#include <stdio.h>\n#include \"cinetomo.h\"\nint main(void) {\n");
     for definition in header.split("typedef struct ").skip(1) {
         let Some((name, rest)) = definition.split_once(" {\n") else { continue };
         let body = rest.split_once("\n} ").expect("the end of a struct").0;
         program += &format!("  printf(\"{name} %zu\\n\", sizeof({name}));\n");
         for field in fields(body) {
-            program +=
-                &format!("  printf(\"  {field} %zu\\n\", offsetof({name}, {field}));\n");
+            program += &format!("  printf(\"  {field} %zu\\n\", offsetof({name}, {field}));\n");
         }
     }
     program += "}\n";

@@ -37,10 +37,9 @@ fn the_header_is_what_the_sources_say() {
 #[test]
 fn the_header_compiles_alone_in_every_dialect() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    for (compiler, suffix, standards) in [
-        ("gcc", "c", ["c99", "c11", "c17"]),
-        ("g++", "cpp", ["c++11", "c++17", "c++20"]),
-    ] {
+    for (compiler, suffix, standards) in
+        [("gcc", "c", ["c99", "c11", "c17"]), ("g++", "cpp", ["c++11", "c++17", "c++20"])]
+    {
         for standard in standards {
             let source = directory.path().join(format!("alone.{suffix}"));
             fs::write(&source, "#include \"cinetomo.h\"\n").expect("a source file");

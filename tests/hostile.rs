@@ -101,10 +101,7 @@ impl Fixture {
     }
 
     fn fine_tune_options(&self) -> cinetomo_fine_tune_options {
-        cinetomo_fine_tune_options {
-            n_epochs: 1,
-            ..initialised(self.api.fine_tune_options_init)
-        }
+        cinetomo_fine_tune_options { n_epochs: 1, ..initialised(self.api.fine_tune_options_init) }
     }
 
     fn hooks(&self) -> cinetomo_hooks {
@@ -174,8 +171,7 @@ impl Fixture {
     fn random(&self, options: &cinetomo_model_options, error: OutError) -> i32 {
         let mut out = ptr::without_provenance_mut(5);
         // SAFETY: valid arguments.
-        let status =
-            unsafe { (self.api.model_random)(self.context, options, &mut out, error) };
+        let status = unsafe { (self.api.model_random)(self.context, options, &mut out, error) };
         assert_eq!(out.addr(), 5, "output on failure");
         status
     }
@@ -188,13 +184,7 @@ impl Fixture {
         status
     }
 
-    fn evaluate(
-        &self,
-        scores: &[f32],
-        labels: &[i32],
-        n_classes: usize,
-        error: OutError,
-    ) -> i32 {
+    fn evaluate(&self, scores: &[f32], labels: &[i32], n_classes: usize, error: OutError) -> i32 {
         let mut metrics = initialised(self.api.metrics_init);
         // SAFETY: valid arguments.
         unsafe {
@@ -240,7 +230,11 @@ fn check(fixture: &Fixture, cases: &[Case]) {
         for word in words {
             assert!(message.contains(word), "{name}: no word of {word:?}");
         }
-        assert_eq!(call(fixture, ptr::null_mut()), status as i32, "{name}, without an error to fill");
+        assert_eq!(
+            call(fixture, ptr::null_mut()),
+            status as i32,
+            "{name}, without an error to fill"
+        );
     }
 }
 
@@ -256,23 +250,55 @@ macro_rules! raw {
 }
 
 const NULL_CASES: &[Case] = &[
-    ("runtime_info_get", NULL, &["out_info"], |f, e| raw!((f.api.runtime_info_get)(ptr::null_mut(), e))),
-    ("context_new", NULL, &["out_context"], |f, e| raw!((f.api.context_new)(ptr::null(), ptr::null_mut(), e))),
+    ("runtime_info_get", NULL, &["out_info"], |f, e| {
+        raw!((f.api.runtime_info_get)(ptr::null_mut(), e))
+    }),
+    ("context_new", NULL, &["out_context"], |f, e| {
+        raw!((f.api.context_new)(ptr::null(), ptr::null_mut(), e))
+    }),
     ("cancel_new", NULL, &["out_cancel"], |f, e| raw!((f.api.cancel_new)(ptr::null_mut(), e))),
     ("model_from_video", NULL, &["out_model"], |f, e| {
-        raw!((f.api.model_from_video)(f.context, c"x".as_ptr(), &f.model_options(), ptr::null(), ptr::null_mut(), e))
+        raw!((f.api.model_from_video)(
+            f.context,
+            c"x".as_ptr(),
+            &f.model_options(),
+            ptr::null(),
+            ptr::null_mut(),
+            e
+        ))
     }),
     ("model_from_video", NULL, &["context"], |f, e| {
         let mut out = ptr::null_mut();
-        raw!((f.api.model_from_video)(ptr::null(), c"x".as_ptr(), &f.model_options(), ptr::null(), &mut out, e))
+        raw!((f.api.model_from_video)(
+            ptr::null(),
+            c"x".as_ptr(),
+            &f.model_options(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
     }),
     ("model_from_video", NULL, &["checkpoint_path"], |f, e| {
         let mut out = ptr::null_mut();
-        raw!((f.api.model_from_video)(f.context, ptr::null(), &f.model_options(), ptr::null(), &mut out, e))
+        raw!((f.api.model_from_video)(
+            f.context,
+            ptr::null(),
+            &f.model_options(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
     }),
     ("model_from_video", NULL, &["options"], |f, e| {
         let mut out = ptr::null_mut();
-        raw!((f.api.model_from_video)(f.context, c"x".as_ptr(), ptr::null(), ptr::null(), &mut out, e))
+        raw!((f.api.model_from_video)(
+            f.context,
+            c"x".as_ptr(),
+            ptr::null(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
     }),
     ("model_random", NULL, &["out_model"], |f, e| {
         raw!((f.api.model_random)(f.context, &f.model_options(), ptr::null_mut(), e))
@@ -287,53 +313,147 @@ const NULL_CASES: &[Case] = &[
     }),
     ("model_fine_tune", NULL, &["model"], |f, e| {
         let mut out = ptr::null_mut();
-        raw!((f.api.model_fine_tune)(ptr::null(), &f.volume(), f.labels.as_ptr(), N, ptr::null(), ptr::null(), &mut out, e))
+        raw!((f.api.model_fine_tune)(
+            ptr::null(),
+            &f.volume(),
+            f.labels.as_ptr(),
+            N,
+            ptr::null(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
     }),
     ("model_fine_tune", NULL, &["subtomograms"], |f, e| {
         let mut out = ptr::null_mut();
-        raw!((f.api.model_fine_tune)(f.model, ptr::null(), f.labels.as_ptr(), N, ptr::null(), ptr::null(), &mut out, e))
+        raw!((f.api.model_fine_tune)(
+            f.model,
+            ptr::null(),
+            f.labels.as_ptr(),
+            N,
+            ptr::null(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
     }),
     ("model_fine_tune", NULL, &["labels"], |f, e| {
         let mut out = ptr::null_mut();
-        raw!((f.api.model_fine_tune)(f.model, &f.volume(), ptr::null(), N, ptr::null(), ptr::null(), &mut out, e))
+        raw!((f.api.model_fine_tune)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            N,
+            ptr::null(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
     }),
     ("model_fine_tune", NULL, &["out_model"], |f, e| {
-        raw!((f.api.model_fine_tune)(f.model, &f.volume(), f.labels.as_ptr(), N, ptr::null(), ptr::null(), ptr::null_mut(), e))
+        raw!((f.api.model_fine_tune)(
+            f.model,
+            &f.volume(),
+            f.labels.as_ptr(),
+            N,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            e
+        ))
     }),
     ("model_fine_tune", NULL, &["options.milestones"], |f, e| {
         f.fine_tune(&cinetomo_fine_tune_options { n_milestones: 3, ..f.fine_tune_options() }, e)
     }),
     ("model_classify", NULL, &["model"], |f, e| {
         let mut len = 0;
-        raw!((f.api.model_classify)(ptr::null(), &f.volume(), ptr::null(), ptr::null_mut(), 0, &mut len, e))
+        raw!((f.api.model_classify)(
+            ptr::null(),
+            &f.volume(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
     }),
     ("model_classify", NULL, &["subtomograms"], |f, e| {
         let mut len = 0;
-        raw!((f.api.model_classify)(f.model, ptr::null(), ptr::null(), ptr::null_mut(), 0, &mut len, e))
+        raw!((f.api.model_classify)(
+            f.model,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
     }),
     ("model_classify", NULL, &["out_len"], |f, e| {
-        raw!((f.api.model_classify)(f.model, &f.volume(), ptr::null(), ptr::null_mut(), 0, ptr::null_mut(), e))
+        raw!((f.api.model_classify)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            e
+        ))
     }),
     ("model_classify", NULL, &["out_probabilities"], |f, e| {
         let mut len = 0;
-        raw!((f.api.model_classify)(f.model, &f.volume(), ptr::null(), ptr::null_mut(), 18, &mut len, e))
+        raw!((f.api.model_classify)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            ptr::null_mut(),
+            18,
+            &mut len,
+            e
+        ))
     }),
     ("model_classify", NULL, &["subtomograms", "data"], |f, e| {
         f.classify(&cinetomo_volume { data: ptr::null(), ..f.volume() }, e)
     }),
     ("model_embed", NULL, &["model"], |f, e| {
         let mut len = 0;
-        raw!((f.api.model_embed)(ptr::null(), &f.volume(), ptr::null(), ptr::null_mut(), 0, &mut len, e))
+        raw!((f.api.model_embed)(
+            ptr::null(),
+            &f.volume(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
     }),
     ("model_embed", NULL, &["subtomograms"], |f, e| {
         let mut len = 0;
-        raw!((f.api.model_embed)(f.model, ptr::null(), ptr::null(), ptr::null_mut(), 0, &mut len, e))
+        raw!((f.api.model_embed)(
+            f.model,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
     }),
     ("model_embed", NULL, &["out_embeddings"], |f, e| {
         let mut len = 0;
-        raw!((f.api.model_embed)(f.model, &f.volume(), ptr::null(), ptr::null_mut(), 9, &mut len, e))
+        raw!((f.api.model_embed)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            ptr::null_mut(),
+            9,
+            &mut len,
+            e
+        ))
     }),
-    ("model_save", NULL, &["model"], |f, e| raw!((f.api.model_save)(ptr::null(), c"x".as_ptr(), e))),
+    ("model_save", NULL, &["model"], |f, e| {
+        raw!((f.api.model_save)(ptr::null(), c"x".as_ptr(), e))
+    }),
     ("model_save", NULL, &["path"], |f, e| raw!((f.api.model_save)(f.model, ptr::null(), e))),
     ("model_load", NULL, &["out_model"], |f, e| {
         raw!((f.api.model_load)(f.context, c"x".as_ptr(), ptr::null_mut(), e))
@@ -350,36 +470,115 @@ const NULL_CASES: &[Case] = &[
         let mut info = initialised(f.api.model_info_init);
         raw!((f.api.model_info_get)(ptr::null(), &mut info, e))
     }),
-    ("model_info_get", NULL, &["out_info"], |f, e| raw!((f.api.model_info_get)(f.model, ptr::null_mut(), e))),
+    ("model_info_get", NULL, &["out_info"], |f, e| {
+        raw!((f.api.model_info_get)(f.model, ptr::null_mut(), e))
+    }),
     ("evaluate", NULL, &["out_metrics"], |f, e| {
-        raw!((f.api.evaluate)([0.5f32; 2].as_ptr(), 2, [0].as_ptr(), 1, 2, ptr::null_mut(), ptr::null_mut(), 0, ptr::null_mut(), e))
+        raw!((f.api.evaluate)(
+            [0.5f32; 2].as_ptr(),
+            2,
+            [0].as_ptr(),
+            1,
+            2,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            e
+        ))
     }),
     ("evaluate", NULL, &["probabilities"], |f, e| {
         let mut metrics = initialised(f.api.metrics_init);
-        raw!((f.api.evaluate)(ptr::null(), 2, [0].as_ptr(), 1, 2, &mut metrics, ptr::null_mut(), 0, ptr::null_mut(), e))
+        raw!((f.api.evaluate)(
+            ptr::null(),
+            2,
+            [0].as_ptr(),
+            1,
+            2,
+            &mut metrics,
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            e
+        ))
     }),
     ("evaluate", NULL, &["labels"], |f, e| {
         let mut metrics = initialised(f.api.metrics_init);
-        raw!((f.api.evaluate)([0.5f32; 2].as_ptr(), 2, ptr::null(), 1, 2, &mut metrics, ptr::null_mut(), 0, ptr::null_mut(), e))
+        raw!((f.api.evaluate)(
+            [0.5f32; 2].as_ptr(),
+            2,
+            ptr::null(),
+            1,
+            2,
+            &mut metrics,
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            e
+        ))
     }),
     ("evaluate", NULL, &["out_confusion"], |f, e| {
         let (mut metrics, mut len) = (initialised(f.api.metrics_init), 0);
-        raw!((f.api.evaluate)([0.5f32; 2].as_ptr(), 2, [0].as_ptr(), 1, 2, &mut metrics, ptr::null_mut(), 4, &mut len, e))
+        raw!((f.api.evaluate)(
+            [0.5f32; 2].as_ptr(),
+            2,
+            [0].as_ptr(),
+            1,
+            2,
+            &mut metrics,
+            ptr::null_mut(),
+            4,
+            &mut len,
+            e
+        ))
     }),
     ("evaluate", NULL, &["out_len"], |f, e| {
         let (mut metrics, mut confusion) = (initialised(f.api.metrics_init), [0; 4]);
-        raw!((f.api.evaluate)([0.5f32; 2].as_ptr(), 2, [0].as_ptr(), 1, 2, &mut metrics, confusion.as_mut_ptr(), 4, ptr::null_mut(), e))
+        raw!((f.api.evaluate)(
+            [0.5f32; 2].as_ptr(),
+            2,
+            [0].as_ptr(),
+            1,
+            2,
+            &mut metrics,
+            confusion.as_mut_ptr(),
+            4,
+            ptr::null_mut(),
+            e
+        ))
     }),
     ("synthetic phantom_density", NULL, &["out_len"], |f, e| {
         raw!((f.synthetic().phantom_density)(0, 16, 10.0, ptr::null_mut(), 0, ptr::null_mut(), e))
     }),
     ("synthetic simulate", NULL, &["context"], |f, e| {
         let mut len = 0;
-        raw!((f.synthetic().simulate)(ptr::null(), ptr::null(), [0].as_ptr(), 1, ptr::null(), ptr::null(), ptr::null_mut(), 0, &mut len, e))
+        raw!((f.synthetic().simulate)(
+            ptr::null(),
+            ptr::null(),
+            [0].as_ptr(),
+            1,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
     }),
     ("synthetic simulate", NULL, &["labels"], |f, e| {
         let mut len = 0;
-        raw!((f.synthetic().simulate)(f.context, ptr::null(), ptr::null(), 1, ptr::null(), ptr::null(), ptr::null_mut(), 0, &mut len, e))
+        raw!((f.synthetic().simulate)(
+            f.context,
+            ptr::null(),
+            ptr::null(),
+            1,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
     }),
 ];
 
@@ -494,7 +693,13 @@ fn structs_of_any_size_are_judged() {
         &fixture,
         &[
             ("context_new", INVALID, &["options", "struct_size is 0", "40"], |f, e| {
-                f.context(&cinetomo_context_options { struct_size: 0, ..initialised(f.api.context_options_init) }, e)
+                f.context(
+                    &cinetomo_context_options {
+                        struct_size: 0,
+                        ..initialised(f.api.context_options_init)
+                    },
+                    e,
+                )
             }),
             ("model_random", INVALID, &["options", "struct_size is 8"], |f, e| {
                 f.random(&cinetomo_model_options { struct_size: 8, ..f.model_options() }, e)
@@ -502,18 +707,32 @@ fn structs_of_any_size_are_judged() {
             ("model_random", INVALID, &["preprocess", "struct_size"], |f, e| {
                 let preprocess =
                     cinetomo_preprocess { struct_size: 63, ..initialised(f.api.preprocess_init) };
-                f.random(&cinetomo_model_options { preprocess: &preprocess, ..f.model_options() }, e)
+                f.random(
+                    &cinetomo_model_options { preprocess: &preprocess, ..f.model_options() },
+                    e,
+                )
             }),
             ("model_classify", INVALID, &["subtomograms", "struct_size"], |f, e| {
                 f.classify(&cinetomo_volume { struct_size: 119, ..f.volume() }, e)
             }),
             ("model_fine_tune", INVALID, &["options", "struct_size"], |f, e| {
-                f.fine_tune(&cinetomo_fine_tune_options { struct_size: 24, ..f.fine_tune_options() }, e)
+                f.fine_tune(
+                    &cinetomo_fine_tune_options { struct_size: 24, ..f.fine_tune_options() },
+                    e,
+                )
             }),
             ("hooks", INVALID, &["hooks", "struct_size"], |f, e| {
                 let hooks = cinetomo_hooks { struct_size: 1, ..f.hooks() };
                 let mut len = 0;
-                raw!((f.api.model_classify)(f.model, &f.volume(), &hooks, ptr::null_mut(), 0, &mut len, e))
+                raw!((f.api.model_classify)(
+                    f.model,
+                    &f.volume(),
+                    &hooks,
+                    ptr::null_mut(),
+                    0,
+                    &mut len,
+                    e
+                ))
             }),
             ("model_info_get", INVALID, &["out_info", "struct_size"], |f, e| {
                 let mut info = initialised(f.api.model_info_init);
@@ -536,19 +755,49 @@ fn numbers_without_meaning_are_refused() {
         &fixture,
         &[
             ("context_new", INVALID, &["device", "3", "0, 1, 2"], |f, e| {
-                f.context(&cinetomo_context_options { device: 3, ..initialised(f.api.context_options_init) }, e)
+                f.context(
+                    &cinetomo_context_options {
+                        device: 3,
+                        ..initialised(f.api.context_options_init)
+                    },
+                    e,
+                )
             }),
             ("context_new", INVALID, &["device_index", "-1"], |f, e| {
-                f.context(&cinetomo_context_options { device_index: -1, ..initialised(f.api.context_options_init) }, e)
+                f.context(
+                    &cinetomo_context_options {
+                        device_index: -1,
+                        ..initialised(f.api.context_options_init)
+                    },
+                    e,
+                )
             }),
             ("context_new", INVALID, &["n_threads", "-2"], |f, e| {
-                f.context(&cinetomo_context_options { n_threads: -2, ..initialised(f.api.context_options_init) }, e)
+                f.context(
+                    &cinetomo_context_options {
+                        n_threads: -2,
+                        ..initialised(f.api.context_options_init)
+                    },
+                    e,
+                )
             }),
             ("context_new", INVALID, &["n_threads"], |f, e| {
-                f.context(&cinetomo_context_options { n_threads: i32::MAX, ..initialised(f.api.context_options_init) }, e)
+                f.context(
+                    &cinetomo_context_options {
+                        n_threads: i32::MAX,
+                        ..initialised(f.api.context_options_init)
+                    },
+                    e,
+                )
             }),
             ("context_new", INVALID, &["log_level", "9"], |f, e| {
-                f.context(&cinetomo_context_options { log_level: 9, ..initialised(f.api.context_options_init) }, e)
+                f.context(
+                    &cinetomo_context_options {
+                        log_level: 9,
+                        ..initialised(f.api.context_options_init)
+                    },
+                    e,
+                )
             }),
             ("model_random", INVALID, &["n_classes is 0"], |f, e| {
                 f.random(&cinetomo_model_options { n_classes: 0, ..f.model_options() }, e)
@@ -560,22 +809,37 @@ fn numbers_without_meaning_are_refused() {
                 f.random(&cinetomo_model_options { n_classes: usize::MAX, ..f.model_options() }, e)
             }),
             ("model_random", INVALID, &["backbone", "resnet", "i3d"], |f, e| {
-                f.random(&cinetomo_model_options { backbone: c"resnet".as_ptr(), ..f.model_options() }, e)
+                f.random(
+                    &cinetomo_model_options { backbone: c"resnet".as_ptr(), ..f.model_options() },
+                    e,
+                )
             }),
             ("model_random", INVALID, &["backbone", "UTF-8"], |f, e| {
-                f.random(&cinetomo_model_options { backbone: c"i3\xff".as_ptr(), ..f.model_options() }, e)
+                f.random(
+                    &cinetomo_model_options { backbone: c"i3\xff".as_ptr(), ..f.model_options() },
+                    e,
+                )
             }),
             ("model_random", INVALID, &["class", "ribosome"], |f, e| {
                 let names = [c"ribosome".as_ptr(), c"x".as_ptr(), c"ribosome".as_ptr()];
-                f.random(&cinetomo_model_options { class_names: names.as_ptr(), ..f.model_options() }, e)
+                f.random(
+                    &cinetomo_model_options { class_names: names.as_ptr(), ..f.model_options() },
+                    e,
+                )
             }),
             ("model_random", INVALID, &["class"], |f, e| {
                 let names = [c"ribosome".as_ptr(), c"".as_ptr(), c"x".as_ptr()];
-                f.random(&cinetomo_model_options { class_names: names.as_ptr(), ..f.model_options() }, e)
+                f.random(
+                    &cinetomo_model_options { class_names: names.as_ptr(), ..f.model_options() },
+                    e,
+                )
             }),
             ("model_random", NULL, &["class_names[1]"], |f, e| {
                 let names = [c"ribosome".as_ptr(), ptr::null(), c"x".as_ptr()];
-                f.random(&cinetomo_model_options { class_names: names.as_ptr(), ..f.model_options() }, e)
+                f.random(
+                    &cinetomo_model_options { class_names: names.as_ptr(), ..f.model_options() },
+                    e,
+                )
             }),
             ("model_random", INVALID, &["dropout", "1"], |f, e| {
                 f.random(&cinetomo_model_options { dropout: 1.0, ..f.model_options() }, e)
@@ -583,32 +847,82 @@ fn numbers_without_meaning_are_refused() {
             ("model_random", INVALID, &["dropout"], |f, e| {
                 f.random(&cinetomo_model_options { dropout: f64::NAN, ..f.model_options() }, e)
             }),
-            ("model_random", INVALID, &["normalization", "7"], |f, e| with_preprocess(f, e, |p| p.normalization = 7)),
-            ("model_random", INVALID, &["interpolation", "-1"], |f, e| with_preprocess(f, e, |p| p.interpolation = -1)),
-            ("model_random", INVALID, &["contrast", "3"], |f, e| with_preprocess(f, e, |p| p.contrast = 3)),
-            ("model_random", INVALID, &["reserved"], |f, e| with_preprocess(f, e, |p| p.reserved = 1)),
-            ("model_random", INVALID, &["input_size", "-32"], |f, e| with_preprocess(f, e, |p| p.input_size[0] = -32)),
-            ("model_random", INVALID, &["input_size"], |f, e| with_preprocess(f, e, |p| p.input_size[2] = i64::MAX)),
-            ("model_random", INVALID, &["percentile"], |f, e| with_preprocess(f, e, |p| p.percentile_low = 100.0)),
-            ("model_random", INVALID, &["percentile"], |f, e| with_preprocess(f, e, |p| p.percentile_high = f64::NAN)),
-            ("model_fine_tune", INVALID, &["optimizer", "3"], |f, e| with_training(f, e, |o| o.optimizer = 3)),
-            ("model_fine_tune", INVALID, &["schedule", "-7"], |f, e| with_training(f, e, |o| o.schedule = -7)),
-            ("model_fine_tune", INVALID, &["batch_norm", "4"], |f, e| with_training(f, e, |o| o.batch_norm = 4)),
-            ("model_fine_tune", INVALID, &["head", "4"], |f, e| with_training(f, e, |o| o.head = 4)),
-            ("model_fine_tune", INVALID, &["augment"], |f, e| with_training(f, e, |o| o.augment = 1 << 20)),
-            ("model_fine_tune", INVALID, &["select_best", "2"], |f, e| with_training(f, e, |o| o.select_best = 2)),
-            ("model_fine_tune", INVALID, &["reserved"], |f, e| with_training(f, e, |o| o.reserved = -1)),
-            ("model_fine_tune", INVALID, &["n_epochs", "-1"], |f, e| with_training(f, e, |o| o.n_epochs = -1)),
-            ("model_fine_tune", INVALID, &["n_epochs"], |f, e| with_training(f, e, |o| o.n_epochs = i32::MAX)),
-            ("model_fine_tune", INVALID, &["batch_size"], |f, e| with_training(f, e, |o| o.batch_size = 0)),
-            ("model_fine_tune", INVALID, &["n_frozen_stages"], |f, e| with_training(f, e, |o| o.n_frozen_stages = 999)),
-            ("model_fine_tune", INVALID, &["learning"], |f, e| with_training(f, e, |o| o.learning_rate = -1.0)),
-            ("model_fine_tune", INVALID, &["learning"], |f, e| with_training(f, e, |o| o.learning_rate = f64::INFINITY)),
-            ("model_fine_tune", INVALID, &["momentum"], |f, e| with_training(f, e, |o| o.momentum = 1.0)),
-            ("model_fine_tune", INVALID, &["weight"], |f, e| with_training(f, e, |o| o.weight_decay = f64::NAN)),
-            ("model_fine_tune", INVALID, &["validation"], |f, e| with_training(f, e, |o| o.validation_fraction = 0.6)),
+            ("model_random", INVALID, &["normalization", "7"], |f, e| {
+                with_preprocess(f, e, |p| p.normalization = 7)
+            }),
+            ("model_random", INVALID, &["interpolation", "-1"], |f, e| {
+                with_preprocess(f, e, |p| p.interpolation = -1)
+            }),
+            ("model_random", INVALID, &["contrast", "3"], |f, e| {
+                with_preprocess(f, e, |p| p.contrast = 3)
+            }),
+            ("model_random", INVALID, &["reserved"], |f, e| {
+                with_preprocess(f, e, |p| p.reserved = 1)
+            }),
+            ("model_random", INVALID, &["input_size", "-32"], |f, e| {
+                with_preprocess(f, e, |p| p.input_size[0] = -32)
+            }),
+            ("model_random", INVALID, &["input_size"], |f, e| {
+                with_preprocess(f, e, |p| p.input_size[2] = i64::MAX)
+            }),
+            ("model_random", INVALID, &["percentile"], |f, e| {
+                with_preprocess(f, e, |p| p.percentile_low = 100.0)
+            }),
+            ("model_random", INVALID, &["percentile"], |f, e| {
+                with_preprocess(f, e, |p| p.percentile_high = f64::NAN)
+            }),
+            ("model_fine_tune", INVALID, &["optimizer", "3"], |f, e| {
+                with_training(f, e, |o| o.optimizer = 3)
+            }),
+            ("model_fine_tune", INVALID, &["schedule", "-7"], |f, e| {
+                with_training(f, e, |o| o.schedule = -7)
+            }),
+            ("model_fine_tune", INVALID, &["batch_norm", "4"], |f, e| {
+                with_training(f, e, |o| o.batch_norm = 4)
+            }),
+            ("model_fine_tune", INVALID, &["head", "4"], |f, e| {
+                with_training(f, e, |o| o.head = 4)
+            }),
+            ("model_fine_tune", INVALID, &["augment"], |f, e| {
+                with_training(f, e, |o| o.augment = 1 << 20)
+            }),
+            ("model_fine_tune", INVALID, &["select_best", "2"], |f, e| {
+                with_training(f, e, |o| o.select_best = 2)
+            }),
+            ("model_fine_tune", INVALID, &["reserved"], |f, e| {
+                with_training(f, e, |o| o.reserved = -1)
+            }),
+            ("model_fine_tune", INVALID, &["n_epochs", "-1"], |f, e| {
+                with_training(f, e, |o| o.n_epochs = -1)
+            }),
+            ("model_fine_tune", INVALID, &["n_epochs"], |f, e| {
+                with_training(f, e, |o| o.n_epochs = i32::MAX)
+            }),
+            ("model_fine_tune", INVALID, &["batch_size"], |f, e| {
+                with_training(f, e, |o| o.batch_size = 0)
+            }),
+            ("model_fine_tune", INVALID, &["n_frozen_stages"], |f, e| {
+                with_training(f, e, |o| o.n_frozen_stages = 999)
+            }),
+            ("model_fine_tune", INVALID, &["learning"], |f, e| {
+                with_training(f, e, |o| o.learning_rate = -1.0)
+            }),
+            ("model_fine_tune", INVALID, &["learning"], |f, e| {
+                with_training(f, e, |o| o.learning_rate = f64::INFINITY)
+            }),
+            ("model_fine_tune", INVALID, &["momentum"], |f, e| {
+                with_training(f, e, |o| o.momentum = 1.0)
+            }),
+            ("model_fine_tune", INVALID, &["weight"], |f, e| {
+                with_training(f, e, |o| o.weight_decay = f64::NAN)
+            }),
+            ("model_fine_tune", INVALID, &["validation"], |f, e| {
+                with_training(f, e, |o| o.validation_fraction = 0.6)
+            }),
             ("model_fine_tune", INVALID, &["gamma"], |f, e| {
-                with_training(f, e, |o| (o.schedule, o.gamma) = (cinetomo_schedule::Step as i32, 0.0))
+                with_training(f, e, |o| {
+                    (o.schedule, o.gamma) = (cinetomo_schedule::Step as i32, 0.0)
+                })
             }),
             ("model_fine_tune", INVALID, &["milestones"], |f, e| {
                 const FALLING: [i32; 2] = [5, 3];
@@ -633,7 +947,9 @@ fn numbers_without_meaning_are_refused() {
             ("evaluate", INVALID, &["label", "2"], |f, e| f.evaluate(&[0.5; 2], &[2], 2, e)),
             ("evaluate", INVALID, &["label"], |f, e| f.evaluate(&[0.5; 2], &[-1], 2, e)),
             ("evaluate", INVALID, &["n_classes"], |f, e| f.evaluate(&[], &[], 0, e)),
-            ("evaluate", INVALID, &["n_classes"], |f, e| f.evaluate(&[0.5; 2], &[0], usize::MAX, e)),
+            ("evaluate", INVALID, &["n_classes"], |f, e| {
+                f.evaluate(&[0.5; 2], &[0], usize::MAX, e)
+            }),
             ("evaluate", Status::NonFinite, &[], |f, e| f.evaluate(&[0.5, f32::NAN], &[0], 2, e)),
         ],
     );
@@ -676,18 +992,26 @@ fn volumes_are_checked_before_they_are_touched() {
             ("beam_axis", INVALID, &["beam_axis"], |f, e| spoilt(f, e, |v| v.beam_axis = 3)),
             ("reserved", INVALID, &["reserved"], |f, e| spoilt(f, e, |v| v.reserved = 3)),
             ("voxel_size", INVALID, &["voxel_size"], |f, e| spoilt(f, e, |v| v.voxel_size = -1.0)),
-            ("voxel_size", INVALID, &["voxel_size"], |f, e| spoilt(f, e, |v| v.voxel_size = f64::NAN)),
+            ("voxel_size", INVALID, &["voxel_size"], |f, e| {
+                spoilt(f, e, |v| v.voxel_size = f64::NAN)
+            }),
             ("shape n", INVALID, &["shape[0]", "0"], |f, e| spoilt(f, e, |v| v.shape[0] = 0)),
             ("shape n", INVALID, &["shape[0]"], |f, e| spoilt(f, e, |v| v.shape[0] = i64::MAX)),
             ("shape z", INVALID, &["along z", "-16"], |f, e| spoilt(f, e, |v| v.shape[1] = -16)),
             ("shape y", INVALID, &["along y"], |f, e| spoilt(f, e, |v| v.shape[2] = i64::MAX)),
             ("shape x", INVALID, &["along x"], |f, e| spoilt(f, e, |v| v.shape[3] = 1 << 40)),
-            ("stride", INVALID, &["strides[3]", "-1"], |f, e| spoilt(f, e, |v| v.strides = [4096, 256, 16, -1])),
-            ("stride", INVALID, &["does not fit"], |f, e| spoilt(f, e, |v| v.strides = [i64::MAX, 256, 16, 1])),
+            ("stride", INVALID, &["strides[3]", "-1"], |f, e| {
+                spoilt(f, e, |v| v.strides = [4096, 256, 16, -1])
+            }),
+            ("stride", INVALID, &["does not fit"], |f, e| {
+                spoilt(f, e, |v| v.strides = [i64::MAX, 256, 16, 1])
+            }),
             ("stride", INVALID, &["does not fit"], |f, e| {
                 spoilt(f, e, |v| (v.strides, v.data_bytes) = ([1 << 60, 256, 16, 1], 0))
             }),
-            ("data_bytes", INVALID, &["needs 98304 bytes", "98303"], |f, e| spoilt(f, e, |v| v.data_bytes -= 1)),
+            ("data_bytes", INVALID, &["needs 98304 bytes", "98303"], |f, e| {
+                spoilt(f, e, |v| v.data_bytes -= 1)
+            }),
             ("alignment", INVALID, &["multiple of"], |f, e| {
                 spoilt(f, e, |v| v.data = v.data.wrapping_byte_add(1))
             }),
@@ -712,7 +1036,13 @@ fn volumes_are_checked_before_they_are_touched() {
             ("capacity", Status::BufferTooSmall, &["out_probabilities", "17", "18"], |f, e| {
                 let (mut scores, mut len) = ([-1.0; 18], 0);
                 let status = raw!((f.api.model_classify)(
-                    f.model, &f.volume(), ptr::null(), scores.as_mut_ptr(), 17, &mut len, e
+                    f.model,
+                    &f.volume(),
+                    ptr::null(),
+                    scores.as_mut_ptr(),
+                    17,
+                    &mut len,
+                    e
                 ));
                 assert!(len == 18 && scores == [-1.0; 18]);
                 status
@@ -741,7 +1071,12 @@ fn files_that_are_no_models_are_refused() {
         let path = format!("{}/{name}\0", f.directory.path().display());
         let mut out = ptr::without_provenance_mut(5);
         let status = raw!((f.api.model_from_video)(
-            f.context, path.as_ptr().cast(), &f.model_options(), ptr::null(), &mut out, e
+            f.context,
+            path.as_ptr().cast(),
+            &f.model_options(),
+            ptr::null(),
+            &mut out,
+            e
         ));
         assert_eq!(out.addr(), 5, "output on failure");
         status

@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use cinetomo_tests::{library, root};
@@ -23,9 +24,9 @@ impl Installation {
         fs::create_dir_all(&libtorch).expect("a folder");
         fs::copy(library(), lib.join("libcinetomo.so.1")).expect("a copy of the library");
         let real = root().join(".libtorch/lib");
-        let real = fs::canonicalize(std::env::var_os("LIBTORCH").map_or(real, |path| {
-            PathBuf::from(path).join("lib")
-        }))
+        let real = fs::canonicalize(
+            std::env::var_os("LIBTORCH").map_or(real, |path| PathBuf::from(path).join("lib")),
+        )
         .expect("libtorch: run `make setup`");
         let nvidia = real.join("../../nvidia/cu13/lib");
         for folder in [real, nvidia] {
@@ -52,8 +53,8 @@ impl Installation {
         self.directory.path()
     }
 
-    /// Builds the host and runs it with nothing in the environment that would help it find libraries.
-    fn run(&self, host: &str, arguments: &[&Path]) {
+    /// Builds the host; the command has nothing in its environment that would help it find libraries.
+    fn build(&self, host: &str) -> Command {
         let lib = self.path().join("lib");
         let executable = self.path().join(host);
         let build = Command::new("gcc")
@@ -69,11 +70,14 @@ impl Installation {
             .output()
             .expect("gcc");
         assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
-        let run = Command::new(&executable)
-            .args(arguments)
-            .env_remove("LD_LIBRARY_PATH")
-            .output()
-            .expect("the host starts");
+        let mut command = Command::new(&executable);
+        command.env_remove("LD_LIBRARY_PATH");
+        command
+    }
+
+    /// Builds the host and runs it to its end, which must be a good and silent one.
+    fn run(&self, host: &str, arguments: &[&Path]) {
+        let run = self.build(host).args(arguments).output().expect("the host starts");
         assert!(
             run.status.success(),
             "{host}: {}\n{}{}",
@@ -81,7 +85,10 @@ impl Installation {
             String::from_utf8_lossy(&run.stdout),
             String::from_utf8_lossy(&run.stderr)
         );
-        assert!(run.stdout.is_empty() && run.stderr.is_empty(), "the library wrote to the terminal");
+        assert!(
+            run.stdout.is_empty() && run.stderr.is_empty(),
+            "the library wrote to the terminal"
+        );
     }
 }
 
@@ -141,4 +148,27 @@ fn cuda_is_loaded_on_demand() {
 #[test]
 fn cuda_after_a_training_is_refused() {
     full().run("cuda_late", &[]);
+}
+
+#[test]
+fn a_killed_save_leaves_a_whole_file() {
+    let installation = Installation::cpu_only();
+    let [model, started] = ["model.safetensors", "started"].map(|name| installation.path().join(name));
+    let mut host = installation.build("save_loop");
+    host.args([&model, &started]);
+    let plugin = cinetomo_host::Plugin::open(&library(), "cinetomo_get_api").expect("the plugin");
+    let context = plugin.context(plugin.context_options()).expect("a context");
+    for round in 0..8 {
+        let mut child = host.spawn().expect("the host starts");
+        while !started.exists() {
+            assert!(child.try_wait().expect("a child").is_none(), "the host ended by itself");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // A save takes some 50 ms: the rounds hit different moments of it.
+        std::thread::sleep(Duration::from_millis(13 * round));
+        child.kill().expect("SIGKILL");
+        child.wait().expect("the end");
+        context.model_load(&model).unwrap_or_else(|error| panic!("round {round}: {error}"));
+        fs::remove_file(&started).expect("the host says it anew");
+    }
 }

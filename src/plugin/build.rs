@@ -22,8 +22,8 @@ fn main() {
 fn libtorch_version() -> String {
     let lib = env::var("DEP_TCH_LIBTORCH_LIB").expect("torch-sys names its library directory");
     let header = PathBuf::from(lib).join("../include/torch/headeronly/version.h");
-    let text = fs::read_to_string(&header)
-        .unwrap_or_else(|error| panic!("{}: {error}", header.display()));
+    let text =
+        fs::read_to_string(&header).unwrap_or_else(|error| panic!("{}: {error}", header.display()));
     ["MAJOR", "MINOR", "PATCH"]
         .map(|part| {
             let define = format!("#define TORCH_VERSION_{part} ");

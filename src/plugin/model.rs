@@ -1,5 +1,7 @@
 //! A model: backbone, head, preprocessing and class names.
 
+use std::path::Path;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Uniform};
@@ -13,6 +15,7 @@ use crate::{
     parameters::Start,
     preprocess::Preprocess,
     volume::{Contrast, Volume},
+    weights,
 };
 
 /// Network of a random model whose backbone is not named.
@@ -99,12 +102,12 @@ pub struct TrainingRecord {
 pub struct EpochRecord {
     /// Number of the epoch, from 1; 0 is the start.
     pub epoch: usize,
-    /// Learning rate of its last step.
-    pub learning_rate: f64,
-    /// Mean cross-entropy over its training subtomograms, in nats.
-    pub loss: f64,
-    /// Fraction of its training subtomograms that were classified correctly.
-    pub accuracy: f64,
+    /// Learning rate of its last step; `None` for the start.
+    pub learning_rate: Option<f64>,
+    /// Mean cross-entropy over its training subtomograms, in nats; `None` for the start.
+    pub loss: Option<f64>,
+    /// Fraction of its training subtomograms that were classified correctly; `None` for the start.
+    pub accuracy: Option<f64>,
     /// Cross-entropy on the validation subtomograms after it.
     pub validation_loss: Option<f64>,
     /// Accuracy on the validation subtomograms after it.
@@ -116,8 +119,8 @@ pub struct EpochRecord {
 pub struct ProbeRecord {
     /// Strength of the L2 penalty that was chosen.
     pub penalty: f64,
-    /// Accuracy at that strength, by cross-validation.
-    pub cross_validated_accuracy: f64,
+    /// Accuracy at that strength, by cross-validation; `None` if a class had too few examples for one.
+    pub cross_validated_accuracy: Option<f64>,
 }
 
 /// What model to make.
@@ -195,6 +198,25 @@ pub struct Model {
 }
 
 impl Model {
+    /// A model that starts from a network trained on video, with a random head. Fails as `ModelConfig::validate` and
+    /// `weights::load_video` do, and with `Unsupported` if the backbone is unknown.
+    pub fn from_video(
+        checkpoint: &Path,
+        config: ModelConfig,
+        device: Device,
+        monitor: &mut Monitor<'_>,
+    ) -> Result<Model> {
+        config.validate()?;
+        let wanted = match &config.backbone {
+            Some(name) => Some(backbone::find(name).ok_or_else(|| backbone_unknown(name))?),
+            None => None,
+        };
+        let video = weights::load_video(checkpoint, wanted, device, monitor)?;
+        let name = checkpoint.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let origin = Origin::Video { checkpoint: name, sha256: video.sha256 };
+        Model::fresh(video.network, origin, config, device)
+    }
+
     /// A model of random numbers: the paper's baseline.
     pub fn random(config: ModelConfig, device: Device) -> Result<Model> {
         config.validate()?;
@@ -327,13 +349,12 @@ impl Model {
         }
         let (trained, given) = (self.voxel_size, volume.voxel_size());
         if trained > 0.0 && given > 0.0 && (given / trained - 1.0).abs() > VOXEL_SIZE_TOLERANCE {
-            log::warn!(
-                logger: monitor.log(),
+            monitor.warn(format_args!(
                 "voxels of {given} angstrom, but the model was fine-tuned on {trained} angstrom: expect wrong classes"
-            );
+            ));
         }
         if let Some(warning) = self.contrast_warning(volume.contrast()) {
-            log::warn!(logger: monitor.log(), "{warning}");
+            monitor.warn(format_args!("{warning}"));
         }
         Ok(())
     }
@@ -372,3 +393,7 @@ pub(crate) fn backbone_unknown(name: &str) -> Error {
         format!("backbone {name:?} is unknown; this release has {}", known.join(", ")),
     )
 }
+
+#[cfg(test)]
+#[path = "model_test.rs"]
+mod model_test;

@@ -25,7 +25,7 @@ use crate::{
     backbone::{self, Network},
     error::{Error, ErrorKind, Result},
     model::{Head, Model, ModelConfig, Origin, TrainingRecord, backbone_unknown},
-    parameters::Start,
+    parameters::{Start, summary},
     preprocess::{ContrastName, Preprocess},
     volume::Contrast,
 };
@@ -108,7 +108,7 @@ pub fn save(model: &Model, path: &Path) -> Result<()> {
 
 /// Reads the model in `path`, to compute on `device`. Fails with `Io` if the file cannot be read, `Format` if it is
 /// damaged or no model file, `Unsupported` if a newer release is needed, `ModelMismatch` if its tensors are not those
-/// of its network (the message lists all that is wrong), `NonFinite` if a weight is NaN or infinite.
+/// of its network (the message lists what is wrong), `NonFinite` if a weight is NaN or infinite.
 pub fn load(path: &Path, device: Device) -> Result<Model> {
     let io = |error: io::Error| Error::io(path, &error);
     let metadata = fs::metadata(path).map_err(io)?;
@@ -349,7 +349,7 @@ fn model_of(document: Document, header: &Metadata, device: Device) -> Result<Mod
     })
 }
 
-/// Fails, listing everything that is wrong, unless the file has exactly the tensors that are expected.
+/// Fails, listing what is wrong, unless the file has exactly the tensors that are expected.
 fn check_tensors(expected: &[(String, Vec<i64>)], header: &Metadata) -> Result<()> {
     let mut found = header.tensors();
     let mut wrong: Vec<String> = Vec::new();
@@ -371,7 +371,7 @@ fn check_tensors(expected: &[(String, Vec<i64>)], header: &Metadata) -> Result<(
     if wrong.is_empty() {
         Ok(())
     } else {
-        Err(Error::new(ErrorKind::ModelMismatch, wrong.join("; ")))
+        Err(Error::new(ErrorKind::ModelMismatch, summary(&wrong)))
     }
 }
 

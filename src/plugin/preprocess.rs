@@ -99,41 +99,32 @@ impl Preprocess {
     }
 
     /// Boxes of `output_size`: first h and w, then d.
-    ///
-    /// The kernels are libtorch's antialiasing ones, made to agree with Pillow: cubic convolution with a = -0.5 (Keys
-    /// 1981), half-pixel centres, weights renormalised at the border, kernel widened by the factor of shrinking.
     fn resize(&self, boxes: &Tensor) -> Result<Tensor> {
         let (n, _, depth, height, width) = boxes.size5()?;
-        let [new_depth, new_height, new_width] = self.output_size([depth, height, width]);
+        let size = self.output_size([depth, height, width]);
+        if self.interpolation == Interpolation::Nearest {
+            return nearest(boxes, size);
+        }
+        // libtorch's antialiasing kernels are made to agree with Pillow: half-pixel centres, weights renormalised at
+        // the border, the kernel widened by the factor of shrinking; the cubic one has a = -0.5 (Keys 1981).
         let mut boxes = boxes.shallow_clone();
-        if [height, width] != [new_height, new_width] {
+        if [height, width] != size[1..] {
             let sections = boxes.f_reshape([n, depth, height, width])?;
-            let size = [new_height, new_width];
             boxes = match self.interpolation {
                 Interpolation::Bicubic => {
-                    sections.f_internal_upsample_bicubic2d_aa(size, false, None, None)?
+                    sections.f_internal_upsample_bicubic2d_aa(&size[1..], false, None, None)?
                 }
-                Interpolation::Linear => {
-                    sections.f_internal_upsample_bilinear2d_aa(size, false, None, None)?
-                }
-                Interpolation::Nearest => {
-                    sections.f_internal_upsample_nearest_exact2d(size, None, None)?
-                }
+                _ => sections.f_internal_upsample_bilinear2d_aa(&size[1..], false, None, None)?,
             };
         }
-        if depth != new_depth {
+        if depth != size[0] {
             // Sections as rows of an image that keeps its width: one kernel resizes all of them.
-            let width = new_height * new_width;
+            let width = size[1] * size[2];
             let columns = boxes.f_reshape([n, 1, depth, width])?;
-            let size = [new_depth, width];
-            boxes = match self.interpolation {
-                Interpolation::Nearest => {
-                    columns.f_internal_upsample_nearest_exact2d(size, None, None)?
-                }
-                _ => columns.f_internal_upsample_bilinear2d_aa(size, false, None, None)?,
-            };
+            boxes =
+                columns.f_internal_upsample_bilinear2d_aa([size[0], width], false, None, None)?;
         }
-        Ok(boxes.f_reshape([n, 1, new_depth, new_height, new_width])?)
+        Ok(boxes.f_reshape([n, 1, size[0], size[1], size[2]])?)
     }
 
     fn normalise(&self, boxes: &Tensor, indices: &[usize], range: [f64; 2]) -> Result<Tensor> {
@@ -160,6 +151,28 @@ impl Preprocess {
         let mut scaled = scaled;
         Ok(scaled.f_mul_scalar_(high - low)?.f_add_scalar_(low)?)
     }
+}
+
+/// Boxes of size `size` by the nearest voxel. Centres are added up as Pillow's NEAREST does it (`ImagingScaleAffine`), so
+/// that ties fall to the same side; libtorch's own kernel breaks them otherwise.
+fn nearest(boxes: &Tensor, size: [i64; 3]) -> Result<Tensor> {
+    let mut boxes = boxes.shallow_clone();
+    for (axis, extent) in (2..).zip(size) {
+        let come = boxes.size()[axis as usize];
+        if come == extent {
+            continue;
+        }
+        let step = come as f64 / extent as f64;
+        let mut centre = step * 0.5;
+        let mut places = Vec::new();
+        for _ in 0..extent {
+            places.push((centre as i64).min(come - 1));
+            centre += step;
+        }
+        let places = Tensor::f_from_slice(&places)?.f_to_device(boxes.device())?;
+        boxes = boxes.f_index_select(axis, &places)?;
+    }
+    Ok(boxes)
 }
 
 /// `boxes` `[n, voxels]` moved and scaled so that `low` becomes 0 and `high` 1 (both `[n, 1]`).
@@ -248,3 +261,7 @@ pub(crate) enum ContrastName {
     Dark,
     Bright,
 }
+
+#[cfg(test)]
+#[path = "preprocess_test.rs"]
+mod preprocess_test;

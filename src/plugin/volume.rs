@@ -161,3 +161,7 @@ impl<'a> Volume<'a> {
         ))
     }
 }
+
+#[cfg(test)]
+#[path = "volume_test.rs"]
+mod volume_test;

@@ -15,11 +15,13 @@ use super::{
     guard::{boundary, boundary_or},
     handles::Registry,
     read::{self, sized_struct},
-    runtime,
-    threads,
+    runtime, threads,
     write::{self, OutHandle},
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    monitor::log_line,
+};
 
 /// What a context holds.
 pub(super) struct Context {
@@ -170,11 +172,11 @@ fn new(options: &cinetomo_context_options) -> Result<Context> {
         DeviceChoice::Cuda => cuda_device(index)?,
         DeviceChoice::Auto if cuda::driver().is_none() => Device::Cpu,
         DeviceChoice::Auto => cuda_device(index).unwrap_or_else(|reason| {
-            log::warn!(logger: log, "computing on the CPU: {reason}");
+            log_line(&log, Level::Warn, format_args!("computing on the CPU: {reason}"));
             Device::Cpu
         }),
     };
-    log::info!(logger: log, "computing on {device:?}");
+    log_line(&log, Level::Info, format_args!("computing on {device:?}"));
     Ok(Context { device, n_threads: options.n_threads, log })
 }
 

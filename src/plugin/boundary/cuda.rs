@@ -45,9 +45,9 @@ pub(super) fn driver() -> Option<&'static str> {
             let mut version: c_int = 0;
             // SAFETY: `CUresult cuDriverGetVersion(int *)`, which needs no initialisation.
             let status = unsafe {
-                library.get::<unsafe extern "C" fn(*mut c_int) -> c_int>(b"cuDriverGetVersion\0").ok()?(
-                    &raw mut version,
-                )
+                library
+                    .get::<unsafe extern "C" fn(*mut c_int) -> c_int>(b"cuDriverGetVersion\0")
+                    .ok()?(&raw mut version)
             };
             std::mem::forget(library);
             // 1000 * major + 10 * minor.
@@ -76,8 +76,8 @@ pub(super) fn load() -> Result<()> {
         }
         // SAFETY: libtorch's own library, whose initialisers register the CUDA backend. GLOBAL, as the parts of
         // libtorch find each other's symbols that way.
-        let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) }
-            .map_err(|error| {
+        let library =
+            unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) }.map_err(|error| {
                 unavailable(format!(
                     "the CUDA part of libtorch is here but cannot be loaded: {}",
                     runtime::with_cause(&error)

@@ -64,7 +64,9 @@ pub unsafe extern "C" fn cinetomo_evaluate(
         boundary(out_error, || {
             let struct_size = write::stated_size(out_metrics, "out_metrics")?;
             let n_counts = n_classes.checked_mul(n_classes).ok_or_else(|| {
-                Error::invalid(format!("n_classes is {n_classes}; that many do not fit into memory"))
+                Error::invalid(format!(
+                    "n_classes is {n_classes}; that many do not fit into memory"
+                ))
             })?;
             let confusion = match capacity {
                 0 => None,

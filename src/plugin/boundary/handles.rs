@@ -34,10 +34,7 @@ impl<T> Registry<T> {
         static NEXT: AtomicUsize = AtomicUsize::new(16);
         let number = NEXT.fetch_add(16, Ordering::Relaxed);
         // The map stays sound whatever panicked: it only ever holds whole entries.
-        self.live
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(number, Arc::new(object));
+        self.live.write().unwrap_or_else(PoisonError::into_inner).insert(number, Arc::new(object));
         ptr::without_provenance_mut(number)
     }
 

@@ -59,8 +59,7 @@ pub(super) unsafe fn monitor<'a>(
         // SAFETY: the host's own function, called as it declared it, on the thread that made the call.
         unsafe { callback(hooks.user_data, &raw const progress) == 0 }
     };
-    let cancelled =
-        move || cancel.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
+    let cancelled = move || cancel.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
     Ok(Monitor::new(report, cancelled, &context.log))
 }
 

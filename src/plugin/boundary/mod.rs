@@ -3,7 +3,10 @@
 //! An export is ONE `boundary(...)` (or `boundary_or(...)`) expression that reads its arguments through `read`, calls
 //! one safe function, and writes its outputs through `write` once everything has succeeded. One file per C object.
 #![allow(unsafe_code)]
-#![allow(clippy::missing_safety_doc, reason = "the rules at the top of the header hold for every export")]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the rules at the top of the header hold for every export"
+)]
 
 mod cancel;
 mod context;

@@ -17,6 +17,7 @@ pub(super) trait Growable: Copy {
 /// Declares a struct as growable. `FIRST_SIZE` is pinned here: a field appended later must not change it.
 macro_rules! sized_struct {
     ($type:ty, $first_size:literal, $defaults:expr) => {
+        const _: () = assert!($first_size <= size_of::<$type>());
         impl $crate::boundary::read::Growable for $type {
             const NAME: &'static str = stringify!($type);
             const FIRST_SIZE: usize = $first_size;
@@ -77,11 +78,7 @@ pub(super) unsafe fn sized<T: Growable>(pointer: *const T, argument: &str) -> Re
     let mut value = T::defaults();
     // SAFETY: both sides hold `known` bytes; every bit pattern is valid for these integer, float and pointer fields.
     unsafe {
-        std::ptr::copy_nonoverlapping(
-            pointer.cast::<u8>(),
-            (&raw mut value).cast::<u8>(),
-            known,
-        );
+        std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), (&raw mut value).cast::<u8>(), known);
     }
     Ok(value)
 }
@@ -127,9 +124,7 @@ pub(super) fn check_array<T>(pointer: *const T, len: usize, argument: &str) -> R
         )));
     }
     if len.checked_mul(size_of::<T>()).is_none_or(|bytes| bytes > isize::MAX as usize) {
-        return Err(Error::invalid(format!(
-            "{argument}: {len} elements do not fit into memory"
-        )));
+        return Err(Error::invalid(format!("{argument}: {len} elements do not fit into memory")));
     }
     Ok(())
 }

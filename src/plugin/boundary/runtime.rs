@@ -12,14 +12,7 @@ use std::{
 
 use cinetomo_abi::{CINETOMO_ABI_VERSION, cinetomo_error, cinetomo_runtime_info};
 
-use super::{
-    cuda,
-    error::to_c_text,
-    guard::boundary,
-    read::sized_struct,
-    threads,
-    write,
-};
+use super::{cuda, error::to_c_text, guard::boundary, read::sized_struct, threads, write};
 use crate::error::{Error, ErrorKind, Result};
 
 sized_struct!(
@@ -83,10 +76,11 @@ pub extern "C" fn cinetomo_abi_version() -> u32 {
     super::guard::boundary_or(CINETOMO_ABI_VERSION, || CINETOMO_ABI_VERSION)
 }
 
-const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
-    Ok(version) => version,
-    Err(_) => panic!("a version has no NUL"),
-};
+const VERSION: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(version) => version,
+        Err(_) => panic!("a version has no NUL"),
+    };
 
 fn info() -> cinetomo_runtime_info {
     let path = |path: Option<PathBuf>| forever(&path.unwrap_or_default().to_string_lossy());
@@ -114,7 +108,10 @@ fn summary() -> String {
             "{cores} cores; the CUDA part of libtorch and a driver for CUDA {driver} are here and not yet loaded"
         ),
         (_, Some(driver)) => {
-            format!("{cores} cores and {} CUDA devices, driver for CUDA {driver}", cuda::n_devices())
+            format!(
+                "{cores} cores and {} CUDA devices, driver for CUDA {driver}",
+                cuda::n_devices()
+            )
         }
     }
 }
@@ -181,4 +178,3 @@ pub(super) fn check_single_libtorch() -> Result<()> {
 pub(super) fn with_cause(error: &libloading::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |cause| cause.to_string())
 }
-

@@ -58,13 +58,15 @@ extern "C" fn n_phantoms() -> usize {
 }
 
 extern "C" fn phantom_name(phantom_index: usize) -> *const c_char {
-    static NAMES: OnceLock<Vec<CString>> = OnceLock::new();
     boundary_or(ptr::null(), || {
-        NAMES
-            .get_or_init(|| phantoms::names().map(to_c_text).collect())
-            .get(phantom_index)
-            .map_or(ptr::null(), |name| name.as_ptr())
+        names().get(phantom_index).map_or(ptr::null(), |name| name.as_ptr())
     })
+}
+
+/// Names of the phantoms, for C.
+fn names() -> &'static [CString] {
+    static NAMES: OnceLock<Vec<CString>> = OnceLock::new();
+    NAMES.get_or_init(|| phantoms::names().map(to_c_text).collect())
 }
 
 unsafe extern "C" fn options_init(
@@ -118,7 +120,11 @@ unsafe extern "C" fn simulate(
             let simulation = simulation(&read::sized_or_default(options, "options")?)?;
             let n_voxels = (simulation.options().box_size.pow(3) as usize)
                 .checked_mul(labels.len())
-                .ok_or_else(|| Error::invalid(format!("n_labels is {n_labels}; that many subtomograms do not fit into memory")))?;
+                .ok_or_else(|| {
+                    Error::invalid(format!(
+                        "n_labels is {n_labels}; that many subtomograms do not fit into memory"
+                    ))
+                })?;
             let mut monitor = hooks::monitor(hooks, &context)?;
             if out.wants(n_voxels)? {
                 context.enter();

@@ -18,14 +18,14 @@ use super::{
     write::{self, OutHandle},
 };
 use crate::{
-    error::{Error, Result},
     augment::Augment,
+    error::{Error, Result},
     train::{self, BatchNorm, FineTune, HeadStart, OptimizerKind, Schedule},
 };
 
 sized_struct!(
     cinetomo_fine_tune_options,
-    120,
+    112,
     cinetomo_fine_tune_options {
         struct_size: size_of::<cinetomo_fine_tune_options>(),
         learning_rate: 0.0,
@@ -93,8 +93,7 @@ pub unsafe extern "C" fn cinetomo_model_fine_tune(
             let mut monitor = hooks::monitor(hooks, &object.context)?;
             object.context.enter();
             cuda::note_training();
-            let tuned =
-                train::fine_tune(&object.lock(), &volume, labels, &config, &mut monitor)?;
+            let tuned = train::fine_tune(&object.lock(), &volume, labels, &config, &mut monitor)?;
             out.write(MODELS.insert(ModelObject::new(object.context.clone(), tuned)));
             Ok(())
         })
@@ -110,7 +109,8 @@ unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
         unsafe { read::slice(options.milestones, options.n_milestones, "options.milestones") }?;
     let schedule = match read::choice(
         options.schedule,
-        &[ScheduleChoice::Cosine, ScheduleChoice::Step, ScheduleChoice::Constant].map(|s| (s as i32, s)),
+        &[ScheduleChoice::Cosine, ScheduleChoice::Step, ScheduleChoice::Constant]
+            .map(|s| (s as i32, s)),
         "options.schedule",
     )? {
         ScheduleChoice::Cosine => Schedule::Cosine,

@@ -96,13 +96,15 @@ unsafe fn view<'a>(host: &cinetomo_volume) -> Result<Volume<'a>> {
         &[Contrast::Unknown, Contrast::Dark, Contrast::Bright].map(|c| (c as i32, c)),
         "contrast",
     )?;
-    let beam_axis =
-        read::choice(host.beam_axis, &[Axis::Z, Axis::Y, Axis::X].map(|a| (a as i32, a)), "beam_axis")?;
+    let beam_axis = read::choice(
+        host.beam_axis,
+        &[Axis::Z, Axis::Y, Axis::X].map(|a| (a as i32, a)),
+        "beam_axis",
+    )?;
     let device = device(host.memory, host.memory_index)?;
     // SAFETY: not NULL, aligned; shape and strides span memory that the caller declares readable. The view is only read.
-    let view = unsafe {
-        Tensor::f_from_blob(host.data.cast(), &host.shape, &strides, kind, device)
-    }?;
+    let view =
+        unsafe { Tensor::f_from_blob(host.data.cast(), &host.shape, &strides, kind, device) }?;
     Volume::from_view(view, dtype, host.voxel_size, contrast, beam_axis)
 }
 
@@ -120,11 +122,8 @@ fn dtype(number: i32) -> Result<(Dtype, Kind, usize)> {
 }
 
 fn device(memory: i32, index: i32) -> Result<Device> {
-    let memory = read::choice(
-        memory,
-        &[Memory::Cpu, Memory::Cuda].map(|m| (m as i32, m)),
-        "memory",
-    )?;
+    let memory =
+        read::choice(memory, &[Memory::Cpu, Memory::Cuda].map(|m| (m as i32, m)), "memory")?;
     if matches!(memory, Memory::Cpu) {
         return Ok(Device::Cpu);
     }

@@ -109,3 +109,7 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
         result => result,
     }
 }
+
+#[cfg(test)]
+#[path = "replace_test.rs"]
+mod replace_test;

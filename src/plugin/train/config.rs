@@ -2,7 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::{
+    augment::Augment,
+    error::{Error, Result},
+};
+
+/// Words of the C contract: the rule that turns gradients into steps, what becomes of the running statistics of
+/// BatchNorm, how the head starts.
+pub use cinetomo_abi::{
+    cinetomo_batch_norm as BatchNorm, cinetomo_head as HeadStart,
+    cinetomo_optimizer as OptimizerKind,
+};
 
 /// Initial learning rates, `[from video, from random numbers]`, where the caller states none.
 ///
@@ -22,6 +32,7 @@ const MAX_BATCH_SIZE: usize = i32::MAX as usize;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FineTune {
     /// The rule that turns gradients into steps.
+    #[serde(with = "OptimizerName")]
     pub optimizer: OptimizerKind,
     /// Initial learning rate; `None` = by the start (video or random) and the optimiser, see `LEARNING_RATES`.
     pub learning_rate: Option<f64>,
@@ -44,23 +55,13 @@ pub struct FineTune {
     /// Stages, counted from the input, that stay as they are.
     pub n_frozen_stages: usize,
     /// What becomes of the running statistics of BatchNorm.
+    #[serde(with = "BatchNormName")]
     pub batch_norm: BatchNorm,
     /// How the head starts.
+    #[serde(with = "HeadName")]
     pub head: HeadStart,
     /// How training subtomograms are varied.
     pub augment: Augment,
-}
-
-/// The rule that turns gradients into steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OptimizerKind {
-    /// Adam (Kingma & Ba 2015); weight decay is added to the gradient.
-    Adam,
-    /// AdamW (Loshchilov & Hutter 2019): decoupled weight decay.
-    AdamW,
-    /// Stochastic gradient descent with momentum; weight decay is added to the gradient.
-    Sgd,
 }
 
 /// How the learning rate changes over the training.
@@ -80,44 +81,6 @@ pub enum Schedule {
     Constant,
 }
 
-/// What becomes of the running statistics of BatchNorm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BatchNorm {
-    /// As in the model's last fine-tuning; for a fresh model FROZEN from video, TRAINED from random numbers.
-    Auto,
-    /// Kept as they are, and used while training.
-    Frozen,
-    /// Estimated once on the training subtomograms, then kept.
-    Recalibrated,
-    /// Batch statistics while training, running averages updated.
-    Trained,
-}
-
-/// How the head starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HeadStart {
-    /// PROBE for a model fresh from video, RANDOM for a fresh random one, KEEP for one already fine-tuned.
-    Auto,
-    /// As the model has it.
-    Keep,
-    /// Random numbers.
-    Random,
-    /// Regularised logistic regression on the fixed features.
-    Probe,
-}
-
-/// How training subtomograms are varied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Augment {
-    /// Not at all.
-    None,
-    /// Each axis mirrored with probability 1/2.
-    Mirror,
-}
-
 impl Default for FineTune {
     fn default() -> FineTune {
         FineTune {
@@ -134,7 +97,7 @@ impl Default for FineTune {
             n_frozen_stages: 0,
             batch_norm: BatchNorm::Auto,
             head: HeadStart::Auto,
-            augment: Augment::Mirror,
+            augment: Augment { mirror: true },
         }
     }
 }
@@ -149,7 +112,9 @@ impl FineTune {
         if let Some(rate) = self.learning_rate {
             check(
                 rate.is_finite() && rate > 0.0,
-                format!("learning_rate is {rate}; it must be above 0, or 0 for the library's choice"),
+                format!(
+                    "learning_rate is {rate}; it must be above 0, or 0 for the library's choice"
+                ),
             )?;
         }
         check(
@@ -162,7 +127,10 @@ impl FineTune {
         )?;
         check(
             (0.0..=0.5).contains(&self.validation_fraction),
-            format!("validation_fraction is {}; it must be from 0 to 0.5", self.validation_fraction),
+            format!(
+                "validation_fraction is {}; it must be from 0 to 0.5",
+                self.validation_fraction
+            ),
         )?;
         check(
             self.n_epochs <= MAX_EPOCHS,
@@ -212,6 +180,14 @@ impl FineTune {
         FineTune { learning_rate, batch_norm, head, ..self.clone() }
     }
 
+    /// How BatchNorm was treated in the training that `record` (a `FineTune` in JSON) tells of; AUTO if it does not say.
+    pub(super) fn recorded_batch_norm(record: &serde_json::Value) -> BatchNorm {
+        record
+            .get("batch_norm")
+            .and_then(|name| BatchNormName::deserialize(name).ok())
+            .unwrap_or(BatchNorm::Auto)
+    }
+
     /// The learning rate of the first step: the caller's, or the library's for this start and optimiser.
     pub fn initial_learning_rate(&self, from_video: bool) -> f64 {
         let [video, random] = match self.optimizer {
@@ -220,6 +196,35 @@ impl FineTune {
         };
         self.learning_rate.unwrap_or(if from_video { video } else { random })
     }
+}
+
+/// Names of `OptimizerKind` in model files.
+#[derive(Serialize)]
+#[serde(remote = "OptimizerKind", rename_all = "lowercase")]
+enum OptimizerName {
+    Adam,
+    AdamW,
+    Sgd,
+}
+
+/// Names of `BatchNorm` in model files.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "BatchNorm", rename_all = "snake_case")]
+enum BatchNormName {
+    Auto,
+    Frozen,
+    Recalibrated,
+    Trained,
+}
+
+/// Names of `HeadStart` in model files.
+#[derive(Serialize)]
+#[serde(remote = "HeadStart", rename_all = "snake_case")]
+enum HeadName {
+    Auto,
+    Keep,
+    Random,
+    Probe,
 }
 
 #[cfg(test)]
@@ -295,5 +300,8 @@ mod tests {
         assert_eq!(json["learning_rate"], 3e-5);
         assert_eq!(json["schedule"]["kind"], "step");
         assert_eq!(json["schedule"]["milestones"], serde_json::json!([15, 22]));
+        assert_eq!(json["augment"]["mirror"], true);
+        assert_eq!(FineTune::recorded_batch_norm(&json), BatchNorm::Frozen);
+        assert_eq!(FineTune::recorded_batch_norm(&serde_json::json!({})), BatchNorm::Auto);
     }
 }

@@ -167,7 +167,10 @@ mod tests {
     fn batches_are_even_and_cover_everything() {
         let sizes = |n, batch_size| -> Vec<usize> {
             let batches: Vec<_> = batches(n, batch_size).collect();
-            assert_eq!(batches.iter().cloned().flatten().collect::<Vec<_>>(), (0..n).collect::<Vec<_>>());
+            assert_eq!(
+                batches.iter().cloned().flatten().collect::<Vec<_>>(),
+                (0..n).collect::<Vec<_>>()
+            );
             batches.iter().map(|batch| batch.len()).collect()
         };
         assert_eq!(sizes(70, 10), [10; 7]);
