@@ -63,6 +63,11 @@
 #include <stdint.h>
 
 /**
+ * Version of the contract in this header. `cinetomo_get_api` takes it, and refuses a version it does not serve.
+ */
+#define CINETOMO_ABI_VERSION 1
+
+/**
  * Ways to vary training subtomograms; add them up.
  */
 typedef enum cinetomo_augment {
