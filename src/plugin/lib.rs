@@ -9,3 +9,4 @@ pub mod backbone;
 pub mod error;
 pub mod monitor;
 pub mod parameters;
+pub mod synthetic;
