@@ -10,7 +10,7 @@ pub struct cinetomo_context {
 }
 
 /// Where a context computes.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_device {
     /// CUDA where it is usable, the CPU otherwise.

@@ -1,7 +1,7 @@
 //! Status codes and the error object.
 
 /// What a call came to. Codes are never renumbered; new ones are appended.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_status {
     /// Done.

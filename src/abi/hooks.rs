@@ -9,7 +9,7 @@ pub struct cinetomo_cancel {
 }
 
 /// What a long call is doing.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_stage {
     /// Reading a checkpoint or model file.
@@ -33,7 +33,7 @@ pub enum cinetomo_stage {
 }
 
 /// How severe a log message is; a sink receives its own level and everything more severe (smaller numbers).
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_log_level {
     /// Nothing is logged.

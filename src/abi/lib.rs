@@ -13,6 +13,8 @@ mod context;
 mod error;
 mod hooks;
 mod model;
+#[cfg(feature = "stable-abi")]
+mod root_module;
 mod runtime;
 mod synthetic;
 mod table;
@@ -23,6 +25,8 @@ pub use context::*;
 pub use error::*;
 pub use hooks::*;
 pub use model::*;
+#[cfg(feature = "stable-abi")]
+pub use root_module::{cinetomo_root_module, cinetomo_root_module_Ref};
 pub use runtime::*;
 pub use synthetic::*;
 pub use table::*;

@@ -10,7 +10,7 @@ pub struct cinetomo_model {
 }
 
 /// How grey values are brought into the network's range.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_normalization {
     /// Each subtomogram's minimum and maximum become 0 and 1, then the network's range (the paper's choice).
@@ -22,7 +22,7 @@ pub enum cinetomo_normalization {
 }
 
 /// How subtomograms are resized along y and x (and along z, linearly between sections).
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_interpolation {
     /// Cubic convolution with a = -0.5 and half-pixel centres, widened when shrinking: Pillow's BICUBIC.

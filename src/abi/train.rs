@@ -1,7 +1,7 @@
 //! Fine-tuning and evaluation.
 
 /// The rule that turns gradients into steps.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_optimizer {
     /// Adam (Kingma & Ba 2015); weight decay is added to the gradient.
@@ -13,7 +13,7 @@ pub enum cinetomo_optimizer {
 }
 
 /// How the learning rate changes over the training.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_schedule {
     /// Half a cosine from the learning rate to 0, step by step (Loshchilov & Hutter 2017, no restarts).
@@ -25,7 +25,7 @@ pub enum cinetomo_schedule {
 }
 
 /// What becomes of the running statistics of BatchNorm.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_batch_norm {
     /// FROZEN for a network from video, TRAINED for one from random numbers.
@@ -39,7 +39,7 @@ pub enum cinetomo_batch_norm {
 }
 
 /// How the head, the last linear layer, starts.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_head {
     /// PROBE for a network fresh from video, RANDOM for a fresh random one, KEEP for one already fine-tuned.
@@ -54,7 +54,7 @@ pub enum cinetomo_head {
 }
 
 /// Ways to vary training subtomograms; add them up.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_augment {
     /// None.

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 
 /// Type of a voxel.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_dtype {
     /// IEEE 754 binary32 (MRC mode 2).
@@ -21,7 +21,7 @@ pub enum cinetomo_dtype {
 }
 
 /// Where a buffer lives; the numbers are those of DLPack.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_memory {
     /// Memory of the process.
@@ -31,7 +31,7 @@ pub enum cinetomo_memory {
 }
 
 /// Sign of the particles against their surroundings.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_contrast {
     /// Not stated.
@@ -43,7 +43,7 @@ pub enum cinetomo_contrast {
 }
 
 /// An axis of a subtomogram, in the order of `shape`.
-#[repr(i32)]
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_axis {
     /// `shape[1]`: the slowest axis, the section axis of an MRC file.

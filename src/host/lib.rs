@@ -1,1 +1,42 @@
-//! Skeleton.
+//! Finds and loads the cinetomo plugin, and calls it safely from Rust.
+//!
+//! A host needs this crate and no libtorch: the plugin brings that into the process when it is loaded.
+//!
+//! ```no_run
+//! use cinetomo_host::{Hooks, ModelOptions, Plugin, Volume};
+//!
+//! # fn main() -> Result<(), cinetomo_host::Error> {
+//! let plugin = Plugin::find(None)?;
+//! let context = plugin.context(plugin.context_options())?;
+//! let options = ModelOptions::new(["ribosome", "ferritin"]);
+//! let video = context.model_from_video("i3d-kinetics-400.ckpt", &options, Hooks::none())?;
+//!
+//! let (voxels, labels) = (vec![0.0f32; 20 * 32 * 32 * 32], vec![0; 20]);
+//! let subtomograms = Volume::new(&voxels, [20, 32, 32, 32])?.voxel_size(10.0);
+//! let model = video.fine_tune(&subtomograms, &labels, &plugin.fine_tune_options(), Hooks::none())?;
+//! let probabilities = model.classify(&subtomograms, Hooks::none())?;
+//! # Ok(()) }
+//! ```
+
+mod buffer;
+mod context;
+mod error;
+mod hooks;
+mod libtorch;
+mod loader;
+pub mod manifest;
+mod model;
+mod options;
+mod synthetic;
+mod volume;
+
+pub use cinetomo_abi as abi;
+pub use context::Context;
+pub use error::Error;
+pub use hooks::{Cancel, Hooks, Progress};
+pub use loader::{Evaluation, Plugin, RuntimeInfo};
+pub use manifest::Manifest;
+pub use model::{Model, ModelInfo};
+pub use options::{ContextOptions, FineTuneOptions, Log, ModelOptions};
+pub use synthetic::Synthetic;
+pub use volume::{Volume, Voxel};

@@ -8,7 +8,7 @@ use tch::TchError;
 pub use cinetomo_abi::cinetomo_status as ErrorKind;
 
 /// Result of everything in this crate that can fail.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A kind and a message that names what is wrong, where, and what would be right.
 #[derive(Debug)]

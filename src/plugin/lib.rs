@@ -5,8 +5,17 @@
 //! volume, parameters, monitor, error.
 #![deny(unsafe_code)]
 
+pub mod augment;
 pub mod backbone;
 pub mod error;
+pub mod model;
+pub mod model_file;
 pub mod monitor;
 pub mod parameters;
+pub mod preprocess;
 pub mod synthetic;
+pub mod train;
+pub mod volume;
+pub mod weights;
+
+mod boundary;

@@ -1,5 +1,7 @@
 //! How long work reports, and how it is stopped.
 
+use std::fmt;
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a long call is doing; the stages of the C contract.
@@ -70,9 +72,19 @@ impl<'a> Monitor<'a> {
         Monitor::new(|_| true, || false, log_nothing())
     }
 
-    /// Where log lines go: `log::info!(logger: monitor.log(), "...")`.
+    /// Where log lines go.
     pub fn log(&self) -> &'a dyn log::Log {
         self.log
+    }
+
+    /// Logs what the user should know although the call goes on.
+    pub fn warn(&self, line: fmt::Arguments<'_>) {
+        log_line(self.log, log::Level::Warn, line);
+    }
+
+    /// Logs what was chosen or measured.
+    pub fn info(&self, line: fmt::Arguments<'_>) {
+        log_line(self.log, log::Level::Info, line);
     }
 
     /// Reports progress; fails with `Cancelled` if the host wants to stop. The fraction never goes back.
@@ -95,6 +107,17 @@ impl<'a> Monitor<'a> {
     }
 }
 
+/// Hands a line to `log`.
+///
+/// The macros of the `log` crate would drop it: they ask the process-wide level first, which is off unless the program
+/// sets it, and is not ours to set.
+pub fn log_line(log: &dyn log::Log, level: log::Level, line: fmt::Arguments<'_>) {
+    let record = log::Record::builder().level(level).target("cinetomo").args(line).build();
+    if log.enabled(record.metadata()) {
+        log.log(&record);
+    }
+}
+
 /// A log that drops everything.
 pub fn log_nothing() -> &'static dyn log::Log {
     struct Nothing;
@@ -106,4 +129,55 @@ pub fn log_nothing() -> &'static dyn log::Log {
         fn flush(&self) {}
     }
     &Nothing
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Keeps warnings and what is worse.
+    #[derive(Default)]
+    struct Sink(Mutex<Vec<String>>);
+
+    impl log::Log for Sink {
+        fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+            metadata.level() <= log::Level::Warn
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            self.0.lock().unwrap().push(record.args().to_string());
+        }
+        fn flush(&self) {}
+    }
+
+    /// The process-wide level is off here, as in a host that does not use the `log` crate.
+    #[test]
+    fn lines_reach_the_sink_whatever_the_process_wide_level() {
+        assert_eq!(log::max_level(), log::LevelFilter::Off);
+        let sink = Sink::default();
+        let monitor = Monitor::new(|_| true, || false, &sink);
+        monitor.warn(format_args!("box {}", 3));
+        monitor.info(format_args!("not asked for"));
+        drop(monitor);
+        assert_eq!(sink.0.into_inner().unwrap(), ["box 3"]);
+    }
+
+    #[test]
+    fn the_fraction_never_goes_back() {
+        let mut seen = Vec::new();
+        let mut monitor = Monitor::new(
+            |progress| {
+                seen.push(progress.fraction);
+                true
+            },
+            || false,
+            log_nothing(),
+        );
+        for step in [1, 3, 2, 4] {
+            monitor.report(Progress::batch(Stage::Train, step, 4)).unwrap();
+        }
+        drop(monitor);
+        assert_eq!(seen, [0.25, 0.75, 0.75, 1.0]);
+    }
 }

@@ -127,13 +127,14 @@ impl Parameters {
             .sum()
     }
 
-    /// Replaces every value with that of the same name in `source`. Fails, changing nothing, unless names and shapes
-    /// agree exactly; the message lists everything that is missing, unexpected or of another shape.
-    pub fn copy_from<'a>(
-        &self,
-        source: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
-    ) -> Result<()> {
-        let source: HashMap<&str, &Tensor> = source.into_iter().collect();
+    /// Where the tensors live.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// What keeps tensors from replacing these: everything that is missing, unexpected or of another shape, one line
+    /// each.
+    pub fn differences(&self, source: &HashMap<&str, &Tensor>) -> Vec<String> {
         let mut wrong: Vec<String> = Vec::new();
         for parameter in self.iter() {
             match source.get(parameter.name.as_str()) {
@@ -151,8 +152,19 @@ impl Parameters {
             source.keys().copied().filter(|name| !self.index.contains_key(*name)).collect();
         unexpected.sort_unstable();
         wrong.extend(unexpected.iter().map(|name| format!("unexpected: {name}")));
+        wrong
+    }
+
+    /// Replaces every value with that of the same name in `source`. Fails, changing nothing, unless names and shapes
+    /// agree exactly; the message lists the differences.
+    pub fn copy_from<'a>(
+        &self,
+        source: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    ) -> Result<()> {
+        let source: HashMap<&str, &Tensor> = source.into_iter().collect();
+        let wrong = self.differences(&source);
         if !wrong.is_empty() {
-            return Err(Error::new(ErrorKind::ModelMismatch, wrong.join("; ")));
+            return Err(Error::new(ErrorKind::ModelMismatch, summary(&wrong)));
         }
         tch::no_grad(|| {
             for parameter in self.iter() {
@@ -162,4 +174,14 @@ impl Parameters {
             Ok(())
         })
     }
+}
+
+/// Lines for an error message, the first 20 of them.
+pub fn summary(lines: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let mut text = lines.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
+    if lines.len() > SHOWN {
+        text.push_str(&format!("; and {} more", lines.len() - SHOWN));
+    }
+    text
 }

@@ -1,7 +1,7 @@
 //! Layers that the networks share. Each creates its tensors as `<prefix><leaf>`, with PyTorch's leaf names
 //! (`weight`, `bias`, `running_mean`, `running_var`); the prefix ends in the separator of the network's checkpoints.
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::BatchNormMode;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 /// How a convolution or pool treats its borders.
 #[derive(Clone, Copy, Debug)]
 pub enum Padding {
-    /// So much on both sides along z, y, x.
+    /// So many voxels on both sides along z, y, x.
     Fixed([i64; 3]),
     /// TensorFlow's SAME: output = ceil(input / stride), the odd voxel at the far end.
     Same,
@@ -85,7 +85,13 @@ impl Conv3d {
     /// gradients for `1 / n_in` of the work.
     pub fn forward_grey(&self, input: &Tensor) -> Result<Tensor> {
         let weight = self.weight.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
-        self.convolve(input, &weight)
+        if input.device() != Device::Cpu {
+            return self.convolve(input, &weight);
+        }
+        // Channels last: the same voxels with the stride of a channel that comes last. oneDNN keeps that layout
+        // through the network and is 1.3 to 1.5 times as fast with it.
+        let voxels = input.f_squeeze_dim(1)?.f_contiguous()?.f_unsqueeze(-1)?;
+        self.convolve(&voxels.f_permute([0, 4, 1, 2, 3])?, &weight)
     }
 
     fn convolve(&self, input: &Tensor, weight: &Tensor) -> Result<Tensor> {

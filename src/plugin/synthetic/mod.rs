@@ -40,7 +40,7 @@ pub use transfer::{AMPLITUDE_CONTRAST, contrast_transfer, electron_wavelength, i
 use crate::error::{Error, Result};
 
 /// Checks what every volume here needs: its edge in voxels, and theirs in angstrom.
-fn check_grid(box_size: i64, voxel_size: f64) -> Result<()> {
+pub(crate) fn check_grid(box_size: i64, voxel_size: f64) -> Result<()> {
     if !(8..=256).contains(&box_size) {
         return Err(Error::invalid(format!("box_size is {box_size}; it must be 8 to 256 voxels")));
     }

@@ -1,0 +1,51 @@
+# cinetomo: build, try, test, install. `make` alone lists the targets.
+# Needs Rust, Python 3 with venv, g++ and make; `make setup` brings the rest, once for all checkouts of a user.
+
+PYTHON ?= python3
+PREFIX ?= /usr/local
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+STAGE := $(abspath $(TARGET))/stage
+DEMO := $(TARGET)/demo/cinetomo-demo
+CXXFLAGS ?= -O2
+WARNINGS := -Wall -Wextra -Wpedantic -Werror
+
+.PHONY: help setup build demo test check header install clean parity
+
+help: ## list the targets
+	@echo "make setup && make demo, or:"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## fetch libtorch (1.2 GB; 4 GB with an NVIDIA driver) and the video weights (50 MB) into ~/.cache/cinetomo
+	@$(PYTHON) src/setup/setup.py
+
+build: setup ## compile the library (5 minutes the first time)
+	cargo build --release -p cinetomo
+
+demo: build ## simulate, fine-tune, classify: video weights against random ones (DEMO_ARGS="--help" lists options)
+	@src/setup/install.sh $(STAGE)
+	@mkdir -p $(dir $(DEMO))
+	$(CXX) -std=c++17 $(CXXFLAGS) $(WARNINGS) -I$(STAGE)/include examples/cpp/*.cpp -o $(DEMO) -ldl
+	@.cargo/with-libtorch env CINETOMO_PLUGIN_PATH=$(STAGE)/share/cinetomo/plugins $(DEMO) $(DEMO_ARGS)
+
+test: ## run every test (fetches the CUDA part of libtorch too: 4 GB in all)
+	@$(PYTHON) src/setup/setup.py --tests
+	cargo test --release --workspace
+
+check: setup ## formatting, lints and documentation
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+
+header: setup ## write include/cinetomo.h anew from the contract in src/abi
+	CINETOMO_UPDATE_HEADER=1 cargo test --release -p cinetomo-tests --test header
+
+install: build ## install the library, headers and manifest: make install PREFIX=/usr/local [DESTDIR=...]
+	@src/setup/install.sh $(PREFIX) $(DESTDIR)
+
+parity: ## compute tests/reference/*.json anew with PyTorch, scikit-learn and others
+	$(PYTHON) -m venv $(TARGET)/parity
+	$(TARGET)/parity/bin/pip install -q -r tests/reference/requirements.txt
+	for script in tests/reference/*.py; do echo "$$script"; $(TARGET)/parity/bin/python "$$script" || exit 1; done
+
+clean: ## remove what was built (not the cache)
+	cargo clean

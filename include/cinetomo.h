@@ -1,0 +1,1522 @@
+/*
+ * cinetomo: subtomogram classification with 3D networks initialised from video.
+ *
+ * A subtomogram is a small cube of voxels around one macromolecule in a cryo-electron tomogram. This library takes a
+ * network that was trained on video, fine-tunes it on a few labelled subtomograms, and says which class every other
+ * one belongs to, with probabilities.
+ *
+ *     cinetomo_context *context = NULL;
+ *     cinetomo_model *video = NULL, *tuned = NULL;
+ *     cinetomo_error *error = NULL;
+ *
+ *     cinetomo_model_options options;
+ *     cinetomo_model_options_init(&options, sizeof options);
+ *     options.n_classes = 7;
+ *
+ *     cinetomo_volume boxes;
+ *     cinetomo_volume_init(&boxes, sizeof boxes);
+ *     boxes.data = voxels;                                   // float voxels[70][32][32][32], z slowest
+ *     boxes.shape[0] = 70;
+ *     boxes.shape[1] = boxes.shape[2] = boxes.shape[3] = 32;
+ *
+ *     if (cinetomo_context_new(NULL, &context, &error) ||
+ *         cinetomo_model_from_video(context, "i3d-kinetics-400.ckpt", &options, NULL, &video, &error) ||
+ *         cinetomo_model_fine_tune(video, &boxes, labels, 70, NULL, NULL, &tuned, &error) ||
+ *         cinetomo_model_save(tuned, "tuned.safetensors", &error))
+ *         fprintf(stderr, "%s\n", cinetomo_error_message(error));
+ *
+ * Link with -lcinetomo, or load the library at run time and ask cinetomo_get_api(CINETOMO_ABI_VERSION) for the table of
+ * all functions. The rules that hold for every function:
+ *
+ *  1. Ownership. What a function stores through `out_*` as a handle is the caller's and is freed once with the `_free`
+ *     of its type; `_free(NULL)` does nothing. What goes in is borrowed for the call, and never written, kept or freed
+ *     (log sinks and their user data are kept by the context and its models). Results go to the caller's buffers: with
+ *     `capacity` 0 a function writes the length that is needed to `*out_len`, returns OK and does nothing else. Handles
+ *     are checked: one that was freed, or is of another type, is an error and not a crash.
+ *  2. Errors. A function that can fail returns a CINETOMO_STATUS_* as int32_t, 0 = OK. If `out_error` is not NULL,
+ *     `*out_error` is set: to NULL on success, otherwise to an error that the caller frees. On failure no other output
+ *     is written, except `*out_len` with BUFFER_TOO_SMALL. Messages say what was wrong, the values, and what would be
+ *     right; they are for people and may change. Status numbers do not.
+ *  3. Threads. Any function may be called from any thread, several at once. Calls on one model take turns; calls on
+ *     different models run in parallel. Nothing is tied to the thread that made it.
+ *  4. Callbacks run on the thread that made the call, before it returns and never after. They must not throw or
+ *     longjmp. They may call the library, but not for the model that is at work: that call would wait for itself.
+ *  5. CUDA buffers. The caller has finished writing to them; all work on them is done when the call returns.
+ *  6. Text and paths are UTF-8, NUL-terminated.
+ *  7. After fork() the child gets UNSUPPORTED from every call that can fail. Start a new program instead.
+ *  8. The library stays loaded until the process ends, also after dlclose. It has no global logger, installs no
+ *     handlers, writes nothing to stdout or stderr, changes no environment variable, and leaves the host's OpenMP
+ *     thread count as it was.
+ *  9. Structs. One that starts with `struct_size` is filled by its `_init` function, which is given the size that the
+ *     caller was compiled with: programs built against an older header keep working. Choices are int32_t that hold
+ *     one of the constants named in the field's description; an unknown number is an error. Reserved fields are 0.
+ *
+ * Functions are marked with the threads that may call them, in brackets at the end.
+ */
+
+#ifndef CINETOMO_H
+#define CINETOMO_H
+
+/* Generated from src/abi and src/plugin/boundary by `make header`: change it there. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * Version of the contract in this header. `cinetomo_get_api` takes it, and refuses a version it does not serve.
+ */
+#define CINETOMO_ABI_VERSION 1
+
+/**
+ * Ways to vary training subtomograms; add them up.
+ */
+typedef enum cinetomo_augment {
+  /**
+   * None.
+   */
+  CINETOMO_AUGMENT_NONE = 0,
+  /**
+   * Each axis mirrored with probability 1/2. Keeps the missing wedge in place; mirror images of the particles
+   * themselves are allowed, as handedness is not resolved at these resolutions.
+   */
+  CINETOMO_AUGMENT_MIRROR = 1,
+} cinetomo_augment;
+
+/**
+ * An axis of a subtomogram, in the order of `shape`.
+ */
+typedef enum cinetomo_axis {
+  /**
+   * `shape[1]`: the slowest axis, the section axis of an MRC file.
+   */
+  CINETOMO_AXIS_Z = 0,
+  /**
+   * `shape[2]`.
+   */
+  CINETOMO_AXIS_Y = 1,
+  /**
+   * `shape[3]`: the fastest axis.
+   */
+  CINETOMO_AXIS_X = 2,
+} cinetomo_axis;
+
+/**
+ * What becomes of the running statistics of BatchNorm.
+ */
+typedef enum cinetomo_batch_norm {
+  /**
+   * FROZEN for a network from video, TRAINED for one from random numbers.
+   */
+  CINETOMO_BATCH_NORM_AUTO = 0,
+  /**
+   * Kept as they are, and used while training.
+   */
+  CINETOMO_BATCH_NORM_FROZEN = 1,
+  /**
+   * Estimated once on the training subtomograms, then kept.
+   */
+  CINETOMO_BATCH_NORM_RECALIBRATED = 2,
+  /**
+   * Batch statistics while training, running averages updated (the paper's code).
+   */
+  CINETOMO_BATCH_NORM_TRAINED = 3,
+} cinetomo_batch_norm;
+
+/**
+ * Sign of the particles against their surroundings.
+ */
+typedef enum cinetomo_contrast {
+  /**
+   * Not stated.
+   */
+  CINETOMO_CONTRAST_UNKNOWN = 0,
+  /**
+   * Dark particles on a bright background, as tomograms are reconstructed.
+   */
+  CINETOMO_CONTRAST_DARK = 1,
+  /**
+   * Bright particles on a dark background, as RELION and Warp export them.
+   */
+  CINETOMO_CONTRAST_BRIGHT = 2,
+} cinetomo_contrast;
+
+/**
+ * Where a context computes.
+ */
+typedef enum cinetomo_device {
+  /**
+   * CUDA where it is usable, the CPU otherwise.
+   */
+  CINETOMO_DEVICE_AUTO = 0,
+  /**
+   * The CPU.
+   */
+  CINETOMO_DEVICE_CPU = 1,
+  /**
+   * An NVIDIA GPU; fails with CINETOMO_STATUS_DEVICE_UNAVAILABLE where that is not possible.
+   */
+  CINETOMO_DEVICE_CUDA = 2,
+} cinetomo_device;
+
+/**
+ * Type of a voxel.
+ */
+typedef enum cinetomo_dtype {
+  /**
+   * IEEE 754 binary32 (MRC mode 2).
+   */
+  CINETOMO_DTYPE_F32 = 0,
+  /**
+   * IEEE 754 binary16 (MRC mode 12).
+   */
+  CINETOMO_DTYPE_F16 = 1,
+  /**
+   * Unsigned byte.
+   */
+  CINETOMO_DTYPE_U8 = 2,
+  /**
+   * Signed byte (MRC mode 0).
+   */
+  CINETOMO_DTYPE_I8 = 3,
+  /**
+   * Unsigned 16-bit integer (MRC mode 6).
+   */
+  CINETOMO_DTYPE_U16 = 4,
+  /**
+   * Signed 16-bit integer (MRC mode 1).
+   */
+  CINETOMO_DTYPE_I16 = 5,
+} cinetomo_dtype;
+
+/**
+ * How the head, the last linear layer, starts.
+ */
+typedef enum cinetomo_head {
+  /**
+   * PROBE for a network fresh from video, RANDOM for a fresh random one, KEEP for one already fine-tuned.
+   */
+  CINETOMO_HEAD_AUTO = 0,
+  /**
+   * As the model has it.
+   */
+  CINETOMO_HEAD_KEEP = 1,
+  /**
+   * Random numbers.
+   */
+  CINETOMO_HEAD_RANDOM = 2,
+  /**
+   * L2-regularised logistic regression on the fixed features, its strength chosen by cross-validation: first
+   * probe, then fine-tune (Kumar et al. 2022).
+   */
+  CINETOMO_HEAD_PROBE = 3,
+} cinetomo_head;
+
+/**
+ * How subtomograms are resized along y and x (and along z, linearly between sections).
+ */
+typedef enum cinetomo_interpolation {
+  /**
+   * Cubic convolution with a = -0.5 and half-pixel centres, widened when shrinking: Pillow's BICUBIC.
+   */
+  CINETOMO_INTERPOLATION_BICUBIC = 0,
+  /**
+   * Linear.
+   */
+  CINETOMO_INTERPOLATION_LINEAR = 1,
+  /**
+   * Nearest neighbour.
+   */
+  CINETOMO_INTERPOLATION_NEAREST = 2,
+} cinetomo_interpolation;
+
+/**
+ * How severe a log message is; a sink receives its own level and everything more severe (smaller numbers).
+ */
+typedef enum cinetomo_log_level {
+  /**
+   * Nothing is logged.
+   */
+  CINETOMO_LOG_LEVEL_OFF = 0,
+  /**
+   * The call fails.
+   */
+  CINETOMO_LOG_LEVEL_ERROR = 1,
+  /**
+   * The call goes on, but the user should know.
+   */
+  CINETOMO_LOG_LEVEL_WARN = 2,
+  /**
+   * What was chosen and measured, a few lines a call.
+   */
+  CINETOMO_LOG_LEVEL_INFO = 3,
+  /**
+   * Detail for a developer.
+   */
+  CINETOMO_LOG_LEVEL_DEBUG = 4,
+  /**
+   * Everything.
+   */
+  CINETOMO_LOG_LEVEL_TRACE = 5,
+} cinetomo_log_level;
+
+/**
+ * Where a buffer lives; the numbers are those of DLPack.
+ */
+typedef enum cinetomo_memory {
+  /**
+   * Memory of the process.
+   */
+  CINETOMO_MEMORY_CPU = 1,
+  /**
+   * Memory of a CUDA device.
+   */
+  CINETOMO_MEMORY_CUDA = 2,
+} cinetomo_memory;
+
+/**
+ * How grey values are brought into the network's range.
+ */
+typedef enum cinetomo_normalization {
+  /**
+   * Each subtomogram's minimum and maximum become 0 and 1, then the network's range (the paper's choice).
+   */
+  CINETOMO_NORMALIZATION_MIN_MAX = 0,
+  /**
+   * Each subtomogram gets mean 0 and standard deviation 1.
+   */
+  CINETOMO_NORMALIZATION_Z_SCORE = 1,
+  /**
+   * As MIN_MAX between two percentiles of each subtomogram, clipped: robust to hot voxels.
+   */
+  CINETOMO_NORMALIZATION_PERCENTILE = 2,
+} cinetomo_normalization;
+
+/**
+ * The rule that turns gradients into steps.
+ */
+typedef enum cinetomo_optimizer {
+  /**
+   * Adam (Kingma & Ba 2015); weight decay is added to the gradient.
+   */
+  CINETOMO_OPTIMIZER_ADAM = 0,
+  /**
+   * AdamW (Loshchilov & Hutter 2019): decoupled weight decay.
+   */
+  CINETOMO_OPTIMIZER_ADAM_W = 1,
+  /**
+   * Stochastic gradient descent with momentum; weight decay is added to the gradient (paper, eq. 1-2).
+   */
+  CINETOMO_OPTIMIZER_SGD = 2,
+} cinetomo_optimizer;
+
+/**
+ * How the learning rate changes over the training.
+ */
+typedef enum cinetomo_schedule {
+  /**
+   * Half a cosine from the learning rate to 0, step by step (Loshchilov & Hutter 2017, no restarts).
+   */
+  CINETOMO_SCHEDULE_COSINE = 0,
+  /**
+   * Multiplied by `gamma` after each epoch listed in `milestones` (the paper's choice).
+   */
+  CINETOMO_SCHEDULE_STEP = 1,
+  /**
+   * Never changes.
+   */
+  CINETOMO_SCHEDULE_CONSTANT = 2,
+} cinetomo_schedule;
+
+/**
+ * What a long call is doing.
+ */
+typedef enum cinetomo_stage {
+  /**
+   * Reading a checkpoint or model file.
+   */
+  CINETOMO_STAGE_LOAD = 0,
+  /**
+   * Computing the fixed features that the linear probe is fitted on.
+   */
+  CINETOMO_STAGE_FEATURES = 1,
+  /**
+   * Fitting the linear probe.
+   */
+  CINETOMO_STAGE_PROBE = 2,
+  /**
+   * Estimating BatchNorm statistics on the caller's subtomograms.
+   */
+  CINETOMO_STAGE_RECALIBRATE = 3,
+  /**
+   * Fine-tuning.
+   */
+  CINETOMO_STAGE_TRAIN = 4,
+  /**
+   * Scoring the validation subtomograms.
+   */
+  CINETOMO_STAGE_VALIDATE = 5,
+  /**
+   * Classifying.
+   */
+  CINETOMO_STAGE_CLASSIFY = 6,
+  /**
+   * Computing embeddings.
+   */
+  CINETOMO_STAGE_EMBED = 7,
+  /**
+   * Simulating subtomograms.
+   */
+  CINETOMO_STAGE_SIMULATE = 8,
+} cinetomo_stage;
+
+/**
+ * What a call came to. Codes are never renumbered; new ones are appended.
+ */
+typedef enum cinetomo_status {
+  /**
+   * Done.
+   */
+  CINETOMO_STATUS_OK = 0,
+  /**
+   * A required pointer is NULL.
+   */
+  CINETOMO_STATUS_NULL_ARGUMENT = 1,
+  /**
+   * An argument has a value that makes no sense here; the message says which values do.
+   */
+  CINETOMO_STATUS_INVALID_ARGUMENT = 2,
+  /**
+   * The caller's buffer is smaller than the result; `*out_len` holds the length that is needed.
+   */
+  CINETOMO_STATUS_BUFFER_TOO_SMALL = 3,
+  /**
+   * The request is sound but this library, build or process cannot serve it.
+   */
+  CINETOMO_STATUS_UNSUPPORTED = 4,
+  /**
+   * A voxel, weight or loss is NaN or infinite.
+   */
+  CINETOMO_STATUS_NON_FINITE = 5,
+  /**
+   * A file could not be read or written.
+   */
+  CINETOMO_STATUS_IO = 6,
+  /**
+   * A file is not what it claims to be, or is damaged.
+   */
+  CINETOMO_STATUS_FORMAT = 7,
+  /**
+   * A checkpoint or model file does not fit the network, or a volume does not fit the model.
+   */
+  CINETOMO_STATUS_MODEL_MISMATCH = 8,
+  /**
+   * The device that was asked for is not usable; the message says what is missing.
+   */
+  CINETOMO_STATUS_DEVICE_UNAVAILABLE = 9,
+  /**
+   * Memory ran out, on the host or on the device.
+   */
+  CINETOMO_STATUS_OUT_OF_MEMORY = 10,
+  /**
+   * A hook or a `cinetomo_cancel` stopped the call.
+   */
+  CINETOMO_STATUS_CANCELLED = 11,
+  /**
+   * Another copy of libtorch is already in the process.
+   */
+  CINETOMO_STATUS_RUNTIME_CONFLICT = 12,
+  /**
+   * libtorch failed in a way that no other code describes.
+   */
+  CINETOMO_STATUS_BACKEND = 13,
+  /**
+   * A defect in cinetomo; the host is safe, the call did nothing. Please report the message.
+   */
+  CINETOMO_STATUS_PANIC = 14,
+} cinetomo_status;
+
+/**
+ * A flag that any thread may raise to stop a running call. Freed with `cinetomo_cancel_free`.
+ */
+typedef struct cinetomo_cancel cinetomo_cancel;
+
+/**
+ * Device, threads and log sink, shared by the models made from it. Freed with `cinetomo_context_free`; models
+ * keep what they need of it, so it may be freed before them.
+ */
+typedef struct cinetomo_context cinetomo_context;
+
+/**
+ * Why a call failed: a status and a full message. Owned by the caller once stored, freed with `cinetomo_error_free`.
+ */
+typedef struct cinetomo_error cinetomo_error;
+
+/**
+ * A network with its preprocessing and class names. Immutable: fine-tuning returns a new one.
+ * Freed with `cinetomo_model_free`.
+ */
+typedef struct cinetomo_model cinetomo_model;
+
+/**
+ * What `cinetomo_context_new` makes. Fill with `cinetomo_context_options_init`, then change what you need.
+ */
+typedef struct cinetomo_context_options {
+  /**
+   * `sizeof(cinetomo_context_options)` as the caller was compiled; set by the `_init`.
+   */
+  size_t struct_size;
+  /**
+   * A `CINETOMO_DEVICE_*`. Default: AUTO.
+   */
+  int32_t device;
+  /**
+   * Which GPU, counted from 0. Default: 0.
+   */
+  int32_t device_index;
+  /**
+   * CPU threads that a call may use; 0 (default) = one per core available to the process. The host's own OpenMP
+   * setting is restored when a call returns.
+   */
+  int32_t n_threads;
+  /**
+   * A `CINETOMO_LOG_LEVEL_*`: what reaches `log`. Default: WARN.
+   */
+  int32_t log_level;
+  /**
+   * Receives one log line (UTF-8, no newline, valid during the callback) and its `CINETOMO_LOG_LEVEL_*`, always on
+   * the thread that made the call; NULL (default) = no log. Must not throw or longjmp. The library itself never
+   * writes to stdout or stderr.
+   */
+  void (*log)(void *user_data, int32_t level, const char *message);
+  /**
+   * Handed to `log` as it is. Must stay valid as long as the context and its models.
+   */
+  void *log_user_data;
+} cinetomo_context_options;
+
+/**
+ * How good scores are. Fill `struct_size` with `cinetomo_metrics_init`.
+ */
+typedef struct cinetomo_metrics {
+  /**
+   * In: `sizeof(cinetomo_metrics)` as the caller was compiled. Nothing beyond it is written.
+   */
+  size_t struct_size;
+  /**
+   * Subtomograms that counted: those whose label is not -1.
+   */
+  int64_t n_evaluated;
+  /**
+   * Fraction whose highest score is at the label; of equal scores the first counts.
+   */
+  double accuracy;
+  /**
+   * Area under the ROC curve, one class against the rest, mean over the classes: scikit-learn's
+   * `roc_auc_score(multi_class="ovr", average="macro")`; with two classes the area for class 1. Classes without
+   * examples, or with nothing but examples, are left out of the mean; NaN if none is left.
+   */
+  double macro_auc;
+} cinetomo_metrics;
+
+/**
+ * How `cinetomo_model_fine_tune` trains. Fill with `cinetomo_fine_tune_options_init`, then change what you need.
+ */
+typedef struct cinetomo_fine_tune_options {
+  /**
+   * `sizeof(cinetomo_fine_tune_options)` as the caller was compiled; set by the `_init`.
+   */
+  size_t struct_size;
+  /**
+   * Initial learning rate; 0 (default) = the library's choice for the start (video or random) and optimiser.
+   */
+  double learning_rate;
+  /**
+   * Momentum of SGD, from 0 up to but not including 1. Default: 0.9.
+   */
+  double momentum;
+  /**
+   * Weight decay, at least 0. Default: 0.
+   */
+  double weight_decay;
+  /**
+   * Factor of the STEP schedule, above 0. Default: 0.1.
+   */
+  double gamma;
+  /**
+   * Epochs after which the STEP schedule multiplies by `gamma`, rising, or NULL.
+   */
+  const int32_t *milestones;
+  /**
+   * Number of milestones.
+   */
+  size_t n_milestones;
+  /**
+   * Fraction of each class held out to watch and choose by, from 0 (default: none) to 0.5.
+   */
+  double validation_fraction;
+  /**
+   * Seed of shuffling, splitting, augmentation and the random head. Same seed, same result on the CPU. Default: 0.
+   */
+  uint64_t seed;
+  /**
+   * Passes over the training subtomograms, 0 to 100,000; 0 = only the head's start. Default: 8.
+   */
+  int32_t n_epochs;
+  /**
+   * Subtomograms per step. Default: 10.
+   */
+  int32_t batch_size;
+  /**
+   * Stages, counted from the input, that stay as they are. Default: 0.
+   */
+  int32_t n_frozen_stages;
+  /**
+   * A `CINETOMO_OPTIMIZER_*`. Default: ADAM.
+   */
+  int32_t optimizer;
+  /**
+   * A `CINETOMO_SCHEDULE_*`. Default: COSINE.
+   */
+  int32_t schedule;
+  /**
+   * A `CINETOMO_BATCH_NORM_*`. Default: AUTO.
+   */
+  int32_t batch_norm;
+  /**
+   * A `CINETOMO_HEAD_*`. Default: AUTO.
+   */
+  int32_t head;
+  /**
+   * Sum of `CINETOMO_AUGMENT_*`. Default: MIRROR.
+   */
+  int32_t augment;
+  /**
+   * With validation: 1 (default) = return the epoch with the best validation accuracy (ties: lower loss; epoch 0,
+   * the start, takes part), 0 = return the last.
+   */
+  int32_t select_best;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_fine_tune_options;
+
+/**
+ * Versions, paths and devices. Every string is valid for the life of the process.
+ */
+typedef struct cinetomo_runtime_info {
+  /**
+   * In: `sizeof(cinetomo_runtime_info)` as the caller was compiled; set by the `_init`. Nothing beyond it is written.
+   */
+  size_t struct_size;
+  /**
+   * Version of cinetomo, such as "0.1.0".
+   */
+  const char *version;
+  /**
+   * Version of libtorch that cinetomo was compiled against, such as "2.13.0".
+   */
+  const char *libtorch_version;
+  /**
+   * The `libtorch_cpu.so` in this process.
+   */
+  const char *libtorch_path;
+  /**
+   * The `libtorch_cuda.so` beside it; "" where this is a CPU-only install.
+   */
+  const char *cuda_path;
+  /**
+   * Version of the NVIDIA driver's CUDA, such as "13.0"; "" without a driver.
+   */
+  const char *cuda_driver;
+  /**
+   * One sentence: what computes here, or what is missing for CUDA.
+   */
+  const char *summary;
+  /**
+   * Version of the contract, `CINETOMO_ABI_VERSION`.
+   */
+  uint32_t abi_version;
+  /**
+   * CPU cores available to the process.
+   */
+  int32_t n_cores;
+  /**
+   * 1 once the CUDA part of libtorch is loaded, else 0. It is loaded only when a context wants CUDA.
+   */
+  int32_t cuda_loaded;
+  /**
+   * Usable CUDA devices; 0 while the CUDA part is not loaded.
+   */
+  int32_t n_cuda_devices;
+} cinetomo_runtime_info;
+
+/**
+ * Where a long call stands. Valid only during the callback that receives it.
+ */
+typedef struct cinetomo_progress {
+  /**
+   * Size of this struct as the library knows it. Read no field beyond it.
+   */
+  size_t struct_size;
+  /**
+   * What is being done: a `CINETOMO_STAGE_*`.
+   */
+  int32_t stage;
+  /**
+   * Epoch, counted from 1; 0 outside training.
+   */
+  int32_t epoch;
+  /**
+   * Number of epochs; 0 outside training.
+   */
+  int32_t n_epochs;
+  /**
+   * Batch within the epoch or call, counted from 1.
+   */
+  int32_t step;
+  /**
+   * Number of batches in the epoch or call.
+   */
+  int32_t n_steps;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+  /**
+   * How much of the whole call is done, from 0 to 1; never goes back within a call.
+   */
+  double fraction;
+  /**
+   * Mean cross-entropy over the epoch so far, in nats; NaN where no loss is computed.
+   */
+  double loss;
+  /**
+   * Fraction of the epoch's training subtomograms classified correctly so far; NaN outside training.
+   */
+  double accuracy;
+  /**
+   * Accuracy on the validation subtomograms after the last finished epoch; NaN before it, or without validation.
+   */
+  double validation_accuracy;
+} cinetomo_progress;
+
+/**
+ * How the host follows and stops a long call. All zero (after `cinetomo_hooks_init`) means: silently, to the end.
+ */
+typedef struct cinetomo_hooks {
+  /**
+   * `sizeof(cinetomo_hooks)` as the caller was compiled; set by `cinetomo_hooks_init`.
+   */
+  size_t struct_size;
+  /**
+   * Handed to `progress` as it is.
+   */
+  void *user_data;
+  /**
+   * Called now and then during long work, or NULL. Always on the thread that made the call, never after the call
+   * returned. Returns 0 to go on, anything else to stop with CINETOMO_STATUS_CANCELLED. Must not throw or longjmp,
+   * and must not free what the running call uses. `progress` is valid during the callback only.
+   */
+  int32_t (*progress)(void *user_data, const struct cinetomo_progress *progress);
+  /**
+   * Cancel flag, or NULL. Checked at least once per batch.
+   */
+  const struct cinetomo_cancel *cancel;
+} cinetomo_hooks;
+
+/**
+ * A batch of subtomograms in the caller's memory: borrowed for one call, never written, kept or freed.
+ * Fill with `cinetomo_volume_init`, then set at least `data` and `shape`.
+ */
+typedef struct cinetomo_volume {
+  /**
+   * `sizeof(cinetomo_volume)` as the caller was compiled; set by `cinetomo_volume_init`.
+   */
+  size_t struct_size;
+  /**
+   * First voxel, aligned to its type.
+   */
+  const void *data;
+  /**
+   * Bytes readable at `data`. If not 0, shape and strides are checked against it. Default: 0 = not stated.
+   */
+  size_t data_bytes;
+  /**
+   * n, z, y, x: number of subtomograms and voxels along each axis. All at least 1.
+   */
+  int64_t shape[4];
+  /**
+   * Distance between neighbours along n, z, y, x, in voxels, not bytes; all 0 (default) = contiguous, x fastest.
+   * Negative strides are refused; stride 0 along an axis repeats it.
+   */
+  int64_t strides[4];
+  /**
+   * Edge of a voxel in angstrom; 0 (default) = unknown.
+   */
+  double voxel_size;
+  /**
+   * A `CINETOMO_DTYPE_*`. Default: F32.
+   */
+  int32_t dtype;
+  /**
+   * A `CINETOMO_MEMORY_*`. Default: CPU.
+   */
+  int32_t memory;
+  /**
+   * Which CUDA device, for CINETOMO_MEMORY_CUDA. Default: 0.
+   */
+  int32_t memory_index;
+  /**
+   * A `CINETOMO_CONTRAST_*`. Default: UNKNOWN.
+   */
+  int32_t contrast;
+  /**
+   * The axis along the electron beam, a `CINETOMO_AXIS_*`: it becomes the time axis of the video network.
+   * Default: Z, as in tomograms on disk.
+   */
+  int32_t beam_axis;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_volume;
+
+/**
+ * What happens to voxels before they reach the network. Part of the model and of its file: training and
+ * classification share it. Fill with `cinetomo_preprocess_init`.
+ */
+typedef struct cinetomo_preprocess {
+  /**
+   * `sizeof(cinetomo_preprocess)` as the caller was compiled; set by the `_init`.
+   */
+  size_t struct_size;
+  /**
+   * Network input along z (beam), y, x; 0 (default) = as the subtomograms come. The paper's is 32, 128, 128.
+   */
+  int64_t input_size[3];
+  /**
+   * Lower percentile, from 0 to 100, for CINETOMO_NORMALIZATION_PERCENTILE. Default: 0.5.
+   */
+  double percentile_low;
+  /**
+   * Upper percentile. Default: 99.5.
+   */
+  double percentile_high;
+  /**
+   * A `CINETOMO_NORMALIZATION_*`. Default: MIN_MAX.
+   */
+  int32_t normalization;
+  /**
+   * A `CINETOMO_INTERPOLATION_*`. Default: BICUBIC.
+   */
+  int32_t interpolation;
+  /**
+   * Contrast that the network sees, a `CINETOMO_CONTRAST_*`. UNKNOWN (default) = as the volumes come; otherwise
+   * volumes of the opposite stated contrast are negated first.
+   */
+  int32_t contrast;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_preprocess;
+
+/**
+ * What network to make. Fill with `cinetomo_model_options_init`, then set at least `n_classes`.
+ */
+typedef struct cinetomo_model_options {
+  /**
+   * `sizeof(cinetomo_model_options)` as the caller was compiled; set by the `_init`.
+   */
+  size_t struct_size;
+  /**
+   * Name of the network, "i3d"; NULL (default) = recognised from the checkpoint, "i3d" for random models.
+   */
+  const char *backbone;
+  /**
+   * `n_classes` distinct, non-empty names, or NULL (default) for "class_0", "class_1", ...
+   */
+  const char *const *class_names;
+  /**
+   * Number of classes, at least 2.
+   */
+  size_t n_classes;
+  /**
+   * Preprocessing, or NULL (default) for the defaults of `cinetomo_preprocess_init`.
+   */
+  const struct cinetomo_preprocess *preprocess;
+  /**
+   * Seed of the random head (and of the whole network for `cinetomo_model_random`). Default: 0.
+   */
+  uint64_t seed;
+  /**
+   * Dropout probability before the head while training, from 0 up to but not including 1. Default: 0.
+   */
+  double dropout;
+} cinetomo_model_options;
+
+/**
+ * What a model is. Every pointer in it belongs to the model and is valid until the model is freed.
+ */
+typedef struct cinetomo_model_info {
+  /**
+   * In: `sizeof(cinetomo_model_info)` as the caller was compiled; set by the `_init`. Nothing beyond it is written.
+   */
+  size_t struct_size;
+  /**
+   * Name of the network, such as "i3d".
+   */
+  const char *backbone;
+  /**
+   * Names of the classes, `n_classes` of them; label i means the i-th.
+   */
+  const char *const *class_names;
+  /**
+   * Number of classes.
+   */
+  size_t n_classes;
+  /**
+   * Names of the network's stages from input to output, `n_stages` of them: what can be frozen.
+   */
+  const char *const *stage_names;
+  /**
+   * Number of stages.
+   */
+  size_t n_stages;
+  /**
+   * Length of an embedding.
+   */
+  int64_t n_features;
+  /**
+   * Trainable numbers in the network and its head.
+   */
+  int64_t n_parameters;
+  /**
+   * Network input along z, y, x; 0 = as the subtomograms come.
+   */
+  int64_t input_size[3];
+  /**
+   * Edge in angstrom of the voxels it was fine-tuned on; 0 = unknown.
+   */
+  double voxel_size;
+  /**
+   * Contrast of the volumes it was fine-tuned on, a `CINETOMO_CONTRAST_*`.
+   */
+  int32_t contrast;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+  /**
+   * SHA-256 of the video checkpoint, 64 lower-case hexadecimal digits; "" for a random start.
+   */
+  const char *checkpoint_sha256;
+  /**
+   * Everything that the model file says of the model, as JSON: preprocessing, options and history of the training.
+   */
+  const char *metadata_json;
+} cinetomo_model_info;
+
+/**
+ * Every function of ABI 1, as `cinetomo_get_api(1)` returns it: for hosts that load the library at run time and
+ * would rather look up one symbol than forty. Each entry is the function `cinetomo_<entry>` of this header.
+ * Entries are only ever appended: read none beyond `struct_size`. Valid for the life of the process.
+ */
+typedef struct cinetomo_api {
+  /**
+   * Size of this table as the library knows it.
+   */
+  size_t struct_size;
+  /**
+   * See `cinetomo_abi_version`.
+   */
+  uint32_t (*abi_version)(void);
+  /**
+   * See `cinetomo_version`.
+   */
+  const char *(*version)(void);
+  /**
+   * See `cinetomo_get_extension`.
+   */
+  const void *(*get_extension)(const char *id);
+  /**
+   * See `cinetomo_status_name`.
+   */
+  const char *(*status_name)(int32_t status);
+  /**
+   * See `cinetomo_error_status`.
+   */
+  int32_t (*error_status)(const struct cinetomo_error *error);
+  /**
+   * See `cinetomo_error_message`.
+   */
+  const char *(*error_message)(const struct cinetomo_error *error);
+  /**
+   * See `cinetomo_error_free`.
+   */
+  void (*error_free)(struct cinetomo_error *error);
+  /**
+   * See `cinetomo_runtime_info_init`.
+   */
+  int32_t (*runtime_info_init)(struct cinetomo_runtime_info *out_info, size_t struct_size);
+  /**
+   * See `cinetomo_runtime_info_get`.
+   */
+  int32_t (*runtime_info_get)(struct cinetomo_runtime_info *out_info,
+                              struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_context_options_init`.
+   */
+  int32_t (*context_options_init)(struct cinetomo_context_options *out_options, size_t struct_size);
+  /**
+   * See `cinetomo_context_new`.
+   */
+  int32_t (*context_new)(const struct cinetomo_context_options *options,
+                         struct cinetomo_context **out_context,
+                         struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_context_free`.
+   */
+  void (*context_free)(struct cinetomo_context *context);
+  /**
+   * See `cinetomo_hooks_init`.
+   */
+  int32_t (*hooks_init)(struct cinetomo_hooks *out_hooks, size_t struct_size);
+  /**
+   * See `cinetomo_cancel_new`.
+   */
+  int32_t (*cancel_new)(struct cinetomo_cancel **out_cancel, struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_cancel_raise`.
+   */
+  void (*cancel_raise)(const struct cinetomo_cancel *cancel);
+  /**
+   * See `cinetomo_cancel_free`.
+   */
+  void (*cancel_free)(struct cinetomo_cancel *cancel);
+  /**
+   * See `cinetomo_volume_init`.
+   */
+  int32_t (*volume_init)(struct cinetomo_volume *out_volume, size_t struct_size);
+  /**
+   * See `cinetomo_preprocess_init`.
+   */
+  int32_t (*preprocess_init)(struct cinetomo_preprocess *out_preprocess, size_t struct_size);
+  /**
+   * See `cinetomo_model_options_init`.
+   */
+  int32_t (*model_options_init)(struct cinetomo_model_options *out_options, size_t struct_size);
+  /**
+   * See `cinetomo_model_from_video`.
+   */
+  int32_t (*model_from_video)(const struct cinetomo_context *context,
+                              const char *checkpoint_path,
+                              const struct cinetomo_model_options *options,
+                              const struct cinetomo_hooks *hooks,
+                              struct cinetomo_model **out_model,
+                              struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_model_random`.
+   */
+  int32_t (*model_random)(const struct cinetomo_context *context,
+                          const struct cinetomo_model_options *options,
+                          struct cinetomo_model **out_model,
+                          struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_fine_tune_options_init`.
+   */
+  int32_t (*fine_tune_options_init)(struct cinetomo_fine_tune_options *out_options,
+                                    size_t struct_size);
+  /**
+   * See `cinetomo_model_fine_tune`.
+   */
+  int32_t (*model_fine_tune)(const struct cinetomo_model *model,
+                             const struct cinetomo_volume *subtomograms,
+                             const int32_t *labels,
+                             size_t n_labels,
+                             const struct cinetomo_fine_tune_options *options,
+                             const struct cinetomo_hooks *hooks,
+                             struct cinetomo_model **out_model,
+                             struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_model_classify`.
+   */
+  int32_t (*model_classify)(const struct cinetomo_model *model,
+                            const struct cinetomo_volume *subtomograms,
+                            const struct cinetomo_hooks *hooks,
+                            float *out_probabilities,
+                            size_t capacity,
+                            size_t *out_len,
+                            struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_model_embed`.
+   */
+  int32_t (*model_embed)(const struct cinetomo_model *model,
+                         const struct cinetomo_volume *subtomograms,
+                         const struct cinetomo_hooks *hooks,
+                         float *out_embeddings,
+                         size_t capacity,
+                         size_t *out_len,
+                         struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_model_save`.
+   */
+  int32_t (*model_save)(const struct cinetomo_model *model,
+                        const char *path,
+                        struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_model_load`.
+   */
+  int32_t (*model_load)(const struct cinetomo_context *context,
+                        const char *path,
+                        struct cinetomo_model **out_model,
+                        struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_model_info_init`.
+   */
+  int32_t (*model_info_init)(struct cinetomo_model_info *out_info, size_t struct_size);
+  /**
+   * See `cinetomo_model_info_get`.
+   */
+  int32_t (*model_info_get)(const struct cinetomo_model *model,
+                            struct cinetomo_model_info *out_info,
+                            struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_model_free`.
+   */
+  void (*model_free)(struct cinetomo_model *model);
+  /**
+   * See `cinetomo_metrics_init`.
+   */
+  int32_t (*metrics_init)(struct cinetomo_metrics *out_metrics, size_t struct_size);
+  /**
+   * See `cinetomo_evaluate`.
+   */
+  int32_t (*evaluate)(const float *probabilities,
+                      size_t n_probabilities,
+                      const int32_t *labels,
+                      size_t n_labels,
+                      size_t n_classes,
+                      struct cinetomo_metrics *out_metrics,
+                      int64_t *out_confusion,
+                      size_t capacity,
+                      size_t *out_len,
+                      struct cinetomo_error **out_error);
+} cinetomo_api;
+
+/**
+ * How subtomograms are simulated. Fill with `options_init` of the extension's table.
+ */
+typedef struct cinetomo_synthetic_options {
+  /**
+   * `sizeof(cinetomo_synthetic_options)` as the caller was compiled; set by `options_init`.
+   */
+  size_t struct_size;
+  /**
+   * Edge of the cubic subtomograms in voxels, 8 to 256. Default: 32.
+   */
+  int64_t box_size;
+  /**
+   * Edge of a voxel in angstrom. Default: 10.
+   */
+  double voxel_size;
+  /**
+   * Variance of the signal over variance of the noise, both over the whole box, above 0; infinity = no noise.
+   * Default: 0.1.
+   */
+  double snr;
+  /**
+   * The tilt series runs from minus to plus this angle about y, in degrees, above 0 and at most 90; what it does
+   * not see is the missing wedge. Default: 60.
+   */
+  double tilt_range;
+  /**
+   * Largest random shift from the centre along each axis, in voxels, at least 0. Default: 2.
+   */
+  double max_shift;
+  /**
+   * Underfocus in micrometre; 0 = no contrast transfer function. Default: 5.
+   */
+  double defocus;
+  /**
+   * Acceleration voltage in kilovolt. Default: 300.
+   */
+  double voltage;
+  /**
+   * Spherical aberration in millimetre. Default: 2.7.
+   */
+  double spherical_aberration;
+  /**
+   * Seed. Same seed, same subtomograms. Default: 0.
+   */
+  uint64_t seed;
+  /**
+   * Sign of the particles, CINETOMO_CONTRAST_DARK (default) or CINETOMO_CONTRAST_BRIGHT.
+   */
+  int32_t contrast;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_synthetic_options;
+
+/**
+ * The functions of `cinetomo.synthetic/1`, from `cinetomo_get_extension`. Valid for the life of the process.
+ */
+typedef struct cinetomo_synthetic_api {
+  /**
+   * Size of this table as the library knows it.
+   */
+  size_t struct_size;
+  /**
+   * Number of built-in phantoms: the seven classes of the paper's experimental data (Noble et al. 2018).
+   * [any thread]
+   */
+  size_t (*n_phantoms)(void);
+  /**
+   * Name of a built-in phantom, valid for the life of the process; NULL if there is no such phantom. [any thread]
+   */
+  const char *(*phantom_name)(size_t phantom_index);
+  /**
+   * Fills `options` with the defaults; `struct_size` is `sizeof *options`. [any thread]
+   */
+  int32_t (*options_init)(struct cinetomo_synthetic_options *out_options, size_t struct_size);
+  /**
+   * Draws the density of a built-in phantom, centred and unrotated, into a cube of `box_size`^3 voxels, z slowest,
+   * bright on zero. `*out_len` receives `box_size`^3; with `capacity` 0 that is all that happens. [any thread]
+   */
+  int32_t (*phantom_density)(size_t phantom_index,
+                             int64_t box_size,
+                             double voxel_size,
+                             float *out_density,
+                             size_t capacity,
+                             size_t *out_len,
+                             struct cinetomo_error **out_error);
+  /**
+   * Simulates one subtomogram for each label: the density of that index, randomly rotated and shifted, seen
+   * through the contrast transfer function and the missing wedge (beam along z), with noise.
+   *
+   * `densities` holds one cubic density per class, bright on zero, at the voxel size of the options (n, z, y, x;
+   * any dtype); NULL = the built-in phantoms. `hooks` and `options` may be NULL. `out_voxels` receives
+   * `n_labels` x `box_size`^3 floats; `*out_len` their number; with `capacity` 0 that is all that happens.
+   * [any thread]
+   */
+  int32_t (*simulate)(const struct cinetomo_context *context,
+                      const struct cinetomo_volume *densities,
+                      const int32_t *labels,
+                      size_t n_labels,
+                      const struct cinetomo_synthetic_options *options,
+                      const struct cinetomo_hooks *hooks,
+                      float *out_voxels,
+                      size_t capacity,
+                      size_t *out_len,
+                      struct cinetomo_error **out_error);
+} cinetomo_synthetic_api;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Version of the contract that the library serves: `CINETOMO_ABI_VERSION` of the header it was built with. [any thread]
+ */
+uint32_t cinetomo_abi_version(void);
+
+/**
+ * Frees a cancel flag. NULL is fine. [any thread]
+ */
+void cinetomo_cancel_free(struct cinetomo_cancel *cancel);
+
+/**
+ * Makes a cancel flag, not raised. Free it with `cinetomo_cancel_free`, after the calls that use it have returned.
+ *
+ * Errors: NULL_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_cancel_new(struct cinetomo_cancel **out_cancel,
+                            struct cinetomo_error **out_error);
+
+/**
+ * Raises the flag: every call that was given it stops within a batch with CINETOMO_STATUS_CANCELLED, as does every
+ * later one. It stays raised. NULL is fine. [any thread, also while the call runs; not from a signal handler]
+ */
+void cinetomo_cancel_raise(const struct cinetomo_cancel *cancel);
+
+/**
+ * Frees a context. Models made with it go on working. NULL is fine. [any thread]
+ */
+void cinetomo_context_free(struct cinetomo_context *context);
+
+/**
+ * Chooses the device, the CPU threads and the log sink for the models made with this context. `options` may be NULL
+ * for the defaults. Loads the CUDA part of libtorch if CUDA is asked for, or with AUTO if an NVIDIA driver is present.
+ *
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; DEVICE_UNAVAILABLE says whether the CUDA part of libtorch, the driver or
+ * the device is missing; RUNTIME_CONFLICT if the process has two copies of libtorch. [any thread]
+ */
+int32_t cinetomo_context_new(const struct cinetomo_context_options *options,
+                             struct cinetomo_context **out_context,
+                             struct cinetomo_error **out_error);
+
+/**
+ * Fills `out_options` with the defaults. `struct_size` is `sizeof *out_options`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_context_options_init(struct cinetomo_context_options *out_options,
+                                      size_t struct_size);
+
+/**
+ * Frees an error. NULL is fine. [any thread]
+ */
+void cinetomo_error_free(struct cinetomo_error *error);
+
+/**
+ * Message of an error: UTF-8, one or more sentences that say what was wrong, the values, and what would be right.
+ * Valid until the error is freed. "" for NULL. [any thread]
+ */
+const char *cinetomo_error_message(const struct cinetomo_error *error);
+
+/**
+ * Status of an error, a `CINETOMO_STATUS_*`. OK for NULL; INVALID_ARGUMENT for a handle that is not a live error.
+ * [any thread]
+ */
+int32_t cinetomo_error_status(const struct cinetomo_error *error);
+
+/**
+ * Compares scores with true labels.
+ *
+ * `probabilities` holds `n_labels` rows of `n_classes` scores, as `cinetomo_model_classify` writes them (any finite
+ * scores will do). `labels` are counted from 0; -1 leaves a row out. `out_confusion` receives `n_classes` x
+ * `n_classes` counts, the true class along the rows and the predicted one along the columns, and `*out_len` their
+ * number; with `capacity` 0 the metrics alone are computed and `out_confusion` and `out_len` may be NULL.
+ *
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT for lengths that do not agree, a label out of range, or no label at all;
+ * NON_FINITE; BUFFER_TOO_SMALL. [any thread]
+ */
+int32_t cinetomo_evaluate(const float *probabilities,
+                          size_t n_probabilities,
+                          const int32_t *labels,
+                          size_t n_labels,
+                          size_t n_classes,
+                          struct cinetomo_metrics *out_metrics,
+                          int64_t *out_confusion,
+                          size_t capacity,
+                          size_t *out_len,
+                          struct cinetomo_error **out_error);
+
+/**
+ * Fills `out_options` with the defaults: what was measured to be best at few labels. `struct_size` is
+ * `sizeof *out_options`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_fine_tune_options_init(struct cinetomo_fine_tune_options *out_options,
+                                        size_t struct_size);
+
+/**
+ * Returns the functions of this header as a table, or NULL if `abi_version` is not one that the library serves (this
+ * one serves 1). Valid for the life of the process. [any thread]
+ */
+const struct cinetomo_api *cinetomo_get_api(uint32_t abi_version);
+
+/**
+ * Returns the table of an extension, or NULL if the library does not have it. Ids carry their revision:
+ * "cinetomo.synthetic/1" is a `cinetomo_synthetic_api`. Valid for the life of the process. [any thread]
+ */
+const void *cinetomo_get_extension(const char *id);
+
+/**
+ * Fills `out_hooks` with the defaults: no progress, no cancel flag. `struct_size` is `sizeof *out_hooks`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_hooks_init(struct cinetomo_hooks *out_hooks,
+                            size_t struct_size);
+
+/**
+ * Fills `out_metrics` with empty values. `struct_size` is `sizeof *out_metrics`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_metrics_init(struct cinetomo_metrics *out_metrics, size_t struct_size);
+
+/**
+ * Classifies subtomograms. `out_probabilities` receives one row of `n_classes` probabilities per subtomogram, in the
+ * order of the model's class names, each row adding up to 1; `*out_len` their number. With `capacity` 0 only
+ * `*out_len` is written. `hooks` may be NULL.
+ *
+ * A log line warns if voxel size (by more than 10 %) or contrast differ from what the model was fine-tuned on.
+ *
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT, among others for a subtomogram that is constant; NON_FINITE names the
+ * subtomogram; MODEL_MISMATCH if the box is too small for the network; BUFFER_TOO_SMALL; OUT_OF_MEMORY; CANCELLED.
+ * [any thread; calls on one model take turns]
+ */
+int32_t cinetomo_model_classify(const struct cinetomo_model *model,
+                                const struct cinetomo_volume *subtomograms,
+                                const struct cinetomo_hooks *hooks,
+                                float *out_probabilities,
+                                size_t capacity,
+                                size_t *out_len,
+                                struct cinetomo_error **out_error);
+
+/**
+ * Computes embeddings: the pooled features that the head sees. `out_embeddings` receives one row of `n_features`
+ * numbers per subtomogram (see `cinetomo_model_info`); otherwise as `cinetomo_model_classify`.
+ * [any thread; calls on one model take turns]
+ */
+int32_t cinetomo_model_embed(const struct cinetomo_model *model,
+                             const struct cinetomo_volume *subtomograms,
+                             const struct cinetomo_hooks *hooks,
+                             float *out_embeddings,
+                             size_t capacity,
+                             size_t *out_len,
+                             struct cinetomo_error **out_error);
+
+/**
+ * Fine-tunes a model on labelled subtomograms and returns the result as a new model; `model` stays as it is.
+ *
+ * `labels` holds one class per subtomogram, counted from 0; -1 marks one without label, which is left out.
+ * `options` (NULL = defaults) and `hooks` may be NULL. Progress comes after every batch. On the CPU the same model,
+ * voxels, labels, options and thread count give the same result, bit by bit. The voxels are read again in every epoch.
+ *
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT names the option, label or subtomogram; NON_FINITE for voxels, or with the
+ * epoch if the loss is no longer a number; MODEL_MISMATCH if the box is too small; OUT_OF_MEMORY; CANCELLED within one
+ * batch. [any thread; calls on one model take turns]
+ */
+int32_t cinetomo_model_fine_tune(const struct cinetomo_model *model,
+                                 const struct cinetomo_volume *subtomograms,
+                                 const int32_t *labels,
+                                 size_t n_labels,
+                                 const struct cinetomo_fine_tune_options *options,
+                                 const struct cinetomo_hooks *hooks,
+                                 struct cinetomo_model **out_model,
+                                 struct cinetomo_error **out_error);
+
+/**
+ * Frees a model. NULL is fine. A call that uses it on another thread still ends well. [any thread]
+ */
+void cinetomo_model_free(struct cinetomo_model *model);
+
+/**
+ * Makes a model whose network is initialised from video: reads a checkpoint that was trained on Kinetics, keeps its
+ * network and gives it a new head with `options->n_classes` outputs, started at random. Fine-tune it before use.
+ *
+ * `checkpoint_path` is UTF-8. It may be `i3d-kinetics-400.ckpt` (a pickle of numpy arrays; nothing in it is executed).
+ * The network is recognised from the tensors. `hooks` may be NULL. The stem's three colour kernels are summed over the
+ * single grey channel: the same as showing the grey value three times.
+ *
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; IO; FORMAT if the file is no checkpoint that this release reads, is damaged,
+ * or asks for anything but arrays; MODEL_MISMATCH lists every tensor that is missing, unexpected or of another shape;
+ * NON_FINITE; OUT_OF_MEMORY; CANCELLED. [any thread]
+ */
+int32_t cinetomo_model_from_video(const struct cinetomo_context *context,
+                                  const char *checkpoint_path,
+                                  const struct cinetomo_model_options *options,
+                                  const struct cinetomo_hooks *hooks,
+                                  struct cinetomo_model **out_model,
+                                  struct cinetomo_error **out_error);
+
+/**
+ * Tells what a model is: network, classes, sizes, history. The pointers in `*out_info` are valid until the model is
+ * freed.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_model_info_get(const struct cinetomo_model *model,
+                                struct cinetomo_model_info *out_info,
+                                struct cinetomo_error **out_error);
+
+/**
+ * Fills `out_info` with empty values. `struct_size` is `sizeof *out_info`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_model_info_init(struct cinetomo_model_info *out_info, size_t struct_size);
+
+/**
+ * Loads a model that `cinetomo_model_save` wrote. It scores exactly as the saved one on the same device.
+ *
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; IO; FORMAT if the file is damaged, no cinetomo model, or of a newer format;
+ * MODEL_MISMATCH if its tensors are not those of its network; NON_FINITE. [any thread]
+ */
+int32_t cinetomo_model_load(const struct cinetomo_context *context,
+                            const char *path,
+                            struct cinetomo_model **out_model,
+                            struct cinetomo_error **out_error);
+
+/**
+ * Fills `out_options` with the defaults. `struct_size` is `sizeof *out_options`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_model_options_init(struct cinetomo_model_options *out_options, size_t struct_size);
+
+/**
+ * Makes a model whose network starts from random numbers: the baseline that video initialisation is measured against.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, OUT_OF_MEMORY. [any thread]
+ */
+int32_t cinetomo_model_random(const struct cinetomo_context *context,
+                              const struct cinetomo_model_options *options,
+                              struct cinetomo_model **out_model,
+                              struct cinetomo_error **out_error);
+
+/**
+ * Saves a model as one safetensors file that holds everything: network, head, preprocessing, class names, training
+ * history. `path` is UTF-8; an existing file is replaced in one step, so that a crash leaves the old file or the new.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, IO. [any thread; calls on one model take turns]
+ */
+int32_t cinetomo_model_save(const struct cinetomo_model *model,
+                            const char *path,
+                            struct cinetomo_error **out_error);
+
+/**
+ * Fills `out_preprocess` with the defaults. `struct_size` is `sizeof *out_preprocess`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_preprocess_init(struct cinetomo_preprocess *out_preprocess, size_t struct_size);
+
+/**
+ * Says what the library is and what it found: versions, paths, cores, and whether CUDA can be used or what is missing.
+ * Does not load the CUDA part of libtorch.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_runtime_info_get(struct cinetomo_runtime_info *out_info,
+                                  struct cinetomo_error **out_error);
+
+/**
+ * Fills `out_info` with empty values. `struct_size` is `sizeof *out_info`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_runtime_info_init(struct cinetomo_runtime_info *out_info, size_t struct_size);
+
+/**
+ * Name of a status, such as "FORMAT"; "UNKNOWN" for a number that is none. Valid for the life of the process.
+ * [any thread]
+ */
+const char *cinetomo_status_name(int32_t status);
+
+/**
+ * Version of cinetomo, such as "0.1.0". Valid for the life of the process. [any thread]
+ */
+const char *cinetomo_version(void);
+
+/**
+ * Fills `out_volume` with the defaults: no data, f32 on the CPU, contiguous, beam along z. `struct_size` is
+ * `sizeof *out_volume`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_volume_init(struct cinetomo_volume *out_volume,
+                             size_t struct_size);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* CINETOMO_H */

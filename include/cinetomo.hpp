@@ -1,0 +1,520 @@
+// cinetomo for C++17: the C contract of cinetomo.h as objects that free themselves, exceptions and lambdas.
+//
+//     auto plugin = cinetomo::Plugin::open("/usr/local/lib/libcinetomo.so.1");      // or Plugin::linked()
+//     auto context = plugin.context();
+//     auto video = context.model_from_video("i3d-kinetics-400.ckpt", {{"ribosome", "ferritin"}});
+//
+//     std::vector<float> voxels = ...;                                               // 20 x 32 x 32 x 32, x fastest
+//     cinetomo::Volume subtomograms(voxels, {20, 32, 32, 32});
+//     subtomograms.voxel_size(10.0).contrast(CINETOMO_CONTRAST_DARK);
+//     auto model = video.fine_tune(subtomograms, labels);
+//     std::vector<float> probabilities = model.classify(others);                     // one row of classes each
+//
+// Everything goes through the table `cinetomo_api`, so the same code serves programs that link the library and hosts
+// that load it at run time. Failures throw cinetomo::Error. A progress function may throw: the call is cancelled, and
+// the exception comes out of it. Objects are as thread-safe as the C functions: calls on one model take turns.
+// A model keeps what it needs of its context alive, and the library stays loaded to the end of the process.
+#ifndef CINETOMO_HPP
+#define CINETOMO_HPP
+
+#include "cinetomo.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace cinetomo {
+
+// A failed call: a CINETOMO_STATUS_* and the full message.
+class Error : public std::runtime_error {
+ public:
+  Error(std::int32_t status, const std::string &message) : std::runtime_error(message), status_(status) {}
+  std::int32_t status() const noexcept { return status_; }
+
+ private:
+  std::int32_t status_;
+};
+
+// Receives progress on the calling thread; false stops the call with CINETOMO_STATUS_CANCELLED.
+using Progress = std::function<bool(const cinetomo_progress &)>;
+
+// Receives a CINETOMO_LOG_LEVEL_* and a line, on the thread that made the call. What it throws is dropped.
+using Log = std::function<void(std::int32_t, const char *)>;
+
+namespace detail {
+
+// Calls function(cinetomo_error **); throws what it reports.
+template <class Function>
+void check(const cinetomo_api *api, Function function) {
+  cinetomo_error *error = nullptr;
+  const std::int32_t status = function(&error);
+  if (status == CINETOMO_STATUS_OK) return;
+  const char *message = api->error_message(error);
+  const Error thrown(status, message != nullptr ? message : api->status_name(status));
+  api->error_free(error);
+  throw thrown;
+}
+
+// Calls function(buffer, capacity, out_len, out_error) for the length, then for the values.
+template <class T, class Function>
+std::vector<T> fetch(const cinetomo_api *api, Function function) {
+  std::size_t len = 0;
+  check(api, [&](cinetomo_error **error) { return function(nullptr, 0, &len, error); });
+  std::vector<T> values(len);
+  check(api, [&](cinetomo_error **error) { return function(values.data(), values.size(), &len, error); });
+  return values;
+}
+
+// A struct filled with its defaults.
+template <class T>
+T defaults(const cinetomo_api *api, std::int32_t (*init)(T *, std::size_t)) {
+  T value{};
+  check(api, [&](cinetomo_error **) { return init(&value, sizeof value); });
+  return value;
+}
+
+template <class T>
+using Handle = std::unique_ptr<T, void (*)(T *)>;
+
+// Names as C has them; valid while `names` is.
+inline std::vector<const char *> pointers(const std::vector<std::string> &names) {
+  std::vector<const char *> list;
+  for (const std::string &name : names) list.push_back(name.c_str());
+  return list;
+}
+
+template <class T>
+constexpr std::int32_t dtype() {
+  if constexpr (std::is_same_v<T, float>) return CINETOMO_DTYPE_F32;
+  else if constexpr (std::is_same_v<T, std::uint8_t>) return CINETOMO_DTYPE_U8;
+  else if constexpr (std::is_same_v<T, std::int8_t>) return CINETOMO_DTYPE_I8;
+  else if constexpr (std::is_same_v<T, std::uint16_t>) return CINETOMO_DTYPE_U16;
+  else if constexpr (std::is_same_v<T, std::int16_t>) return CINETOMO_DTYPE_I16;
+  else static_assert(!sizeof(T), "voxels are float, int8_t, uint8_t, int16_t or uint16_t; describe others by hand");
+}
+
+}  // namespace detail
+
+// A flag that any thread may raise to stop a running call.
+class Cancel {
+ public:
+  explicit Cancel(const cinetomo_api *api) : api_(api), handle_(nullptr, api->cancel_free) {
+    cinetomo_cancel *handle = nullptr;
+    detail::check(api, [&](cinetomo_error **error) { return api->cancel_new(&handle, error); });
+    handle_.reset(handle);
+  }
+  void raise() const { api_->cancel_raise(handle_.get()); }
+  const cinetomo_cancel *get() const { return handle_.get(); }
+
+ private:
+  const cinetomo_api *api_;
+  detail::Handle<cinetomo_cancel> handle_;
+};
+
+// How a long call is followed and stopped: model.classify(volume, {progress, &cancel}).
+struct Hooks {
+  Progress progress = nullptr;
+  const Cancel *cancel = nullptr;
+};
+
+namespace detail {
+
+// Calls function(const cinetomo_hooks *), whose callbacks run `hooks`. An exception of the progress function stops the
+// call and is thrown on when the call has returned: it must not unwind through the library.
+template <class Function>
+auto with_hooks(const Hooks &hooks, Function function) {
+  struct State {
+    const Progress &progress;
+    std::exception_ptr thrown;
+  } state{hooks.progress, nullptr};
+
+  cinetomo_hooks raw{};
+  raw.struct_size = sizeof raw;
+  raw.user_data = &state;
+  raw.cancel = hooks.cancel != nullptr ? hooks.cancel->get() : nullptr;
+  if (hooks.progress) {
+    raw.progress = [](void *user_data, const cinetomo_progress *progress) -> std::int32_t {
+      auto &mine = *static_cast<State *>(user_data);
+      try {
+        return mine.thrown == nullptr && mine.progress(*progress) ? 0 : 1;
+      } catch (...) {
+        mine.thrown = std::current_exception();
+        return 1;
+      }
+    };
+  }
+  try {
+    auto result = function(&raw);
+    if (state.thrown) std::rethrow_exception(state.thrown);
+    return result;
+  } catch (const Error &) {
+    if (state.thrown) std::rethrow_exception(state.thrown);
+    throw;
+  }
+}
+
+}  // namespace detail
+
+// A batch of subtomograms in the caller's memory, which must outlive its use: shape n, z, y, x, x fastest.
+class Volume {
+ public:
+  using Shape = std::array<std::int64_t, 4>;
+
+  // Voxels whose number the library checks against the shape. Throws if there are none.
+  template <class T>
+  Volume(const std::vector<T> &voxels, Shape shape) : Volume(voxels.data(), shape) {
+    if (voxels.empty()) throw Error(CINETOMO_STATUS_INVALID_ARGUMENT, "a volume needs voxels; the vector is empty");
+    raw_.data_bytes = voxels.size() * sizeof(T);
+  }
+
+  // Voxels whose number the caller vouches for.
+  template <class T>
+  Volume(const T *voxels, Shape shape) {
+    raw_.struct_size = sizeof raw_;
+    raw_.data = voxels;
+    std::copy(shape.begin(), shape.end(), raw_.shape);
+    raw_.dtype = detail::dtype<T>();
+    raw_.memory = CINETOMO_MEMORY_CPU;
+  }
+
+  // A volume described by hand: half precision, or in the memory of a GPU.
+  explicit Volume(const cinetomo_volume &raw) : raw_(raw) {}
+
+  // Distances between neighbours along n, z, y, x, in voxels.
+  Volume &strides(Shape strides) {
+    std::copy(strides.begin(), strides.end(), raw_.strides);
+    return *this;
+  }
+  // Edge of a voxel in angstrom.
+  Volume &voxel_size(double angstrom) {
+    raw_.voxel_size = angstrom;
+    return *this;
+  }
+  // A CINETOMO_CONTRAST_*.
+  Volume &contrast(std::int32_t contrast) {
+    raw_.contrast = contrast;
+    return *this;
+  }
+  // The axis along the electron beam, a CINETOMO_AXIS_*.
+  Volume &beam_axis(std::int32_t axis) {
+    raw_.beam_axis = axis;
+    return *this;
+  }
+  const cinetomo_volume *get() const { return &raw_; }
+
+ private:
+  cinetomo_volume raw_{};
+};
+
+// What network to make: {{"ribosome", "ferritin"}}, and what differs from the defaults.
+struct ModelOptions {
+  std::vector<std::string> class_names = {};             // label i means the i-th
+  std::string backbone = {};                             // "" = recognised from the checkpoint
+  std::uint64_t seed = 0;                                // of what starts as random numbers
+  double dropout = 0.0;                                  // before the head, while training
+  std::optional<cinetomo_preprocess> preprocess = {};    // from Plugin::preprocess()
+};
+
+// A copy of what a model says of itself; see cinetomo_model_info.
+struct ModelInfo {
+  std::string backbone;
+  std::vector<std::string> class_names;
+  std::vector<std::string> stage_names;
+  std::int64_t n_features;
+  std::int64_t n_parameters;
+  std::array<std::int64_t, 3> input_size;
+  double voxel_size;
+  std::int32_t contrast;
+  std::string checkpoint_sha256;
+  std::string metadata_json;
+};
+
+// A network with its preprocessing and class names. It never changes: fine-tuning returns a new one.
+class Model {
+ public:
+  // Trains on subtomograms and their labels, counted from 0; options from Plugin::fine_tune_options().
+  Model fine_tune(const Volume &subtomograms, const std::vector<std::int32_t> &labels,
+                  const cinetomo_fine_tune_options &options, const Hooks &hooks = {}) const {
+    return fine_tune(subtomograms, labels, &options, hooks);
+  }
+  // As above, with the defaults.
+  Model fine_tune(const Volume &subtomograms, const std::vector<std::int32_t> &labels) const {
+    return fine_tune(subtomograms, labels, nullptr, {});
+  }
+
+  // Probabilities: for each subtomogram a row of one number a class.
+  std::vector<float> classify(const Volume &subtomograms, const Hooks &hooks = {}) const {
+    return ask(api_->model_classify, subtomograms, hooks);
+  }
+
+  // Embeddings: for each subtomogram a row of info().n_features numbers.
+  std::vector<float> embed(const Volume &subtomograms, const Hooks &hooks = {}) const {
+    return ask(api_->model_embed, subtomograms, hooks);
+  }
+
+  // Writes the model to a file; one of that name is replaced once the new one is whole.
+  void save(const std::string &path) const {
+    detail::check(api_, [&](cinetomo_error **error) { return api_->model_save(get(), path.c_str(), error); });
+  }
+
+  ModelInfo info() const {
+    cinetomo_model_info raw = detail::defaults(api_, api_->model_info_init);
+    detail::check(api_, [&](cinetomo_error **error) { return api_->model_info_get(get(), &raw, error); });
+    return {raw.backbone,
+            {raw.class_names, raw.class_names + raw.n_classes},
+            {raw.stage_names, raw.stage_names + raw.n_stages},
+            raw.n_features,
+            raw.n_parameters,
+            {raw.input_size[0], raw.input_size[1], raw.input_size[2]},
+            raw.voxel_size,
+            raw.contrast,
+            raw.checkpoint_sha256,
+            raw.metadata_json};
+  }
+
+  const cinetomo_model *get() const { return handle_.get(); }
+
+ private:
+  friend class Context;
+  using Ask = decltype(cinetomo_api::model_classify);
+
+  Model(const cinetomo_api *api, std::shared_ptr<const Log> log, cinetomo_model *handle)
+      : api_(api), log_(std::move(log)), handle_(handle, api->model_free) {}
+
+  Model fine_tune(const Volume &subtomograms, const std::vector<std::int32_t> &labels,
+                  const cinetomo_fine_tune_options *options, const Hooks &hooks) const {
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      cinetomo_model *model = nullptr;
+      detail::check(api_, [&](cinetomo_error **error) {
+        return api_->model_fine_tune(get(), subtomograms.get(), labels.data(), labels.size(), options, raw, &model,
+                                     error);
+      });
+      return Model(api_, log_, model);
+    });
+  }
+
+  std::vector<float> ask(Ask function, const Volume &subtomograms, const Hooks &hooks) const {
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return detail::fetch<float>(
+          api_, [&](float *buffer, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+            return function(get(), subtomograms.get(), raw, buffer, capacity, len, error);
+          });
+    });
+  }
+
+  const cinetomo_api *api_;
+  std::shared_ptr<const Log> log_;  // the library may call it as long as the model lives
+  detail::Handle<cinetomo_model> handle_;
+};
+
+// Where work runs, and the maker of models.
+class Context {
+ public:
+  // A network whose weights come from a video checkpoint.
+  Model model_from_video(const std::string &checkpoint, const ModelOptions &options, const Hooks &hooks = {}) const {
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return make(options, [&](const cinetomo_model_options *raw_options, cinetomo_model **model,
+                               cinetomo_error **error) {
+        return api_->model_from_video(get(), checkpoint.c_str(), raw_options, raw, model, error);
+      });
+    });
+  }
+
+  // A network whose weights are random numbers: the baseline.
+  Model model_random(const ModelOptions &options) const {
+    return make(options, [&](const cinetomo_model_options *raw, cinetomo_model **model, cinetomo_error **error) {
+      return api_->model_random(get(), raw, model, error);
+    });
+  }
+
+  // A model from a file that Model::save wrote.
+  Model model_load(const std::string &path) const {
+    cinetomo_model *model = nullptr;
+    detail::check(api_, [&](cinetomo_error **error) { return api_->model_load(get(), path.c_str(), &model, error); });
+    return Model(api_, log_, model);
+  }
+
+  const cinetomo_context *get() const { return handle_.get(); }
+  const cinetomo_api *api() const { return api_; }
+
+ private:
+  friend class Plugin;
+
+  Context(const cinetomo_api *api, cinetomo_context_options options, Log log)
+      : api_(api),
+        log_(log ? std::make_shared<const Log>(std::move(log)) : nullptr),
+        handle_(nullptr, api->context_free) {
+    if (log_) {
+      options.log_user_data = const_cast<Log *>(log_.get());
+      options.log = [](void *user_data, std::int32_t level, const char *message) {
+        try {
+          (*static_cast<const Log *>(user_data))(level, message);
+        } catch (...) {  // must not unwind through the library
+        }
+      };
+    }
+    cinetomo_context *handle = nullptr;
+    detail::check(api, [&](cinetomo_error **error) { return api->context_new(&options, &handle, error); });
+    handle_.reset(handle);
+  }
+
+  template <class Function>
+  Model make(const ModelOptions &options, Function function) const {
+    const std::vector<const char *> names = detail::pointers(options.class_names);
+    cinetomo_model_options raw = detail::defaults(api_, api_->model_options_init);
+    raw.backbone = options.backbone.empty() ? nullptr : options.backbone.c_str();
+    raw.class_names = names.data();
+    raw.n_classes = names.size();
+    raw.preprocess = options.preprocess ? &*options.preprocess : nullptr;
+    raw.seed = options.seed;
+    raw.dropout = options.dropout;
+    cinetomo_model *model = nullptr;
+    detail::check(api_, [&](cinetomo_error **error) { return function(&raw, &model, error); });
+    return Model(api_, log_, model);
+  }
+
+  const cinetomo_api *api_;
+  std::shared_ptr<const Log> log_;
+  detail::Handle<cinetomo_context> handle_;
+};
+
+// What Plugin::evaluate finds; confusion has the true class along the rows, the predicted one along the columns.
+struct Evaluation {
+  std::int64_t n_evaluated;
+  double accuracy;
+  double macro_auc;
+  std::vector<std::int64_t> confusion;
+};
+
+// The library: its table of functions. Copies are free.
+class Plugin {
+ public:
+  // The library that the program is linked with.
+  static Plugin linked() { return Plugin(cinetomo_get_api(CINETOMO_ABI_VERSION)); }
+
+  // Loads the library for the rest of the process. `entry` is named by the plugin's manifest.
+  static Plugin open(const std::string &library, const std::string &entry = "cinetomo_get_api") {
+    void *handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (handle == nullptr) throw Error(CINETOMO_STATUS_IO, dlerror());
+    void *symbol = dlsym(handle, entry.c_str());
+    if (symbol == nullptr) throw Error(CINETOMO_STATUS_UNSUPPORTED, dlerror());
+    return Plugin(reinterpret_cast<decltype(&cinetomo_get_api)>(symbol)(CINETOMO_ABI_VERSION));
+  }
+
+  // A table that the host got by its own means.
+  explicit Plugin(const cinetomo_api *api) : api_(api) {
+    if (api == nullptr || api->struct_size < sizeof *api) {
+      throw Error(CINETOMO_STATUS_UNSUPPORTED, "the cinetomo library does not serve ABI " +
+                                                   std::to_string(CINETOMO_ABI_VERSION) +
+                                                   " as this program knows it: it is older or newer");
+    }
+  }
+
+  const cinetomo_api *api() const { return api_; }
+  std::string version() const { return api_->version(); }
+  cinetomo_context_options context_options() const { return defaults(api_->context_options_init); }
+  cinetomo_fine_tune_options fine_tune_options() const { return defaults(api_->fine_tune_options_init); }
+  cinetomo_preprocess preprocess() const { return defaults(api_->preprocess_init); }
+
+  // Strings in it live as long as the process.
+  cinetomo_runtime_info runtime_info() const {
+    cinetomo_runtime_info info = defaults(api_->runtime_info_init);
+    detail::check(api_, [&](cinetomo_error **error) { return api_->runtime_info_get(&info, error); });
+    return info;
+  }
+
+  Context context() const { return Context(api_, context_options(), nullptr); }
+  Context context(const cinetomo_context_options &options, Log log = nullptr) const {
+    return Context(api_, options, std::move(log));
+  }
+  Cancel cancel() const { return Cancel(api_); }
+
+  // The table of an extension, or nullptr.
+  template <class Table>
+  const Table *extension(const std::string &id) const {
+    return static_cast<const Table *>(api_->get_extension(id.c_str()));
+  }
+
+  // Compares rows of scores with labels; -1 leaves a row out.
+  Evaluation evaluate(const std::vector<float> &probabilities, const std::vector<std::int32_t> &labels,
+                      std::size_t n_classes) const {
+    cinetomo_metrics metrics = defaults(api_->metrics_init);
+    auto confusion = detail::fetch<std::int64_t>(
+        api_, [&](std::int64_t *counts, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+          return api_->evaluate(probabilities.data(), probabilities.size(), labels.data(), labels.size(), n_classes,
+                                &metrics, counts, capacity, len, error);
+        });
+    return {metrics.n_evaluated, metrics.accuracy, metrics.macro_auc, std::move(confusion)};
+  }
+
+ private:
+  template <class T>
+  T defaults(std::int32_t (*init)(T *, std::size_t)) const {
+    return detail::defaults(api_, init);
+  }
+
+  const cinetomo_api *api_;
+};
+
+// The extension cinetomo.synthetic/1: simulated subtomograms.
+class Synthetic {
+ public:
+  explicit Synthetic(const Plugin &plugin)
+      : api_(plugin.api()), table_(plugin.extension<cinetomo_synthetic_api>("cinetomo.synthetic/1")) {
+    if (table_ == nullptr || table_->struct_size < sizeof *table_) {
+      throw Error(CINETOMO_STATUS_UNSUPPORTED, "this cinetomo library has no extension cinetomo.synthetic/1");
+    }
+  }
+
+  // The built-in phantoms, in the order of their labels.
+  std::vector<std::string> phantom_names() const {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < table_->n_phantoms(); ++i) names.emplace_back(table_->phantom_name(i));
+    return names;
+  }
+
+  cinetomo_synthetic_options options() const { return detail::defaults(api_, table_->options_init); }
+
+  // One subtomogram for each label, of the built-in phantom of that index.
+  std::vector<float> simulate(const Context &context, const std::vector<std::int32_t> &labels,
+                              const cinetomo_synthetic_options &options, const Hooks &hooks = {}) const {
+    return simulate(context, nullptr, labels, options, hooks);
+  }
+  // As above, of the caller's densities: cubes, bright on zero, at the voxel size of the options.
+  std::vector<float> simulate(const Context &context, const Volume &densities, const std::vector<std::int32_t> &labels,
+                              const cinetomo_synthetic_options &options, const Hooks &hooks = {}) const {
+    return simulate(context, densities.get(), labels, options, hooks);
+  }
+
+ private:
+  std::vector<float> simulate(const Context &context, const cinetomo_volume *densities,
+                              const std::vector<std::int32_t> &labels, const cinetomo_synthetic_options &options,
+                              const Hooks &hooks) const {
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return detail::fetch<float>(
+          api_, [&](float *voxels, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+            return table_->simulate(context.get(), densities, labels.data(), labels.size(), &options, raw, voxels,
+                                    capacity, len, error);
+          });
+    });
+  }
+
+  const cinetomo_api *api_;
+  const cinetomo_synthetic_api *table_;
+};
+
+}  // namespace cinetomo
+
+#endif  // CINETOMO_HPP

@@ -1,0 +1,237 @@
+//! A loaded plugin: its table, and the calls that need neither context nor model.
+
+use std::{fmt, path::Path};
+
+use cinetomo_abi::{
+    CINETOMO_ABI_VERSION, cinetomo_api, cinetomo_context_options, cinetomo_fine_tune_options,
+    cinetomo_metrics, cinetomo_model_options, cinetomo_preprocess, cinetomo_runtime_info,
+    cinetomo_status,
+};
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+
+use crate::{
+    Cancel, Context, ContextOptions, FineTuneOptions, Manifest,
+    error::{Error, call, text},
+    libtorch, manifest,
+};
+
+/// A plugin in this process. It stays loaded to the end: copies are free.
+#[derive(Clone, Copy)]
+pub struct Plugin {
+    api: &'static cinetomo_api,
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Plugin {}", self.version())
+    }
+}
+
+/// # Safety
+/// All bits zero is a valid value.
+unsafe trait PlainOptions {}
+// SAFETY: integers, floats, pointers and optional functions.
+unsafe impl PlainOptions for cinetomo_context_options {}
+// SAFETY: as above.
+unsafe impl PlainOptions for cinetomo_fine_tune_options {}
+// SAFETY: as above.
+unsafe impl PlainOptions for cinetomo_model_options {}
+// SAFETY: as above.
+unsafe impl PlainOptions for cinetomo_preprocess {}
+
+/// What `Plugin::evaluate` finds; see `cinetomo_metrics`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Subtomograms that counted: those whose label is not -1.
+    pub n_evaluated: i64,
+    /// Fraction whose highest score is at the label.
+    pub accuracy: f64,
+    /// Mean over the classes of the area under the ROC curve, one class against the rest.
+    pub macro_auc: f64,
+    /// Counts `[n_classes, n_classes]`: true class along the rows, predicted along the columns.
+    pub confusion: Vec<i64>,
+}
+
+/// What the plugin found on this machine; see `cinetomo_runtime_info`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeInfo {
+    /// Version of cinetomo.
+    pub version: String,
+    /// Version of libtorch that it was compiled against.
+    pub libtorch_version: String,
+    /// The `libtorch_cpu.so` in this process.
+    pub libtorch_path: String,
+    /// The `libtorch_cuda.so` beside it; empty on a CPU-only install.
+    pub cuda_path: String,
+    /// Version of the NVIDIA driver's CUDA; empty without a driver.
+    pub cuda_driver: String,
+    /// One sentence: what computes here, or what is missing for CUDA.
+    pub summary: String,
+    /// CPU cores available to the process.
+    pub n_cores: i32,
+    /// Whether the CUDA part of libtorch is loaded.
+    pub cuda_loaded: bool,
+    /// Usable CUDA devices; 0 while the CUDA part is not loaded.
+    pub n_cuda_devices: i32,
+}
+
+impl Plugin {
+    /// Finds a plugin by its manifest (in `place`, or else along the search path; see `manifest::find`) and loads it.
+    pub fn find(place: Option<&Path>) -> Result<Plugin, Error> {
+        Plugin::load(&manifest::find(place)?.manifest)
+    }
+
+    /// Loads the plugin of a manifest.
+    pub fn load(manifest: &Manifest) -> Result<Plugin, Error> {
+        Plugin::open(&manifest.library, &manifest.entry)
+    }
+
+    /// Loads a shared library whose function `entry` returns the table: `cinetomo_get_api`. Fails with
+    /// RUNTIME_CONFLICT, before anything is loaded, if the process has another libtorch.
+    pub fn open(library: &Path, entry: &str) -> Result<Plugin, Error> {
+        type GetApi = unsafe extern "C" fn(u32) -> *const cinetomo_api;
+        let unsupported = |reason: String| {
+            Error::new(cinetomo_status::Unsupported, format!("{}: {reason}", library.display()))
+        };
+        libtorch::check_conflict(library)?;
+        // SAFETY: loading runs the library's initialisers; the user or the manifest named it as a plugin.
+        let loaded = unsafe { Library::open(Some(library), RTLD_NOW | RTLD_LOCAL) };
+        let loaded = loaded.map_err(|error| {
+            Error::new(cinetomo_status::Io, format!("{}: {}", library.display(), reason(&error)))
+        })?;
+        // SAFETY: the manifest's format gives the entry symbol this type.
+        let get_api = unsafe { loaded.get::<GetApi>(entry.as_bytes()) }
+            .map(|symbol| *symbol)
+            .map_err(|error| unsupported(reason(&error)))?;
+        // SAFETY: as above; the table is valid as long as the library is loaded, which is for ever from here on.
+        let api = unsafe { get_api(CINETOMO_ABI_VERSION).as_ref() };
+        std::mem::forget(loaded);
+        let api = api.ok_or_else(|| {
+            unsupported(format!("it does not speak ABI {CINETOMO_ABI_VERSION}, this host's"))
+        })?;
+        if api.struct_size < size_of::<cinetomo_api>() {
+            return Err(unsupported(format!(
+                "its table has {} bytes; this host needs {}: it is older than the host",
+                api.struct_size,
+                size_of::<cinetomo_api>()
+            )));
+        }
+        Ok(Plugin { api })
+    }
+
+    /// The table, for functions that this crate does not wrap.
+    pub fn api(self) -> &'static cinetomo_api {
+        self.api
+    }
+
+    /// Version of the plugin.
+    pub fn version(self) -> String {
+        // SAFETY: a string that lives as long as the library.
+        unsafe { text((self.api.version)()) }
+    }
+
+    /// Name of a status, such as "INVALID_ARGUMENT".
+    pub fn status_name(self, status: i32) -> String {
+        // SAFETY: a string that lives as long as the library.
+        unsafe { text((self.api.status_name)(status)) }
+    }
+
+    /// Versions, paths and devices.
+    pub fn runtime_info(self) -> Result<RuntimeInfo, Error> {
+        // SAFETY: all zero is a valid struct; it says its size; the strings live as long as the process.
+        unsafe {
+            let mut info: cinetomo_runtime_info = std::mem::zeroed();
+            info.struct_size = size_of::<cinetomo_runtime_info>();
+            call(self.api, |error| (self.api.runtime_info_get)(&mut info, error))?;
+            Ok(RuntimeInfo {
+                version: text(info.version),
+                libtorch_version: text(info.libtorch_version),
+                libtorch_path: text(info.libtorch_path),
+                cuda_path: text(info.cuda_path),
+                cuda_driver: text(info.cuda_driver),
+                summary: text(info.summary),
+                n_cores: info.n_cores,
+                cuda_loaded: info.cuda_loaded != 0,
+                n_cuda_devices: info.n_cuda_devices,
+            })
+        }
+    }
+
+    /// A context: device, threads and log.
+    pub fn context(self, options: ContextOptions) -> Result<Context, Error> {
+        Context::new(self, options)
+    }
+
+    /// A cancel flag.
+    pub fn cancel(self) -> Result<Cancel, Error> {
+        Cancel::new(self.api)
+    }
+
+    /// The defaults of a context.
+    pub fn context_options(self) -> ContextOptions {
+        ContextOptions::new(self.defaults(self.api.context_options_init))
+    }
+
+    /// The defaults of training.
+    pub fn fine_tune_options(self) -> FineTuneOptions {
+        FineTuneOptions::new(self.defaults(self.api.fine_tune_options_init))
+    }
+
+    /// The defaults of preprocessing.
+    pub fn preprocess_options(self) -> cinetomo_preprocess {
+        self.defaults(self.api.preprocess_init)
+    }
+
+    pub(crate) fn model_options(self) -> cinetomo_model_options {
+        self.defaults(self.api.model_options_init)
+    }
+
+    fn defaults<T: PlainOptions>(self, init: unsafe extern "C" fn(*mut T, usize) -> i32) -> T {
+        // SAFETY: all zero is a valid T, and the function may fill all of it.
+        unsafe {
+            let mut options: T = std::mem::zeroed();
+            // It fails only for a NULL pointer or a size that no release of this ABI had.
+            init(&mut options, size_of::<T>());
+            options
+        }
+    }
+
+    /// Compares scores `[n, n_classes]` with labels (-1 leaves a row out).
+    pub fn evaluate(
+        self,
+        probabilities: &[f32],
+        labels: &[i32],
+        n_classes: usize,
+    ) -> Result<Evaluation, Error> {
+        // SAFETY: all zero is a valid struct; the buffers have the stated lengths.
+        unsafe {
+            let mut metrics: cinetomo_metrics = std::mem::zeroed();
+            metrics.struct_size = size_of::<cinetomo_metrics>();
+            let confusion = crate::buffer::fetch(self.api, |buffer, capacity, len, error| {
+                (self.api.evaluate)(
+                    probabilities.as_ptr(),
+                    probabilities.len(),
+                    labels.as_ptr(),
+                    labels.len(),
+                    n_classes,
+                    &mut metrics,
+                    buffer,
+                    capacity,
+                    len,
+                    error,
+                )
+            })?;
+            Ok(Evaluation {
+                n_evaluated: metrics.n_evaluated,
+                accuracy: metrics.accuracy,
+                macro_auc: metrics.macro_auc,
+                confusion,
+            })
+        }
+    }
+}
+
+/// What the dynamic linker said.
+fn reason(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), |cause| cause.to_string())
+}

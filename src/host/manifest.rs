@@ -1,0 +1,249 @@
+//! Which plugins a machine has, learned from their manifests without loading anything. The format is
+//! `plugin-manifest/schema.json`; where manifests are looked for is in `plugin-manifest/README.md`.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use cinetomo_abi::{CINETOMO_ABI_VERSION, cinetomo_status};
+use serde::Deserialize;
+
+use crate::Error;
+
+/// What a manifest says of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The manifest itself.
+    pub path: PathBuf,
+    /// Name of the plugin.
+    pub name: String,
+    /// Release of the plugin.
+    pub version: String,
+    /// One line for a person who chooses; may be empty.
+    pub description: String,
+    /// SPDX licence expression; may be empty.
+    pub license: String,
+    /// Operating system and processor that the library is for; `None` = any.
+    pub platform: Option<String>,
+    /// The shared library, an absolute path.
+    pub library: PathBuf,
+    /// The symbol that returns the function table.
+    pub entry: String,
+    /// ABI versions that it serves.
+    pub abi_versions: Vec<u32>,
+    /// Extensions that it offers.
+    pub extensions: Vec<String>,
+    /// Version of libtorch that it is linked with; may be empty.
+    pub libtorch: String,
+}
+
+/// The manifest that a search chose, and what it did not take, with the reasons.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The first manifest that this host can use.
+    pub manifest: Manifest,
+    /// Places and manifests before it that were passed over, and why.
+    pub passed_over: Vec<(PathBuf, String)>,
+}
+
+/// The first plugin that this host can use: in `place`, or else in the `search_path` of the environment. The error lists
+/// every place looked at and what was wrong with it.
+pub fn find(place: Option<&Path>) -> Result<Found, Error> {
+    match place {
+        Some(place) => find_in(&[place.to_owned()]),
+        None => find_in(&search_path(|name| env::var_os(name))),
+    }
+}
+
+/// Places where manifests may be, given the environment's variables: `CINETOMO_PLUGIN_PATH`, then the user's, then the
+/// system's data directories (XDG Base Directory Specification).
+pub fn search_path(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let mut places: Vec<PathBuf> =
+        variable("CINETOMO_PLUGIN_PATH").iter().flat_map(env::split_paths).collect();
+    // The specification has relative paths ignored.
+    let user = variable("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|directory| directory.is_absolute())
+        .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".local/share")));
+    let system = variable("XDG_DATA_DIRS").unwrap_or_else(|| "/usr/local/share:/usr/share".into());
+    let system = env::split_paths(&system).filter(|directory| directory.is_absolute());
+    places.extend(user.into_iter().chain(system).map(|data| data.join("cinetomo/plugins")));
+    places.retain(|place| !place.as_os_str().is_empty());
+    places
+}
+
+/// The first plugin in these places, each a manifest or a directory of manifests, that this host can use.
+pub fn find_in(places: &[PathBuf]) -> Result<Found, Error> {
+    let mut passed_over: Vec<(PathBuf, String)> = Vec::new();
+    for place in places {
+        let manifests = match manifests_in(place) {
+            Ok(manifests) => manifests,
+            Err(reason) => {
+                passed_over.push((place.clone(), reason));
+                continue;
+            }
+        };
+        for path in manifests {
+            match Manifest::read(&path).and_then(|manifest| manifest.check().map(|()| manifest)) {
+                Ok(manifest) => return Ok(Found { manifest, passed_over }),
+                Err(reason) => passed_over.push((path, reason)),
+            }
+        }
+    }
+    let list: String = passed_over
+        .iter()
+        .map(|(path, reason)| format!("\n  {}: {reason}", path.display()))
+        .collect();
+    Err(Error::new(
+        cinetomo_status::Io,
+        format!(
+            "no usable cinetomo plugin; set CINETOMO_PLUGIN_PATH to the directory of its manifest (PREFIX/share/\
+             cinetomo/plugins). Looked at:{list}"
+        ),
+    ))
+}
+
+fn manifests_in(place: &Path) -> Result<Vec<PathBuf>, String> {
+    if !place.is_dir() {
+        return if place.exists() {
+            Ok(vec![place.to_owned()])
+        } else {
+            Err("not there".to_owned())
+        };
+    }
+    let entries: io::Result<Vec<PathBuf>> =
+        fs::read_dir(place).and_then(|list| list.map(|entry| Ok(entry?.path())).collect());
+    let mut manifests = entries.map_err(|error| error.to_string())?;
+    manifests.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    manifests.sort_unstable();
+    if manifests.is_empty() { Err("no manifest (*.json) in it".to_owned()) } else { Ok(manifests) }
+}
+
+/// The file, as `schema.json` describes it.
+#[derive(Deserialize)]
+struct Json {
+    name: String,
+    version: String,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    license: String,
+    platform: Option<String>,
+    library: String,
+    entry: String,
+    abi_versions: Vec<u32>,
+    #[serde(default)]
+    extensions: Vec<String>,
+    #[serde(default)]
+    requires: Requires,
+}
+
+#[derive(Default, Deserialize)]
+struct Requires {
+    #[serde(default)]
+    libtorch: String,
+}
+
+/// The one member that says how to read the others.
+#[derive(Deserialize)]
+struct Version {
+    manifest_version: u64,
+}
+
+impl Json {
+    /// What the schema asks beyond the members' types.
+    fn check(&self) -> Result<(), String> {
+        let known = ["linux-x86_64", "linux-aarch64"];
+        if let Some(platform) = self.platform.as_deref().filter(|name| !known.contains(name)) {
+            return Err(format!("platform {platform:?} is none of {known:?}"));
+        }
+        for (member, value) in [("name", &self.name), ("library", &self.library)] {
+            if value.is_empty() {
+                return Err(format!("{member} is empty"));
+            }
+        }
+        let digits = |part: Option<&str>| {
+            part.is_some_and(|part| part.starts_with(|digit: char| digit.is_ascii_digit()))
+        };
+        let mut parts = self.version.splitn(3, '.');
+        let number = |text: Option<&str>| {
+            digits(text) && text.is_some_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        if !(number(parts.next()) && number(parts.next()) && digits(parts.next())) {
+            return Err(format!("version {:?} is not major.minor.patch", self.version));
+        }
+        let is_word = |text: &str| {
+            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                && !text.starts_with(|first: char| first.is_ascii_digit())
+        };
+        if self.entry.is_empty() || !is_word(&self.entry) {
+            return Err(format!("entry {:?} is not a C identifier", self.entry));
+        }
+        if self.abi_versions.is_empty() || self.abi_versions.contains(&0) {
+            return Err(format!("abi_versions {:?} is not a list of versions", self.abi_versions));
+        }
+        for id in &self.extensions {
+            let is_name = |byte: u8| byte.is_ascii_lowercase() || b"0123456789_.".contains(&byte);
+            let valid = id.split_once('/').is_some_and(|(name, revision)| {
+                !name.is_empty() && name.bytes().all(is_name) && number(Some(revision))
+            });
+            if !valid {
+                return Err(format!("extension {id:?} is not of the form name/revision"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Manifest {
+    /// Reads a manifest. The error is one line that says what is wrong with it.
+    pub fn read(path: &Path) -> Result<Manifest, String> {
+        let path = path.canonicalize().map_err(|error| error.to_string())?;
+        let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        let version: Version = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        if version.manifest_version != 1 {
+            return Err(format!(
+                "manifest_version is {}; this host reads version 1",
+                version.manifest_version
+            ));
+        }
+        let json: Json = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        json.check()?;
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        Ok(Manifest {
+            library: directory.join(&json.library),
+            name: json.name,
+            version: json.version,
+            description: json.description,
+            license: json.license,
+            platform: json.platform,
+            entry: json.entry,
+            abi_versions: json.abi_versions,
+            extensions: json.extensions,
+            libtorch: json.requires.libtorch,
+            path,
+        })
+    }
+
+    /// Whether this host can use the plugin: runs on its platform, speaks one of its ABI versions, finds the library.
+    pub fn check(&self) -> Result<(), String> {
+        let here = format!("{}-{}", env::consts::OS, env::consts::ARCH);
+        if let Some(platform) = self.platform.as_ref().filter(|platform| **platform != here) {
+            return Err(format!("it is for {platform}; this is {here}"));
+        }
+        if !self.abi_versions.contains(&CINETOMO_ABI_VERSION) {
+            return Err(format!(
+                "it speaks ABI {:?}; this host speaks ABI {CINETOMO_ABI_VERSION}",
+                self.abi_versions
+            ));
+        }
+        if !self.library.is_file() {
+            return Err(format!("its library {} is not there", self.library.display()));
+        }
+        Ok(())
+    }
+}

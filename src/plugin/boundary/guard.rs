@@ -1,0 +1,67 @@
+//! What stands around every export: nothing unwinds into the host, nothing runs after a fork, and the host's OpenMP
+//! setting survives.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process,
+    sync::OnceLock,
+};
+
+use cinetomo_abi::cinetomo_error;
+
+use super::{error, threads::OpenMpSetting};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Runs the body of a fallible export: returns its status and stores its error.
+///
+/// # Safety
+/// `out_error` is NULL or points to a writable `cinetomo_error *`.
+pub(super) unsafe fn boundary(
+    out_error: *mut *mut cinetomo_error,
+    body: impl FnOnce() -> Result<()>,
+) -> i32 {
+    let _setting = OpenMpSetting::save();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        check_process()?;
+        body()
+    }))
+    .unwrap_or_else(|payload| Err(panicked(payload)));
+    // SAFETY: passed on from the caller.
+    unsafe { error::store(outcome, out_error) }
+}
+
+/// Runs the body of an export that cannot fail; `fallback` is the answer after a fork or a defect of ours.
+pub(super) fn boundary_or<T>(fallback: T, body: impl FnOnce() -> T) -> T {
+    let _setting = OpenMpSetting::save();
+    catch_unwind(AssertUnwindSafe(|| check_process().is_ok().then(body)))
+        .unwrap_or_default()
+        .unwrap_or(fallback)
+}
+
+/// libtorch's threads and locks do not survive a fork, so neither do we.
+fn check_process() -> Result<()> {
+    static FIRST: OnceLock<u32> = OnceLock::new();
+    let (here, first) = (process::id(), *FIRST.get_or_init(process::id));
+    if here == first {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Unsupported,
+        format!(
+            "process {here} was forked from process {first}, which uses cinetomo; libtorch does \
+             not survive fork(): start a new program (exec, spawn) instead"
+        ),
+    ))
+}
+
+fn panicked(payload: Box<dyn Any + Send>) -> Error {
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned());
+    // Dropping an arbitrary payload may panic again.
+    std::mem::forget(payload);
+    Error::new(ErrorKind::Panic, format!("a defect in cinetomo, please report it: {text}"))
+}

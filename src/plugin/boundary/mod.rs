@@ -1,0 +1,28 @@
+//! The border to C: every export, and the only unsafe code of the library.
+//!
+//! An export is ONE `boundary(...)` (or `boundary_or(...)`) expression that reads its arguments through `read`, calls
+//! one safe function, and writes its outputs through `write` once everything has succeeded. One file per C object.
+#![allow(unsafe_code)]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the rules at the top of the header hold for every export"
+)]
+
+mod cancel;
+mod context;
+mod cuda;
+mod error;
+mod evaluate;
+mod guard;
+mod handles;
+mod hooks;
+mod model;
+mod read;
+mod root_module;
+mod runtime;
+mod synthetic;
+mod table;
+mod threads;
+mod train;
+mod volume;
+mod write;

@@ -1,0 +1,180 @@
+//! `cinetomo_fine_tune_options` and the fine-tuning call.
+
+use std::ptr;
+
+use cinetomo_abi::{
+    cinetomo_augment as AugmentBit, cinetomo_batch_norm as BatchNormChoice, cinetomo_error,
+    cinetomo_fine_tune_options, cinetomo_head as HeadChoice, cinetomo_hooks, cinetomo_model,
+    cinetomo_optimizer as OptimizerChoice, cinetomo_schedule as ScheduleChoice, cinetomo_volume,
+};
+
+use super::{
+    cuda,
+    guard::boundary,
+    hooks,
+    model::{MODELS, ModelObject},
+    read::{self, sized_struct},
+    volume,
+    write::{self, OutHandle},
+};
+use crate::{
+    augment::Augment,
+    error::{Error, Result},
+    train::{self, BatchNorm, FineTune, HeadStart, OptimizerKind, Schedule},
+};
+
+sized_struct!(
+    cinetomo_fine_tune_options,
+    112,
+    cinetomo_fine_tune_options {
+        struct_size: size_of::<cinetomo_fine_tune_options>(),
+        learning_rate: 0.0,
+        momentum: 0.9,
+        weight_decay: 0.0,
+        gamma: 0.1,
+        milestones: ptr::null(),
+        n_milestones: 0,
+        validation_fraction: 0.0,
+        seed: 0,
+        n_epochs: 8,
+        batch_size: 10,
+        n_frozen_stages: 0,
+        optimizer: OptimizerChoice::Adam as i32,
+        schedule: ScheduleChoice::Cosine as i32,
+        batch_norm: BatchNormChoice::Auto as i32,
+        head: HeadChoice::Auto as i32,
+        augment: AugmentBit::Mirror as i32,
+        select_best: 1,
+        reserved: 0,
+    }
+);
+
+/// Fills `out_options` with the defaults: what was measured to be best at few labels. `struct_size` is
+/// `sizeof *out_options`.
+///
+/// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cinetomo_fine_tune_options_init(
+    out_options: *mut cinetomo_fine_tune_options,
+    struct_size: usize,
+) -> i32 {
+    // SAFETY: pointers are NULL or valid, by contract.
+    unsafe { boundary(ptr::null_mut(), || write::init(out_options, struct_size)) }
+}
+
+/// Fine-tunes a model on labelled subtomograms and returns the result as a new model; `model` stays as it is.
+///
+/// `labels` holds one class per subtomogram, counted from 0; -1 marks one without label, which is left out.
+/// `options` (NULL = defaults) and `hooks` may be NULL. Progress comes after every batch. On the CPU the same model,
+/// voxels, labels, options and thread count give the same result, bit by bit. The voxels are read again in every epoch.
+///
+/// Errors: NULL_ARGUMENT; INVALID_ARGUMENT names the option, label or subtomogram; NON_FINITE for voxels, or with the
+/// epoch if the loss is no longer a number; MODEL_MISMATCH if the box is too small; OUT_OF_MEMORY; CANCELLED within one
+/// batch. [any thread; calls on one model take turns]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cinetomo_model_fine_tune(
+    model: *const cinetomo_model,
+    subtomograms: *const cinetomo_volume,
+    labels: *const i32,
+    n_labels: usize,
+    options: *const cinetomo_fine_tune_options,
+    hooks: *const cinetomo_hooks,
+    out_model: *mut *mut cinetomo_model,
+    out_error: *mut *mut cinetomo_error,
+) -> i32 {
+    // SAFETY: pointers are NULL or valid, by contract.
+    unsafe {
+        boundary(out_error, || {
+            let out = OutHandle::new(out_model, "out_model")?;
+            let object = MODELS.get(model, "model")?;
+            let volume = volume::volume(subtomograms, "subtomograms")?;
+            let labels = read::slice(labels, n_labels, "labels")?;
+            let config = fine_tune(&read::sized_or_default(options, "options")?)?;
+            let mut monitor = hooks::monitor(hooks, &object.context)?;
+            object.context.enter();
+            cuda::note_training();
+            let tuned = train::fine_tune(&object.lock(), &volume, labels, &config, &mut monitor)?;
+            out.write(MODELS.insert(ModelObject::new(object.context.clone(), tuned)));
+            Ok(())
+        })
+    }
+}
+
+/// # Safety
+/// The milestones are NULL or valid for their length.
+unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
+    read::check_reserved(options.reserved, "options")?;
+    // SAFETY: passed on from the caller.
+    let milestones =
+        unsafe { read::slice(options.milestones, options.n_milestones, "options.milestones") }?;
+    let schedule = match read::choice(
+        options.schedule,
+        &[ScheduleChoice::Cosine, ScheduleChoice::Step, ScheduleChoice::Constant]
+            .map(|s| (s as i32, s)),
+        "options.schedule",
+    )? {
+        ScheduleChoice::Cosine => Schedule::Cosine,
+        ScheduleChoice::Step => Schedule::Step {
+            milestones: milestones
+                .iter()
+                .map(|&epoch| count(epoch, "options.milestones"))
+                .collect::<Result<_>>()?,
+            gamma: options.gamma,
+        },
+        ScheduleChoice::Constant => Schedule::Constant,
+    };
+    let config = FineTune {
+        optimizer: read::choice(
+            options.optimizer,
+            &[
+                (OptimizerChoice::Adam as i32, OptimizerKind::Adam),
+                (OptimizerChoice::AdamW as i32, OptimizerKind::AdamW),
+                (OptimizerChoice::Sgd as i32, OptimizerKind::Sgd),
+            ],
+            "options.optimizer",
+        )?,
+        // Exactly 0 means "choose for me"; anything else is checked.
+        learning_rate: (options.learning_rate != 0.0).then_some(options.learning_rate),
+        momentum: options.momentum,
+        weight_decay: options.weight_decay,
+        schedule,
+        n_epochs: count(options.n_epochs, "options.n_epochs")?,
+        batch_size: count(options.batch_size, "options.batch_size")?,
+        seed: options.seed,
+        validation_fraction: options.validation_fraction,
+        select_best: read::choice(
+            options.select_best,
+            &[(0, false), (1, true)],
+            "options.select_best",
+        )?,
+        n_frozen_stages: count(options.n_frozen_stages, "options.n_frozen_stages")?,
+        batch_norm: read::choice(
+            options.batch_norm,
+            &[
+                (BatchNormChoice::Auto as i32, BatchNorm::Auto),
+                (BatchNormChoice::Frozen as i32, BatchNorm::Frozen),
+                (BatchNormChoice::Recalibrated as i32, BatchNorm::Recalibrated),
+                (BatchNormChoice::Trained as i32, BatchNorm::Trained),
+            ],
+            "options.batch_norm",
+        )?,
+        head: read::choice(
+            options.head,
+            &[
+                (HeadChoice::Auto as i32, HeadStart::Auto),
+                (HeadChoice::Keep as i32, HeadStart::Keep),
+                (HeadChoice::Random as i32, HeadStart::Random),
+                (HeadChoice::Probe as i32, HeadStart::Probe),
+            ],
+            "options.head",
+        )?,
+        augment: Augment::from_bits(options.augment)?,
+    };
+    config.validate()?;
+    Ok(config)
+}
+
+fn count(value: i32, argument: &str) -> Result<usize> {
+    usize::try_from(value)
+        .map_err(|_| Error::invalid(format!("{argument} is {value}; it must not be negative")))
+}

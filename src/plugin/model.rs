@@ -1,0 +1,404 @@
+//! A model: backbone, head, preprocessing and class names.
+
+use std::path::Path;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Uniform};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::{
+    backbone::{self, BatchNormMode, Network},
+    error::{Error, ErrorKind, Result},
+    monitor::{Monitor, Progress, Stage},
+    parameters::Start,
+    preprocess::Preprocess,
+    volume::{Contrast, Volume},
+    weights,
+};
+
+/// Network of a random model whose backbone is not named.
+const DEFAULT_BACKBONE: &str = "i3d";
+
+/// Stream of the generator that random heads are drawn from; the backbone's weights are drawn from stream 0.
+const HEAD_STREAM: u64 = 1;
+
+/// Most subtomograms that go through the network at once. Measured for I3D with boxes of 32 voxels an edge on two CPU
+/// threads, in ms a box, for batches of 1, 2, 4, 8, 16, 32: 28, 19, 14, 11, 9.5, 11.
+const MAX_BATCH: usize = 16;
+
+/// Most voxels that go through the network at once. Larger batches of larger boxes gain less than a tenth (boxes of
+/// 32 x 64 x 64: best at 4; of 32 x 128 x 128: 528, 484, 544 ms a box for batches of 1, 2, 4 on one thread) and let
+/// the host wait longer for progress.
+const MAX_BATCH_VOXELS: i64 = 16 * 32 * 32 * 32;
+
+/// The last linear layer.
+#[derive(Debug)]
+pub struct Head {
+    /// `[classes, features]`.
+    pub weight: Tensor,
+    /// `[classes]`.
+    pub bias: Tensor,
+}
+
+impl Head {
+    /// A head of random numbers between -1/sqrt(features) and 1/sqrt(features), the start of PyTorch's `nn.Linear`.
+    pub fn random(n_classes: usize, n_features: i64, seed: u64, device: Device) -> Result<Head> {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        generator.set_stream(HEAD_STREAM);
+        let bound = 1.0 / (n_features as f32).sqrt();
+        let uniform = Uniform::new_inclusive(-bound, bound)
+            .map_err(|error| Error::invalid(format!("head of {n_features} features: {error}")))?;
+        let n = n_classes * n_features as usize;
+        let weight: Vec<f32> = uniform.sample_iter(&mut generator).take(n).collect();
+        let bias: Vec<f32> = uniform.sample_iter(&mut generator).take(n_classes).collect();
+        Ok(Head {
+            weight: Tensor::f_from_slice(&weight)?
+                .f_reshape([n_classes as i64, n_features])?
+                .f_to_device(device)?,
+            bias: Tensor::f_from_slice(&bias)?.f_to_device(device)?,
+        })
+    }
+
+    /// Logits `[n, classes]` of features `[n, features]`.
+    pub fn forward(&self, features: &Tensor) -> Result<Tensor> {
+        Ok(features.f_linear(&self.weight, Some(&self.bias))?)
+    }
+}
+
+/// Where the backbone's weights come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "start", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Origin {
+    /// A network trained on video.
+    Video {
+        /// Name of the checkpoint's file, without its directory.
+        checkpoint: String,
+        /// SHA-256 of the checkpoint, 64 lower-case hexadecimal digits.
+        sha256: String,
+    },
+    /// Random numbers.
+    Random {
+        /// Their seed.
+        seed: u64,
+    },
+}
+
+/// One fine-tuning, as the model file tells of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainingRecord {
+    /// Its options, as they were used.
+    pub config: serde_json::Value,
+    /// Labelled subtomograms, those held out for validation included.
+    pub n_subtomograms: usize,
+    /// The same for each class.
+    pub n_per_class: Vec<usize>,
+    /// What was measured after each epoch, the start (epoch 0) first if it was measured.
+    pub epochs: Vec<EpochRecord>,
+    /// The epoch that was returned.
+    pub selected_epoch: usize,
+    /// The linear probe that the head started from.
+    pub probe: Option<ProbeRecord>,
+}
+
+/// What was measured in an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Number of the epoch, from 1; 0 is the start.
+    pub epoch: usize,
+    /// Learning rate of its last step; `None` for the start.
+    pub learning_rate: Option<f64>,
+    /// Mean cross-entropy over its training subtomograms, in nats; `None` for the start.
+    pub loss: Option<f64>,
+    /// Fraction of its training subtomograms that were classified correctly; `None` for the start.
+    pub accuracy: Option<f64>,
+    /// Cross-entropy on the validation subtomograms after it.
+    pub validation_loss: Option<f64>,
+    /// Accuracy on the validation subtomograms after it.
+    pub validation_accuracy: Option<f64>,
+}
+
+/// How the linear probe was fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeRecord {
+    /// Strength of the L2 penalty that was chosen.
+    pub penalty: f64,
+    /// Accuracy at that strength, by cross-validation; `None` if a class had too few examples for one.
+    pub cross_validated_accuracy: Option<f64>,
+}
+
+/// What model to make.
+#[derive(Clone, Debug)]
+pub struct ModelConfig {
+    /// Name of the network; `None` = recognised from the checkpoint, or the default for random models.
+    pub backbone: Option<String>,
+    /// Names of the classes: at least two, distinct, not empty, without control characters.
+    pub class_names: Vec<String>,
+    /// What happens to voxels before they reach the network.
+    pub preprocess: Preprocess,
+    /// Seed of whatever starts at random.
+    pub seed: u64,
+    /// Dropout probability before the head while training, from 0 up to but not including 1.
+    pub dropout: f64,
+}
+
+impl ModelConfig {
+    /// Fails with `InvalidArgument` if a value makes no sense.
+    pub fn validate(&self) -> Result<()> {
+        check_class_names(&self.class_names)?;
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::invalid(format!(
+                "dropout {}: must be from 0 up to but not including 1",
+                self.dropout
+            )));
+        }
+        self.preprocess.validate()
+    }
+}
+
+fn check_class_names(names: &[String]) -> Result<()> {
+    if names.len() < 2 {
+        return Err(Error::invalid(format!("{} classes: there must be at least 2", names.len())));
+    }
+    for (index, name) in names.iter().enumerate() {
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err(Error::invalid(format!(
+                "class {index} is named {name:?}: a name must not be empty or have control characters"
+            )));
+        }
+    }
+    let mut sorted: Vec<&String> = names.iter().collect();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Error::invalid(format!("two classes are named {:?}", pair[0]))),
+        None => Ok(()),
+    }
+}
+
+/// A network with its preprocessing and class names.
+pub struct Model {
+    /// The backbone.
+    pub network: Network,
+    /// The last linear layer.
+    pub head: Head,
+    /// What happens to voxels before they reach the network.
+    pub preprocess: Preprocess,
+    /// Names of the classes; label i means the i-th.
+    pub class_names: Vec<String>,
+    /// Dropout probability before the head while training.
+    pub dropout: f64,
+    /// Seed that the head started from.
+    pub seed: u64,
+    /// Where the backbone's weights come from.
+    pub origin: Origin,
+    /// Edge in angstrom of the voxels that it was fine-tuned on; 0 = unknown.
+    pub voxel_size: f64,
+    /// Contrast of the volumes that it was fine-tuned on.
+    pub contrast: Contrast,
+    /// Its fine-tunings, the first first.
+    pub history: Vec<TrainingRecord>,
+    /// Where it computes.
+    pub device: Device,
+}
+
+impl Model {
+    /// A model that starts from a network trained on video, with a random head. Fails as `ModelConfig::validate` and
+    /// `weights::load_video` do, and with `Unsupported` if the backbone is unknown.
+    pub fn from_video(
+        checkpoint: &Path,
+        config: ModelConfig,
+        device: Device,
+        monitor: &mut Monitor<'_>,
+    ) -> Result<Model> {
+        config.validate()?;
+        let wanted = match &config.backbone {
+            Some(name) => Some(backbone::find(name).ok_or_else(|| backbone_unknown(name))?),
+            None => None,
+        };
+        let video = weights::load_video(checkpoint, wanted, device, monitor)?;
+        let name = checkpoint.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let origin = Origin::Video { checkpoint: name, sha256: video.sha256 };
+        Model::fresh(video.network, origin, config, device)
+    }
+
+    /// A model of random numbers: the paper's baseline.
+    pub fn random(config: ModelConfig, device: Device) -> Result<Model> {
+        config.validate()?;
+        let name = config.backbone.as_deref().unwrap_or(DEFAULT_BACKBONE);
+        let spec = backbone::find(name).ok_or_else(|| backbone_unknown(name))?;
+        let network = Network::new(spec, device, Start::random(config.seed))?;
+        let origin = Origin::Random { seed: config.seed };
+        Model::fresh(network, origin, config, device)
+    }
+
+    /// A model that was not fine-tuned yet.
+    fn fresh(
+        network: Network,
+        origin: Origin,
+        config: ModelConfig,
+        device: Device,
+    ) -> Result<Model> {
+        let n_classes = config.class_names.len();
+        Ok(Model {
+            head: Head::random(n_classes, network.spec.n_features, config.seed, device)?,
+            network,
+            preprocess: config.preprocess,
+            class_names: config.class_names,
+            dropout: config.dropout,
+            seed: config.seed,
+            origin,
+            voxel_size: 0.0,
+            contrast: Contrast::Unknown,
+            history: Vec::new(),
+            device,
+        })
+    }
+
+    /// A copy that shares no tensor with this model: what fine-tuning changes.
+    pub fn duplicate(&self) -> Result<Model> {
+        let network = Network::new(self.network.spec, self.device, Start::Zeros)?;
+        network.parameters.copy_from(
+            self.network
+                .parameters
+                .iter()
+                .map(|parameter| (parameter.name.as_str(), &parameter.tensor)),
+        )?;
+        let copy = |tensor: &Tensor| -> Result<Tensor> { Ok(tensor.f_detach_copy()?) };
+        Ok(Model {
+            network,
+            head: Head { weight: copy(&self.head.weight)?, bias: copy(&self.head.bias)? },
+            preprocess: self.preprocess.clone(),
+            class_names: self.class_names.clone(),
+            dropout: self.dropout,
+            seed: self.seed,
+            origin: self.origin.clone(),
+            voxel_size: self.voxel_size,
+            contrast: self.contrast,
+            history: self.history.clone(),
+            device: self.device,
+        })
+    }
+
+    /// The network's input `[k, 1, d, h, w]` for the subtomograms `indices`, on the model's device.
+    pub fn prepare(&self, volume: &Volume<'_>, indices: &[usize]) -> Result<Tensor> {
+        let boxes = volume.gather(indices, self.device)?;
+        let range = self.network.spec.input_range;
+        self.preprocess.apply(&boxes, indices, volume.contrast(), range)
+    }
+
+    /// Logits `[n, classes]` of features `[n, features]`.
+    pub fn logits(&self, features: &Tensor) -> Result<Tensor> {
+        self.head.forward(features)
+    }
+
+    /// Probability of each class for each subtomogram: `[n, classes]`, row-major.
+    pub fn classify(&self, volume: &Volume<'_>, monitor: &mut Monitor<'_>) -> Result<Vec<f32>> {
+        self.infer(volume, monitor, Stage::Classify, |features| {
+            Ok(self.logits(features)?.f_softmax(1, Kind::Float)?)
+        })
+    }
+
+    /// Pooled features of each subtomogram: `[n, features]`, row-major.
+    pub fn embed(&self, volume: &Volume<'_>, monitor: &mut Monitor<'_>) -> Result<Vec<f32>> {
+        self.infer(volume, monitor, Stage::Embed, |features| Ok(features.shallow_clone()))
+    }
+
+    /// `output` of every subtomogram's features, batch by batch.
+    fn infer(
+        &self,
+        volume: &Volume<'_>,
+        monitor: &mut Monitor<'_>,
+        stage: Stage,
+        output: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<Vec<f32>> {
+        self.check_volume(volume, monitor)?;
+        let _guard = tch::no_grad_guard();
+        let indices: Vec<usize> = (0..volume.len()).collect();
+        let batch_size = batch_size(self.preprocess.output_size(volume.box_size()));
+        let n_batches = indices.len().div_ceil(batch_size);
+        let mut results = Vec::new();
+        for (step, batch) in indices.chunks(batch_size).enumerate() {
+            monitor.check()?;
+            let input = self.prepare(volume, batch)?;
+            let rows = output(&self.network.features(&input, BatchNormMode::Running)?)?;
+            let rows = Vec::<f32>::try_from(&rows.f_reshape([-1])?)?;
+            if let Some(place) = rows.iter().position(|value| !value.is_finite()) {
+                return Err(Error::new(
+                    ErrorKind::NonFinite,
+                    format!(
+                        "box {}: the network's output is NaN or infinite",
+                        batch[place / (rows.len() / batch.len())]
+                    ),
+                ));
+            }
+            results.extend(rows);
+            monitor.report(Progress::batch(stage, step + 1, n_batches))?;
+        }
+        Ok(results)
+    }
+
+    /// Fails with `ModelMismatch` if the subtomograms are too small for the network, and logs a warning if their voxel
+    /// size or contrast is not that of the training.
+    pub fn check_volume(&self, volume: &Volume<'_>, monitor: &Monitor<'_>) -> Result<()> {
+        let size = self.preprocess.output_size(volume.box_size());
+        let spec = self.network.spec;
+        if size.iter().zip(spec.min_input).any(|(&extent, least)| extent < least) {
+            return Err(Error::new(
+                ErrorKind::ModelMismatch,
+                format!(
+                    "input of {size:?} voxels (beam axis first): {} needs at least {:?}; take larger boxes or set input_size",
+                    spec.name, spec.min_input
+                ),
+            ));
+        }
+        let (trained, given) = (self.voxel_size, volume.voxel_size());
+        if trained > 0.0 && given > 0.0 && (given / trained - 1.0).abs() > VOXEL_SIZE_TOLERANCE {
+            monitor.warn(format_args!(
+                "voxels of {given} angstrom, but the model was fine-tuned on {trained} angstrom: expect wrong classes"
+            ));
+        }
+        if let Some(warning) = self.contrast_warning(volume.contrast()) {
+            monitor.warn(format_args!("{warning}"));
+        }
+        Ok(())
+    }
+
+    /// What is to be said of volumes of contrast `given`, if anything.
+    fn contrast_warning(&self, given: Contrast) -> Option<String> {
+        match (self.preprocess.contrast, self.contrast, given) {
+            (Contrast::Unknown, Contrast::Dark, Contrast::Bright)
+            | (Contrast::Unknown, Contrast::Bright, Contrast::Dark) => Some(format!(
+                "particles are {given:?} on their background, but {:?} in the fine-tuning: expect wrong classes",
+                self.contrast
+            )),
+            (wanted @ (Contrast::Dark | Contrast::Bright), _, Contrast::Unknown) => Some(format!(
+                "the volume does not state its contrast; it is taken to be {wanted:?}, as the network needs it"
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// Relative difference of voxel sizes from which a model should not be trusted without a word: above the few percent
+/// by which magnifications are miscalibrated, below the step between common binnings.
+const VOXEL_SIZE_TOLERANCE: f64 = 0.1;
+
+/// Subtomograms that go through the network at once, for inputs of that size.
+fn batch_size(input_size: [i64; 3]) -> usize {
+    let voxels: i64 = input_size.iter().product();
+    ((MAX_BATCH_VOXELS / voxels.max(1)) as usize).clamp(1, MAX_BATCH)
+}
+
+/// The error for a backbone that this release does not have.
+pub(crate) fn backbone_unknown(name: &str) -> Error {
+    let known: Vec<&str> = backbone::BACKBONES.iter().map(|spec| spec.name).collect();
+    Error::new(
+        ErrorKind::Unsupported,
+        format!("backbone {name:?} is unknown; this release has {}", known.join(", ")),
+    )
+}
+
+#[cfg(test)]
+#[path = "model_test.rs"]
+mod model_test;

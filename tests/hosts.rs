@@ -1,0 +1,174 @@
+//! Small C hosts, each a process of its own: what depends on the state of a whole process.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use cinetomo_tests::{library, root};
+
+/// A folder laid out like an installation, and hosts that are built against it.
+struct Installation {
+    directory: tempfile::TempDir,
+}
+
+impl Installation {
+    /// Library and headers as `make install` leaves them; `libtorch` holds what `keep` keeps of the real one.
+    fn new(keep: fn(&str) -> bool) -> Installation {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let lib = directory.path().join("lib");
+        let libtorch = lib.join("libtorch/lib");
+        fs::create_dir_all(&libtorch).expect("a folder");
+        fs::copy(library(), lib.join("libcinetomo.so.1")).expect("a copy of the library");
+        let real = root().join(".libtorch/lib");
+        let real = fs::canonicalize(
+            std::env::var_os("LIBTORCH").map_or(real, |path| PathBuf::from(path).join("lib")),
+        )
+        .expect("libtorch: run `make setup`");
+        let nvidia = real.join("../../nvidia/cu13/lib");
+        for folder in [real, nvidia] {
+            for entry in fs::read_dir(folder).expect("a folder of libtorch") {
+                let path = entry.expect("an entry").path();
+                let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8");
+                if keep(name) {
+                    symlink(&path, libtorch.join(name)).expect("a link");
+                }
+            }
+        }
+        Installation { directory }
+    }
+
+    /// What the CPU needs, and nothing else.
+    fn cpu_only() -> Installation {
+        Installation::new(|name| {
+            ["libc10.so", "libtorch_cpu.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13"]
+                .contains(&name)
+        })
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Builds the host; the command has nothing in its environment that would help it find libraries.
+    fn build(&self, host: &str) -> Command {
+        let lib = self.path().join("lib");
+        let executable = self.path().join(host);
+        let build = Command::new("gcc")
+            .args(["-std=gnu99", "-Wall", "-Wextra", "-Wno-unused", "-Werror", "-fopenmp", "-o"])
+            .arg(&executable)
+            .arg(root().join("tests/hosts").join(format!("{host}.c")))
+            .arg(format!("-I{}", root().join("include").display()))
+            .arg(format!("-L{}", lib.display()))
+            .args(["-Wl,--as-needed", "-l:libcinetomo.so.1", "-ldl", "-lpthread"])
+            .arg(format!("-Wl,-rpath,{}", lib.display()))
+            // The library finds libtorch by itself; the linker need not.
+            .arg("-Wl,--allow-shlib-undefined")
+            .output()
+            .expect("gcc");
+        assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+        let mut command = Command::new(&executable);
+        command.env_remove("LD_LIBRARY_PATH");
+        command
+    }
+
+    /// Builds the host and runs it to its end, which must be a good and silent one.
+    fn run(&self, host: &str, arguments: &[&Path]) {
+        let run = self.build(host).args(arguments).output().expect("the host starts");
+        assert!(
+            run.status.success(),
+            "{host}: {}\n{}{}",
+            run.status,
+            String::from_utf8_lossy(&run.stdout),
+            String::from_utf8_lossy(&run.stderr)
+        );
+        assert!(
+            run.stdout.is_empty() && run.stderr.is_empty(),
+            "the library wrote to the terminal"
+        );
+    }
+}
+
+#[test]
+fn the_hosts_open_mp_setting_survives() {
+    Installation::cpu_only().run("openmp", &[]);
+}
+
+#[test]
+fn a_forked_child_is_refused() {
+    Installation::cpu_only().run("fork", &[]);
+}
+
+#[test]
+fn a_thread_may_end_after_dlclose() {
+    let installation = Installation::cpu_only();
+    let library = installation.path().join("lib/libcinetomo.so.1");
+    installation.run("dlclose", &[&library]);
+}
+
+#[test]
+fn a_cpu_only_install_works_and_says_what_it_is() {
+    Installation::cpu_only().run("cpu_only", &[]);
+}
+
+#[test]
+fn a_second_libtorch_is_a_conflict() {
+    let installation = Installation::cpu_only();
+    let other = installation.path().join("other/libtorch_cpu.so");
+    fs::create_dir(installation.path().join("other")).expect("a folder");
+    let source = installation.path().join("other.c");
+    fs::write(&source, "int other_libtorch;\n").expect("a source file");
+    let status = Command::new("gcc")
+        .args(["-shared", "-fPIC", "-Wl,-soname,another.so", "-o"])
+        .args([&other, &source])
+        .status()
+        .expect("gcc");
+    assert!(status.success());
+    installation.run("conflict", &[&other]);
+}
+
+/// The whole of libtorch, CUDA included, where it was installed.
+fn full() -> Installation {
+    let installation = Installation::new(|_| false);
+    let libtorch = installation.path().join("lib/libtorch");
+    fs::remove_dir_all(&libtorch).expect("an empty folder");
+    let real = std::env::var_os("LIBTORCH").map_or(root().join(".libtorch"), PathBuf::from);
+    symlink(fs::canonicalize(real).expect("libtorch"), libtorch).expect("a link");
+    installation
+}
+
+#[test]
+fn cuda_is_loaded_on_demand() {
+    full().run("cuda", &[]);
+}
+
+#[test]
+fn cuda_after_a_training_is_refused() {
+    full().run("cuda_late", &[]);
+}
+
+#[test]
+fn a_killed_save_leaves_a_whole_file() {
+    let installation = Installation::cpu_only();
+    let [model, started] = ["model.safetensors", "started"].map(|name| installation.path().join(name));
+    let mut host = installation.build("save_loop");
+    host.args([&model, &started]);
+    let plugin = cinetomo_host::Plugin::open(&library(), "cinetomo_get_api").expect("the plugin");
+    let context = plugin.context(plugin.context_options()).expect("a context");
+    for round in 0..8 {
+        let mut child = host.spawn().expect("the host starts");
+        while !started.exists() {
+            assert!(child.try_wait().expect("a child").is_none(), "the host ended by itself");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // A save takes some 50 ms: the rounds hit different moments of it.
+        std::thread::sleep(Duration::from_millis(13 * round));
+        child.kill().expect("SIGKILL");
+        child.wait().expect("the end");
+        context.model_load(&model).unwrap_or_else(|error| panic!("round {round}: {error}"));
+        fs::remove_file(&started).expect("the host says it anew");
+    }
+}
