@@ -35,7 +35,7 @@ pub use ellipsoid::Blob;
 pub use options::{Contrast, Simulation, SimulationOptions};
 pub use simulate::simulate;
 pub use symmetry::Symmetry;
-pub use transfer::{AMPLITUDE_CONTRAST, contrast_transfer, electron_wavelength, is_seen};
+pub use transfer::{contrast_transfer, electron_wavelength, is_seen};
 
 use crate::error::{Error, Result};
 
