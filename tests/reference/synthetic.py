@@ -1,7 +1,6 @@
-"""Truths for src/plugin/synthetic, by numpy and scipy alone. Writes synthetic.json beside itself.
+"""Writes synthetic.json: what src/plugin/synthetic must agree with, by numpy and scipy alone.
 
-    pip install numpy==2.4.6 scipy==1.17.1
-    python tests/reference/synthetic.py
+Run: pip install numpy scipy; python synthetic.py (made with numpy 2.4.6, scipy 1.17.1)
 """
 
 import json

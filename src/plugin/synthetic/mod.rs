@@ -35,12 +35,12 @@ pub use ellipsoid::Blob;
 pub use options::{Contrast, Simulation, SimulationOptions};
 pub use simulate::simulate;
 pub use symmetry::Symmetry;
-pub use transfer::{AMPLITUDE_CONTRAST, contrast_transfer, electron_wavelength, is_seen};
+pub use transfer::{contrast_transfer, electron_wavelength, is_seen};
 
 use crate::error::{Error, Result};
 
-/// Checks what every volume here needs: its edge in voxels, 8 to 256, and theirs in angstrom, 0.1 to 100.
-pub fn check_grid(box_size: i64, voxel_size: f64) -> Result<()> {
+/// Checks what every volume here needs: its edge in voxels, and theirs in angstrom.
+pub(crate) fn check_grid(box_size: i64, voxel_size: f64) -> Result<()> {
     if !(8..=256).contains(&box_size) {
         return Err(Error::invalid(format!("box_size is {box_size}; it must be 8 to 256 voxels")));
     }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 
 /// Mass of a cubic angstrom of protein in dalton: 1.35 g/cm3, the partial specific volume of 0.74 cm3/g of
 /// Matthews 1968, J. Mol. Biol. 33:491.
-pub const DALTON_PER_CUBIC_ANGSTROM: f64 = 1.35 / 1.660_539;
+const DALTON_PER_CUBIC_ANGSTROM: f64 = 1.35 / 1.660_539;
 
 /// A complex as data.
 #[derive(Debug)]
@@ -121,10 +121,15 @@ pub static PHANTOMS: &[Phantom] = &[
 ];
 
 impl Phantom {
-    /// Mass of the whole complex in dalton.
-    pub fn mass(&self) -> f64 {
+    /// Volume of protein in the whole complex, in cubic angstrom.
+    pub fn volume(&self) -> f64 {
         let subunit: f64 = self.subunit.iter().map(Blob::volume).sum();
-        subunit * self.symmetry.placements().len() as f64 * DALTON_PER_CUBIC_ANGSTROM
+        subunit * self.symmetry.placements().len() as f64
+    }
+
+    /// Its mass in dalton.
+    pub fn mass(&self) -> f64 {
+        self.volume() * DALTON_PER_CUBIC_ANGSTROM
     }
 
     /// Its ellipsoids, blurred to what voxels of this size can hold.

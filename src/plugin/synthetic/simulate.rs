@@ -15,7 +15,7 @@ use crate::{
     monitor::{Monitor, Progress, Stage},
 };
 
-/// Voxels in flight at once: 64 boxes of 32^3. Bounds the memory to some 60 bytes for each.
+/// Voxels in flight at once: 64 boxes of 32^3. That takes some 25 bytes for each, besides the result.
 const VOXELS_PER_BATCH: i64 = 64 * 32 * 32 * 32;
 
 /// Simulates one subtomogram for each label: f32 `[n, z, y, x]` on the CPU.

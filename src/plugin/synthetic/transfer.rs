@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use super::options::Simulation;
 
 /// Fraction of amplitude contrast of proteins in ice: Toyoshima and Unwin 1988, Ultramicroscopy 25:279.
-pub const AMPLITUDE_CONTRAST: f64 = 0.07;
+const AMPLITUDE_CONTRAST: f64 = 0.07;
 
 /// Relativistic wavelength of electrons in angstrom, for an acceleration voltage in kilovolt.
 ///
