@@ -13,8 +13,8 @@ pub use cinetomo_abi::{
     cinetomo_interpolation as Interpolation, cinetomo_normalization as Normalization,
 };
 
-/// Longest edge that a subtomogram may be resized to, in voxels: ten times what is used in practice (FIELD: 128); more
-/// is a slip, and would end in an allocation that fails late.
+/// Longest edge that a subtomogram may be resized to, in voxels: eight times the paper's. More is a slip, and would end
+/// in an allocation that fails late.
 const MAX_INPUT_SIZE: i64 = 1024;
 
 /// What happens to voxels before they reach the network. Part of the model and of its file.

@@ -4,6 +4,8 @@
 
 mod i3d;
 pub mod layers;
+#[cfg(test)]
+mod layers_test;
 
 use tch::{Device, Tensor};
 
@@ -90,4 +92,71 @@ impl Network {
 /// The network of that name.
 pub fn find(name: &str) -> Option<&'static BackboneSpec> {
     BACKBONES.iter().copied().find(|spec| spec.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use tch::Kind;
+
+    use super::*;
+    use crate::parameters::Role;
+
+    fn waves(size: &[i64]) -> Tensor {
+        let n = size.iter().product::<i64>();
+        (Tensor::arange(n, (Kind::Float, Device::Cpu)) * 0.7).sin().reshape(size)
+    }
+
+    #[test]
+    fn every_network_turns_boxes_of_any_allowed_size_into_features() {
+        for spec in BACKBONES {
+            let network = Network::new(spec, Device::Cpu, Start::random(0)).unwrap();
+            let [z, y, x] = spec.min_input;
+            for extra in [0, 3, 17] {
+                let input = waves(&[2, 1, z + extra, y + extra, x + extra]);
+                for mode in [BatchNormMode::Running, BatchNormMode::Batch] {
+                    let features = network.features(&input, mode).unwrap();
+                    assert_eq!(features.size(), [2, spec.n_features], "{}", spec.name);
+                    assert!(features.isfinite().all().int64_value(&[]) == 1, "{}", spec.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_network_describes_itself() {
+        let mut names = HashSet::new();
+        for spec in BACKBONES {
+            assert!(names.insert(spec.name));
+            assert!(std::ptr::eq(find(spec.name).unwrap(), *spec));
+            assert!(spec.input_range[0] < spec.input_range[1]);
+            let network = Network::new(spec, Device::Cpu, Start::Zeros).unwrap();
+            let stages: HashSet<&str> = network.stages.iter().map(|stage| stage.name).collect();
+            assert_eq!(stages.len(), network.stages.len());
+            // Every stage but the pooling one can be frozen, and the tensors come in order.
+            let of_stages: Vec<usize> = network.parameters.iter().map(|p| p.stage).collect();
+            assert!(of_stages.is_sorted());
+            let with_tensors: HashSet<usize> = of_stages.into_iter().collect();
+            assert_eq!(with_tensors, (0..network.stages.len() - 1).collect());
+            // The video head is no part of the network.
+            assert!(network.parameters.get(spec.head_weight).is_none());
+            assert!(network.parameters.get(spec.head_bias).is_none());
+        }
+        assert!(find("no such network").is_none());
+    }
+
+    #[test]
+    fn a_seed_fixes_the_random_start() {
+        let start = |seed| Network::new(BACKBONES[0], Device::Cpu, Start::random(seed)).unwrap();
+        let (a, b, c) = (start(1), start(1), start(2));
+        let equal = |other: &Network| {
+            std::iter::zip(a.parameters.iter(), other.parameters.iter())
+                .filter(|(a, _)| a.role == Role::Weight && a.name.ends_with("weight"))
+                .filter(|(a, b)| a.tensor == b.tensor)
+                .count()
+        };
+        assert!(equal(&b) > 0);
+        assert_eq!(equal(&c), 0);
+    }
 }

@@ -16,8 +16,11 @@ use crate::{
     monitor::Monitor,
 };
 
-/// Deepest nesting of dicts; the networks here nest 4 deep.
-const MAX_DEPTH: usize = 32;
+/// Longest name of a tensor, in bytes, which also bounds how deep dicts may nest. Those of I3D have up to 50.
+const MAX_NAME: usize = 512;
+
+/// Most tensors in a checkpoint. Video networks have some hundreds.
+const MAX_TENSORS: usize = 1 << 16;
 
 /// The tensors of a pickled flax checkpoint, under PyTorch's leaf names and axes.
 ///
@@ -63,27 +66,29 @@ fn leaves(pickle: &Pickle<'_>) -> Result<Vec<(String, Id)>, Damage> {
         let message = format!("the file holds {}, not a dict of weights", pickle.value(root));
         return Err(pickle.damage(root, message));
     };
-    let mut names = Vec::new();
     let mut open = Vec::new();
     for (key, value) in collections {
-        let name = pickle.text(*key, "a key")?;
         // Others, such as the state of an optimiser, are no part of the network.
-        if ["params", "batch_stats"].contains(&name) {
-            open.push((String::new(), *value, 0));
+        if ["params", "batch_stats"].contains(&pickle.text(*key, "a key")?) {
+            open.push((String::new(), *value));
         }
-        names.push(format!("{name:?}"));
     }
-    if !names.iter().any(|name| name == "\"params\"") {
-        names.truncate(5);
+    if open.is_empty() {
+        let mut keys = Vec::new();
+        for (key, _) in collections.iter().take(5) {
+            let key: String = pickle.text(*key, "a key")?.chars().take(40).collect();
+            keys.push(format!("{key:?}"));
+        }
         let message = format!(
-            "a dict with the keys {}; a flax checkpoint has \"params\" and \"batch_stats\"",
-            names.join(", ")
+            "a dict of {} ({}); a flax checkpoint has \"params\" and \"batch_stats\"",
+            collections.len(),
+            keys.join(", ")
         );
         return Err(pickle.damage(root, message));
     }
     let mut seen = HashSet::new();
     let mut found = Vec::new();
-    while let Some((name, id, depth)) = open.pop() {
+    while let Some((name, id)) = open.pop() {
         let Value::Dict(items) = pickle.value(id) else {
             found.push((name, id));
             continue;
@@ -92,13 +97,17 @@ fn leaves(pickle: &Pickle<'_>) -> Result<Vec<(String, Id)>, Damage> {
         if !seen.insert(id) {
             return Err(pickle.damage(id, "a dict occurs twice, or contains itself"));
         }
-        if depth == MAX_DEPTH {
-            return Err(pickle.damage(id, format!("dicts are nested more than {MAX_DEPTH} deep")));
+        if open.len() + found.len() + items.len() > MAX_TENSORS {
+            return Err(pickle.damage(id, format!("more than {MAX_TENSORS} arrays")));
         }
         for (key, value) in items {
-            let key = pickle.text(*key, "a key")?;
+            let (id, key) = (*key, pickle.text(*key, "a key")?);
             let name = if name.is_empty() { key.to_owned() } else { format!("{name}/{key}") };
-            open.push((name, *value, depth + 1));
+            // Names end up in messages.
+            if key.is_empty() || name.len() > MAX_NAME || key.chars().any(char::is_control) {
+                return Err(pickle.damage(id, "a key that makes no name of a layer or array"));
+            }
+            open.push((name, *value));
         }
     }
     Ok(found)

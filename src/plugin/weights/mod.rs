@@ -4,6 +4,8 @@ mod container;
 mod flax;
 mod numpy;
 mod pickle;
+#[cfg(test)]
+mod weights_test;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -50,9 +52,16 @@ pub fn load_video(
     monitor: &mut Monitor<'_>,
 ) -> Result<VideoWeights> {
     let checkpoint = open(path, monitor)?;
-    let refused = |message: String| {
-        Error::new(ErrorKind::ModelMismatch, format!("{}: {message}", path.display()))
-    };
+    fit(checkpoint, wanted, device).map_err(|error| error.within(path.display()))
+}
+
+/// The network that a checkpoint holds.
+fn fit(
+    checkpoint: Checkpoint,
+    wanted: Option<&'static BackboneSpec>,
+    device: Device,
+) -> Result<VideoWeights> {
+    let refused = |message: String| Error::new(ErrorKind::ModelMismatch, message);
     if let Some(wanted) = wanted {
         let fit = Fit::new(wanted, &checkpoint, device)?;
         if fit.wrong.is_empty() {

@@ -1,0 +1,183 @@
+//! Accuracy on held-out simulated subtomograms, for video and for random numbers: one CSV row per training.
+//!
+//! Training and test subtomograms of a seed are drawn from different streams and never shared. Nothing is chosen here:
+//! every combination of the options is trained and every result is printed.
+
+use std::{path::PathBuf, time::Instant};
+
+use cinetomo_abi::{cinetomo_batch_norm as BatchNorm, cinetomo_head as Head};
+use cinetomo_host::{Context, Hooks, ModelOptions, Plugin, Volume};
+use clap::{Parser, ValueEnum};
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Start {
+    Video,
+    Random,
+}
+
+/// Trains every combination of the options and prints what each scores on held-out subtomograms.
+#[derive(Parser)]
+struct Options {
+    /// The shared library.
+    #[arg(long)]
+    library: PathBuf,
+    /// The video checkpoint.
+    #[arg(long, env = "CINETOMO_I3D")]
+    checkpoint: PathBuf,
+    /// Where the networks start.
+    #[arg(long, value_delimiter = ',', default_value = "video,random")]
+    start: Vec<Start>,
+    /// Initial learning rates; 0 = the library's choice.
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    learning_rate: Vec<f64>,
+    /// Epochs.
+    #[arg(long, value_delimiter = ',', default_value = "8")]
+    epochs: Vec<i32>,
+    /// Head: 0 auto, 1 keep, 2 random, 3 probe.
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    head: Vec<i32>,
+    /// BatchNorm: 0 auto, 1 frozen, 2 recalibrated, 3 trained.
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    batch_norm: Vec<i32>,
+    /// Edge of the network's input along y and x; 0 = as simulated.
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    input_edge: Vec<i64>,
+    /// Subtomograms per step.
+    #[arg(long, default_value_t = 10)]
+    batch_size: i32,
+    /// Augmentations, added up.
+    #[arg(long, default_value_t = 1)]
+    augment: i32,
+    /// Signal-to-noise ratios.
+    #[arg(long, value_delimiter = ',', default_value = "0.1")]
+    snr: Vec<f64>,
+    /// Labelled subtomograms per class.
+    #[arg(long, value_delimiter = ',', default_value = "10")]
+    per_class: Vec<usize>,
+    /// Held-out subtomograms per class.
+    #[arg(long, default_value_t = 40)]
+    test_per_class: usize,
+    /// Seeds of data and training.
+    #[arg(long, value_delimiter = ',', default_value = "0,1,2")]
+    seed: Vec<u64>,
+}
+
+struct Data {
+    voxels: Vec<f32>,
+    labels: Vec<i32>,
+    edge: i64,
+}
+
+impl Data {
+    fn simulate(context: &Context, n_per_class: usize, snr: f64, seed: u64) -> Data {
+        let synthetic = context.synthetic().expect("the extension");
+        let n_classes = synthetic.phantom_names().len();
+        let labels = (0..n_classes * n_per_class).map(|i| (i % n_classes) as i32).collect::<Vec<_>>();
+        let mut options = synthetic.options().expect("options");
+        (options.snr, options.seed) = (snr, seed);
+        let voxels = synthetic.simulate(None, &labels, &options, Hooks::none()).expect("subtomograms");
+        Data { voxels, labels, edge: options.box_size }
+    }
+
+    fn volume(&self) -> Volume<'_> {
+        let shape = [self.labels.len() as i64, self.edge, self.edge, self.edge];
+        Volume::new(&self.voxels, shape).expect("a volume").voxel_size(10.0)
+    }
+}
+
+/// One training.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    start: Start,
+    learning_rate: f64,
+    epochs: i32,
+    head: i32,
+    batch_norm: i32,
+    input_edge: i64,
+}
+
+fn main() {
+    let options = Options::parse();
+    let known = [Head::Probe as i32, BatchNorm::Trained as i32];
+    assert!(options.head.iter().all(|&head| head <= known[0]), "--head is 0 to 3");
+    let plugin = Plugin::open(&options.library, "cinetomo_get_api").expect("the plugin");
+    let context = plugin.context(plugin.context_options()).expect("a context");
+    println!("start,learning_rate,epochs,head,batch_norm,input_edge,snr,per_class,seed,accuracy,macro_auc,train_s,test_s");
+    for &seed in &options.seed {
+        for &snr in &options.snr {
+            // Far apart, so that no seed's training set is another's test set.
+            let test = Data::simulate(&context, options.test_per_class, snr, 2_000_000 + seed);
+            for &n_per_class in &options.per_class {
+                let train = Data::simulate(&context, n_per_class, snr, 1_000_000 + seed);
+                for run in runs(&options) {
+                    let row = measure(&context, &options, run, seed, &train, &test);
+                    let Run { start, learning_rate, epochs, head, batch_norm, input_edge } = run;
+                    println!(
+                        "{start:?},{learning_rate},{epochs},{head},{batch_norm},{input_edge},{snr},{n_per_class},{seed},{row}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn runs(options: &Options) -> Vec<Run> {
+    let mut runs = Vec::new();
+    for &start in &options.start {
+        for &input_edge in &options.input_edge {
+            for &learning_rate in &options.learning_rate {
+                for &epochs in &options.epochs {
+                    for &head in &options.head {
+                        for &batch_norm in &options.batch_norm {
+                            runs.push(Run { start, learning_rate, epochs, head, batch_norm, input_edge });
+                        }
+                    }
+                }
+            }
+        }
+    }
+    runs
+}
+
+fn measure(
+    context: &Context,
+    options: &Options,
+    run: Run,
+    seed: u64,
+    train: &Data,
+    test: &Data,
+) -> String {
+    let plugin = context.plugin();
+    let mut model_options =
+        ModelOptions::new(context.synthetic().expect("the extension").phantom_names());
+    model_options.seed = seed;
+    let mut preprocess = plugin.preprocess_options();
+    preprocess.input_size = [0, run.input_edge, run.input_edge];
+    model_options.preprocess = Some(preprocess);
+    let model = match run.start {
+        Start::Video => context.model_from_video(&options.checkpoint, &model_options, Hooks::none()),
+        Start::Random => context.model_random(&model_options),
+    }
+    .expect("a model");
+    let mut training = plugin.fine_tune_options();
+    training.learning_rate = run.learning_rate;
+    training.n_epochs = run.epochs;
+    training.head = run.head;
+    training.batch_norm = run.batch_norm;
+    training.batch_size = options.batch_size;
+    training.augment = options.augment;
+    training.seed = seed;
+    let begin = Instant::now();
+    let tuned = model.fine_tune(&train.volume(), &train.labels, &training, Hooks::none());
+    let train_s = begin.elapsed().as_secs_f64();
+    let tuned = match tuned {
+        Ok(tuned) => tuned,
+        // A learning rate that is too high is a result, too.
+        Err(error) => return format!("NaN,NaN,{train_s:.1},NaN # {error}"),
+    };
+    let begin = Instant::now();
+    let scores = tuned.classify(&test.volume(), Hooks::none()).expect("scores");
+    let test_s = begin.elapsed().as_secs_f64();
+    let metrics = plugin.evaluate(&scores, &test.labels, 7).expect("metrics");
+    format!("{:.4},{:.4},{train_s:.1},{test_s:.1}", metrics.accuracy, metrics.macro_auc)
+}
