@@ -153,7 +153,8 @@ fn cuda_after_a_training_is_refused() {
 #[test]
 fn a_killed_save_leaves_a_whole_file() {
     let installation = Installation::cpu_only();
-    let [model, started] = ["model.safetensors", "started"].map(|name| installation.path().join(name));
+    let [model, started] =
+        ["model.safetensors", "started"].map(|name| installation.path().join(name));
     let mut host = installation.build("save_loop");
     host.args([&model, &started]);
     let plugin = cinetomo_host::Plugin::open(&library(), "cinetomo_get_api").expect("the plugin");

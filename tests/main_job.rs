@@ -235,8 +235,7 @@ fn every_voxel_type_layout_and_axis_gives_the_same_scores() {
         padded[row * (EDGES[2] + gap)..][..EDGES[2]].copy_from_slice(source);
     }
     let row = x + gap as i64;
-    let volume =
-        Volume::new(&padded, shape).expect("u8").strides([z * y * row, y * row, row, 1]);
+    let volume = Volume::new(&padded, shape).expect("u8").strides([z * y * row, y * row, row, 1]);
     assert_eq!(classify(&volume), expected, "strides");
 
     // The beam along x: the same voxels stored as y, x, z.
@@ -284,10 +283,7 @@ fn preprocessing_mends_a_flipped_contrast() {
         edge: test.edge,
     };
     let classify = |volume: &Volume<'_>| model.classify(volume, Hooks::none()).expect("scores");
-    assert_eq!(
-        classify(&test.volume()),
-        classify(&bright.volume().contrast(Contrast::Bright)),
-    );
+    assert_eq!(classify(&test.volume()), classify(&bright.volume().contrast(Contrast::Bright)),);
     assert_ne!(classify(&test.volume()), classify(&bright.volume()), "contrast is not stated");
 }
 

@@ -37,14 +37,14 @@ fn model() -> Model {
         n_per_class: vec![10, 12, 8],
         epochs: vec![EpochRecord {
             epoch: 1,
-            learning_rate: 1e-4 / 3.0,
-            loss: 0.123_456_789_012_345_67,
-            accuracy: 2.0 / 3.0,
+            learning_rate: Some(1e-4 / 3.0),
+            loss: Some(0.123_456_789_012_345_67),
+            accuracy: Some(2.0 / 3.0),
             validation_loss: None,
             validation_accuracy: Some(1.0 / 3.0),
         }],
         selected_epoch: 1,
-        probe: Some(ProbeRecord { penalty: 0.3, cross_validated_accuracy: 0.7 }),
+        probe: Some(ProbeRecord { penalty: 0.3, cross_validated_accuracy: Some(0.7) }),
     }];
     model
 }
@@ -346,7 +346,8 @@ fn a_model_that_could_not_be_loaded_is_not_saved() {
     let path = directory.path().join("model");
     fs::write(&path, "old").unwrap();
     let mut model = model();
-    model.history[0].epochs[0].loss = f64::NAN;
+    model.history[0].probe =
+        Some(ProbeRecord { penalty: f64::NAN, cross_validated_accuracy: None });
     let error = save(&model, &path).unwrap_err();
     assert!(error.to_string().contains("this model cannot be saved"), "{error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");

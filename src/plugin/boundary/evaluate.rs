@@ -9,10 +9,7 @@ use super::{
     read::{self, sized_struct},
     write::{self, OutBuffer},
 };
-use crate::{
-    error::Error,
-    train,
-};
+use crate::{error::Error, train};
 
 sized_struct!(
     cinetomo_metrics,

@@ -140,12 +140,6 @@ impl FineTune {
             (1..=MAX_BATCH_SIZE).contains(&self.batch_size),
             format!("batch_size is {}; it must be from 1 to {MAX_BATCH_SIZE}", self.batch_size),
         )?;
-        check(
-            self.batch_norm != BatchNorm::Trained || self.batch_size >= 2,
-            "batch_size is 1 with batch_norm TRAINED; statistics of a batch need at least 2 \
-             subtomograms"
-                .to_owned(),
-        )?;
         if let Schedule::Step { milestones, gamma } = &self.schedule {
             check(
                 gamma.is_finite() && *gamma > 0.0,
@@ -243,7 +237,6 @@ mod tests {
             schedule: Schedule::Step { milestones: milestones.to_vec(), gamma },
             ..default()
         };
-        let trained = BatchNorm::Trained;
         for (config, text) in [
             (FineTune { learning_rate: Some(-1.0), ..default() }, "learning_rate is -1;"),
             (FineTune { learning_rate: Some(f64::NAN), ..default() }, "learning_rate is NaN;"),
@@ -253,7 +246,6 @@ mod tests {
             (FineTune { validation_fraction: 0.6, ..default() }, "validation_fraction is 0.6;"),
             (FineTune { n_epochs: 100_001, ..default() }, "n_epochs is 100001;"),
             (FineTune { batch_size: 0, ..default() }, "batch_size is 0;"),
-            (FineTune { batch_size: 1, batch_norm: trained, ..default() }, "batch_size is 1 with"),
             (step(&[2], 0.0), "gamma is 0;"),
             (step(&[0, 2], 0.1), "milestones are [0, 2];"),
             (step(&[3, 3], 0.1), "milestones are [3, 3];"),

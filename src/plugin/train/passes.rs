@@ -1,0 +1,184 @@
+//! What goes through the network while training: batches with and without gradients.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use tch::{Kind, Reduction, Tensor};
+
+use super::{
+    journal::{Journal, work},
+    split::batches,
+};
+use crate::{backbone::BatchNormMode, error::Result, model::Model, monitor::Stage, volume::Volume};
+
+/// Sums over subtomograms that went through the network.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    n: usize,
+    n_correct: f64,
+    loss: f64,
+}
+
+impl Tally {
+    /// Adds a batch: its logits `[n, classes]`, targets `[n]` and mean loss. Returns the loss.
+    ///
+    /// Sync point: waits until the device has computed all of it.
+    pub fn add(&mut self, logits: &Tensor, targets: &Tensor, loss: &Tensor) -> Result<f64> {
+        let n_correct = logits.f_argmax(1, false)?.f_eq_tensor(targets)?.f_sum(Kind::Float)?;
+        let both = Tensor::f_stack(&[loss.f_detach()?, n_correct], 0)?;
+        let [loss, n_correct] = [both.f_double_value(&[0])?, both.f_double_value(&[1])?];
+        let n = targets.size()[0] as usize;
+        self.n += n;
+        self.n_correct += n_correct;
+        self.loss += loss * n as f64;
+        Ok(loss)
+    }
+
+    /// Mean cross-entropy in nats.
+    pub fn loss(&self) -> f64 {
+        self.loss / self.n as f64
+    }
+
+    /// Fraction classified correctly.
+    pub fn accuracy(&self) -> f64 {
+        self.n_correct / self.n as f64
+    }
+
+    /// Whether this is better than `other`: more accurate, or as accurate with a lower loss.
+    pub fn beats(&self, other: &Tally) -> bool {
+        self.n_correct > other.n_correct
+            || (self.n_correct == other.n_correct && self.loss < other.loss)
+    }
+}
+
+/// The classes of the subtomograms `indices`, `[k]`, on the model's device. Their labels are none of them -1.
+pub(super) fn targets(model: &Model, labels: &[i32], indices: &[usize]) -> Result<Tensor> {
+    let classes: Vec<i64> = indices.iter().map(|&index| i64::from(labels[index])).collect();
+    Ok(Tensor::f_from_slice(&classes)?.f_to_device(model.device)?)
+}
+
+/// Mean cross-entropy of logits `[n, classes]` in nats.
+pub(super) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    let no_target_ignored = -100;
+    Ok(logits.f_cross_entropy_loss::<Tensor>(
+        targets,
+        None,
+        Reduction::Mean,
+        no_target_ignored,
+        0.0,
+    )?)
+}
+
+/// Logits `[n, classes]` of an input `[n, 1, d, h, w]`, with gradients from stage `n_frozen` on; dropout before the
+/// head. Stages before that are used as they are, whatever `batch_norm` says.
+pub(super) fn training_logits(
+    model: &Model,
+    input: &Tensor,
+    n_frozen: usize,
+    batch_norm: BatchNormMode,
+    dropout: &mut ChaCha8Rng,
+) -> Result<Tensor> {
+    let features = forward(model, input, n_frozen, batch_norm)?;
+    if model.dropout == 0.0 {
+        return model.logits(&features);
+    }
+    let size = features.size();
+    let scale = 1.0 / (1.0 - model.dropout);
+    let mask: Vec<f32> = (0..size.iter().product())
+        .map(|_| if dropout.random::<f64>() < model.dropout { 0.0 } else { scale as f32 })
+        .collect();
+    let mask = Tensor::f_from_slice(&mask)?.f_reshape(&size)?.f_to_device(model.device)?;
+    model.logits(&features.f_mul(&mask)?)
+}
+
+fn forward(
+    model: &Model,
+    input: &Tensor,
+    n_frozen: usize,
+    batch_norm: BatchNormMode,
+) -> Result<Tensor> {
+    let (frozen, trained) = model.network.stages.split_at(n_frozen);
+    let mut x = input.shallow_clone();
+    {
+        let _guard = tch::no_grad_guard();
+        for stage in frozen {
+            x = (stage.forward)(&x, BatchNormMode::Running)?;
+        }
+    }
+    for stage in trained {
+        x = (stage.forward)(&x, batch_norm)?;
+    }
+    Ok(x)
+}
+
+/// Passes over the caller's subtomograms without gradients or augmentation.
+pub(super) struct Passes<'v> {
+    pub volume: &'v Volume<'v>,
+    pub labels: &'v [i32],
+    pub batch_size: usize,
+}
+
+impl Passes<'_> {
+    /// Features `[k, f]` of the subtomograms `indices`.
+    pub fn features(
+        &self,
+        model: &Model,
+        indices: &[usize],
+        journal: &mut Journal<'_, '_>,
+    ) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard();
+        let batches = batches(indices.len(), self.batch_size);
+        let n_steps = batches.len();
+        let mut features = Vec::new();
+        for (step, batch) in batches.enumerate() {
+            let input = model.prepare(self.volume, &indices[batch.clone()])?;
+            features.push(model.network.features(&input, BatchNormMode::Running)?);
+            journal.advance(Stage::Features, step, n_steps, batch.len() * work::FORWARD)?;
+        }
+        Ok(Tensor::f_cat(&features, 0)?)
+    }
+
+    /// Replaces the running statistics of the stages from `n_frozen` on by their means over the batches.
+    pub fn recalibrate(
+        &self,
+        model: &Model,
+        indices: &[usize],
+        n_frozen: usize,
+        journal: &mut Journal<'_, '_>,
+    ) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        let batches = batches(indices.len(), self.batch_size);
+        let n_steps = batches.len();
+        for (step, batch) in batches.enumerate() {
+            let input = model.prepare(self.volume, &indices[batch.clone()])?;
+            // The k-th batch with weight 1/k: the mean of all so far.
+            forward(model, &input, n_frozen, BatchNormMode::Estimate(1.0 / (step + 1) as f64))?;
+            journal.advance(Stage::Recalibrate, step, n_steps, batch.len() * work::FORWARD)?;
+        }
+        Ok(())
+    }
+
+    /// Loss and accuracy on the subtomograms `indices`; the last report tells the accuracy.
+    pub fn validate(
+        &self,
+        model: &Model,
+        indices: &[usize],
+        journal: &mut Journal<'_, '_>,
+    ) -> Result<Tally> {
+        let _guard = tch::no_grad_guard();
+        let batches = batches(indices.len(), self.batch_size);
+        let n_steps = batches.len();
+        let mut tally = Tally::default();
+        for (step, batch) in batches.enumerate() {
+            let boxes = &indices[batch];
+            let input = model.prepare(self.volume, boxes)?;
+            let logits = model.logits(&model.network.features(&input, BatchNormMode::Running)?)?;
+            let targets = targets(model, self.labels, boxes)?;
+            tally.add(&logits, &targets, &cross_entropy(&logits, &targets)?)?;
+            if step + 1 == n_steps {
+                journal.state.validation_accuracy = tally.accuracy();
+            }
+            journal.advance(Stage::Validate, step, n_steps, boxes.len() * work::FORWARD)?;
+        }
+        Ok(tally)
+    }
+}
