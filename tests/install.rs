@@ -186,7 +186,10 @@ fn the_demo_runs() {
     let other = build.path().join("libtorch_cpu.so");
     run(alone("gcc").args(["-shared", "-x", "c", "/dev/null", "-o"]).arg(&other));
     let conflict = failure(
-        alone(&demo).arg("--plugin").arg(prefix().join("share/cinetomo/plugins")).env("LD_PRELOAD", &other),
+        alone(&demo)
+            .arg("--plugin")
+            .arg(prefix().join("share/cinetomo/plugins"))
+            .env("LD_PRELOAD", &other),
     );
     assert!(conflict.contains(&format!("already uses {}", other.display())), "{conflict}");
 }
