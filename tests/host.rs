@@ -225,7 +225,10 @@ fn a_second_libtorch_is_refused_before_loading() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let other = other.canonicalize().expect("the library");
-    assert!(text.contains(&format!("refused: this process already uses {}", other.display())), "{text}");
+    assert!(
+        text.contains(&format!("refused: this process already uses {}", other.display())),
+        "{text}"
+    );
 }
 
 #[test]
