@@ -1118,7 +1118,7 @@ typedef struct cinetomo_synthetic_options {
    */
   int64_t box_size;
   /**
-   * Edge of a voxel in angstrom. Default: 10.
+   * Edge of a voxel in angstrom, 0.1 to 100. Default: 10.
    */
   double voxel_size;
   /**
@@ -1132,19 +1132,19 @@ typedef struct cinetomo_synthetic_options {
    */
   double tilt_range;
   /**
-   * Largest random shift from the centre along each axis, in voxels, at least 0. Default: 2.
+   * Largest random shift from the centre along each axis, in voxels, 0 to half the box. Default: 2.
    */
   double max_shift;
   /**
-   * Underfocus in micrometre; 0 = no contrast transfer function. Default: 5.
+   * Underfocus in micrometre, 0 to 100; 0 = no contrast transfer function. Default: 5.
    */
   double defocus;
   /**
-   * Acceleration voltage in kilovolt. Default: 300.
+   * Acceleration voltage in kilovolt, 1 to 3000. Default: 300.
    */
   double voltage;
   /**
-   * Spherical aberration in millimetre. Default: 2.7.
+   * Spherical aberration in millimetre, 0 to 100. Default: 2.7.
    */
   double spherical_aberration;
   /**

@@ -13,7 +13,7 @@ pub struct cinetomo_synthetic_options {
     pub struct_size: usize,
     /// Edge of the cubic subtomograms in voxels, 8 to 256. Default: 32.
     pub box_size: i64,
-    /// Edge of a voxel in angstrom. Default: 10.
+    /// Edge of a voxel in angstrom, 0.1 to 100. Default: 10.
     pub voxel_size: f64,
     /// Variance of the signal over variance of the noise, both over the whole box, above 0; infinity = no noise.
     /// Default: 0.1.
@@ -21,13 +21,13 @@ pub struct cinetomo_synthetic_options {
     /// The tilt series runs from minus to plus this angle about y, in degrees, above 0 and at most 90; what it does
     /// not see is the missing wedge. Default: 60.
     pub tilt_range: f64,
-    /// Largest random shift from the centre along each axis, in voxels, at least 0. Default: 2.
+    /// Largest random shift from the centre along each axis, in voxels, 0 to half the box. Default: 2.
     pub max_shift: f64,
-    /// Underfocus in micrometre; 0 = no contrast transfer function. Default: 5.
+    /// Underfocus in micrometre, 0 to 100; 0 = no contrast transfer function. Default: 5.
     pub defocus: f64,
-    /// Acceleration voltage in kilovolt. Default: 300.
+    /// Acceleration voltage in kilovolt, 1 to 3000. Default: 300.
     pub voltage: f64,
-    /// Spherical aberration in millimetre. Default: 2.7.
+    /// Spherical aberration in millimetre, 0 to 100. Default: 2.7.
     pub spherical_aberration: f64,
     /// Seed. Same seed, same subtomograms. Default: 0.
     pub seed: u64,

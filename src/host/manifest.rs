@@ -10,6 +10,7 @@ use std::{
 
 use cinetomo_abi::{CINETOMO_ABI_VERSION, cinetomo_status};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::Error;
 
@@ -139,19 +140,7 @@ struct Json {
     #[serde(default)]
     extensions: Vec<String>,
     #[serde(default)]
-    requires: Requires,
-}
-
-#[derive(Default, Deserialize)]
-struct Requires {
-    #[serde(default)]
-    libtorch: String,
-}
-
-/// The one member that says how to read the others.
-#[derive(Deserialize)]
-struct Version {
-    manifest_version: u64,
+    requires: Map<String, Value>,
 }
 
 impl Json {
@@ -166,14 +155,12 @@ impl Json {
                 return Err(format!("{member} is empty"));
             }
         }
-        let digits = |part: Option<&str>| {
-            part.is_some_and(|part| part.starts_with(|digit: char| digit.is_ascii_digit()))
-        };
         let mut parts = self.version.splitn(3, '.');
-        let number = |text: Option<&str>| {
-            digits(text) && text.is_some_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
-        };
-        if !(number(parts.next()) && number(parts.next()) && digits(parts.next())) {
+        let [major, minor, patch] = [(); 3].map(|()| parts.next().unwrap_or_default());
+        if !(is_number(major)
+            && is_number(minor)
+            && patch.starts_with(|c: char| c.is_ascii_digit()))
+        {
             return Err(format!("version {:?} is not major.minor.patch", self.version));
         }
         let is_word = |text: &str| {
@@ -189,7 +176,7 @@ impl Json {
         for id in &self.extensions {
             let is_name = |byte: u8| byte.is_ascii_lowercase() || b"0123456789_.".contains(&byte);
             let valid = id.split_once('/').is_some_and(|(name, revision)| {
-                !name.is_empty() && name.bytes().all(is_name) && number(Some(revision))
+                !name.is_empty() && name.bytes().all(is_name) && is_number(revision)
             });
             if !valid {
                 return Err(format!("extension {id:?} is not of the form name/revision"));
@@ -199,20 +186,33 @@ impl Json {
     }
 }
 
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 impl Manifest {
     /// Reads a manifest. The error is one line that says what is wrong with it.
     pub fn read(path: &Path) -> Result<Manifest, String> {
         let path = path.canonicalize().map_err(|error| error.to_string())?;
         let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
-        let version: Version = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        if version.manifest_version != 1 {
-            return Err(format!(
-                "manifest_version is {}; this host reads version 1",
-                version.manifest_version
-            ));
+        // By way of maps: serde would also take a list of the members' values for an object.
+        let members: Map<String, Value> =
+            serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        match members.get("manifest_version") {
+            Some(version) if version == 1 => {}
+            Some(version) => {
+                return Err(format!("manifest_version is {version}; this host reads version 1"));
+            }
+            None => return Err("member manifest_version is missing".to_owned()),
         }
-        let json: Json = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let json: Json =
+            serde_json::from_value(Value::Object(members)).map_err(|error| error.to_string())?;
         json.check()?;
+        let libtorch = match json.requires.get("libtorch") {
+            None => String::new(),
+            Some(Value::String(version)) => version.clone(),
+            Some(other) => return Err(format!("requires.libtorch is {other}, not a string")),
+        };
         let directory = path.parent().unwrap_or(Path::new("/"));
         Ok(Manifest {
             library: directory.join(&json.library),
@@ -224,7 +224,7 @@ impl Manifest {
             entry: json.entry,
             abi_versions: json.abi_versions,
             extensions: json.extensions,
-            libtorch: json.requires.libtorch,
+            libtorch,
             path,
         })
     }

@@ -13,6 +13,7 @@ pub mod model_file;
 pub mod monitor;
 pub mod parameters;
 pub mod preprocess;
+pub mod synthetic;
 pub mod train;
 pub mod volume;
 pub mod weights;

