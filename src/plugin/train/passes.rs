@@ -8,7 +8,10 @@ use super::{
     journal::{Journal, work},
     split::batches,
 };
-use crate::{backbone::BatchNormMode, error::Result, model::Model, monitor::Stage, volume::Volume};
+use crate::{
+    augment::Mirrors, backbone::BatchNormMode, error::Result, model::Model, monitor::Stage,
+    volume::Volume,
+};
 
 /// Sums over subtomograms that went through the network.
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,21 +121,27 @@ pub(super) struct Passes<'v> {
 }
 
 impl Passes<'_> {
-    /// Features `[k, f]` of the subtomograms `indices`.
+    /// Features of the subtomograms `indices`, `[copies * k, f]`: of all k, mirrored along the axes of the first copy,
+    /// then of all k, mirrored along those of the second, and so on.
     pub fn features(
         &self,
         model: &Model,
         indices: &[usize],
+        copies: &[[bool; 3]],
         journal: &mut Journal<'_, '_>,
     ) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
-        let batches = batches(indices.len(), self.batch_size);
-        let n_steps = batches.len();
+        let n_batches = batches(indices.len(), self.batch_size).len();
+        let n_steps = copies.len() * n_batches;
         let mut features = Vec::new();
-        for (step, batch) in batches.enumerate() {
-            let input = model.prepare(self.volume, &indices[batch.clone()])?;
-            features.push(model.network.features(&input, BatchNormMode::Running)?);
-            journal.advance(Stage::Features, step, n_steps, batch.len() * work::FORWARD)?;
+        for &axes in copies {
+            for batch in batches(indices.len(), self.batch_size) {
+                let input = model.prepare(self.volume, &indices[batch.clone()])?;
+                let input = Mirrors { flags: vec![axes; batch.len()] }.apply(&input)?;
+                let step = features.len();
+                features.push(model.network.features(&input, BatchNormMode::Running)?);
+                journal.advance(Stage::Features, step, n_steps, batch.len() * work::FORWARD)?;
+            }
         }
         Ok(Tensor::f_cat(&features, 0)?)
     }
