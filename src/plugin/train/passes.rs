@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Reduction, Tensor};
 
 use super::{
+    config::FineTune,
     journal::{Journal, work},
     split::batches,
 };
@@ -71,16 +72,16 @@ pub(super) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor>
     )?)
 }
 
-/// Logits `[n, classes]` of an input `[n, 1, d, h, w]`, with gradients from stage `n_frozen` on; dropout before the
-/// head. Stages before that are used as they are, whatever `batch_norm` says.
+/// Logits `[n, classes]` of an input `[n, 1, d, h, w]`, with gradients from the first stage that is not frozen on;
+/// dropout before the head. Frozen stages are used as they are, whatever `batch_norm` says.
 pub(super) fn training_logits(
     model: &Model,
     input: &Tensor,
-    n_frozen: usize,
+    config: &FineTune,
     batch_norm: BatchNormMode,
     dropout: &mut ChaCha8Rng,
 ) -> Result<Tensor> {
-    let features = forward(model, input, n_frozen, batch_norm)?;
+    let features = forward(model, input, config.n_frozen_stages, batch_norm)?;
     if model.dropout == 0.0 {
         return model.logits(&features);
     }
