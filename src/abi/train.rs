@@ -28,13 +28,15 @@ pub enum cinetomo_schedule {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_batch_norm {
-    /// FROZEN for a network from video, TRAINED for one from random numbers.
+    /// FROZEN for a network fresh from video, TRAINED for a fresh random one; for one already fine-tuned as in its last
+    /// fine-tuning (FROZEN after RECALIBRATED).
     Auto = 0,
     /// Kept as they are, and used while training.
     Frozen = 1,
     /// Estimated once on the training subtomograms, then kept.
     Recalibrated = 2,
-    /// Batch statistics while training, running averages updated (the paper's code).
+    /// Batch statistics while training, running averages of them from the first batch on (the paper's code, which
+    /// starts from the network's own).
     Trained = 3,
 }
 
@@ -48,8 +50,8 @@ pub enum cinetomo_head {
     Keep = 1,
     /// Random numbers.
     Random = 2,
-    /// L2-regularised logistic regression on the fixed features, its strength chosen by cross-validation: first
-    /// probe, then fine-tune (Kumar et al. 2022).
+    /// L2-regularised logistic regression on the fixed features (with CINETOMO_AUGMENT_MIRROR also those of the mirror
+    /// images), its strength chosen by cross-validation: first probe, then fine-tune (Kumar et al. 2022).
     Probe = 3,
 }
 

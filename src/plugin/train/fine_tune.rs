@@ -6,7 +6,7 @@ use tch::Tensor;
 use super::{
     config::{BatchNorm, FineTune},
     head_start::{self, start_head},
-    journal::{Journal, tell_choices, tell_epoch, work},
+    journal::{FORWARD_WORK, Journal, TRAIN_WORK, tell_choices, tell_epoch},
     optimizer::Optimizer,
     passes::{Passes, Tally, cross_entropy, targets, training_logits},
     schedule::learning_rate,
@@ -95,7 +95,7 @@ pub fn fine_tune(
                 return Err(diverged(format!("epoch {epoch}, step {}: the loss", step + 1), rate));
             }
             (journal.state.loss, journal.state.accuracy) = (tally.loss(), tally.accuracy());
-            journal.advance(Stage::Train, step, n_steps, boxes.len() * work::TRAIN)?;
+            journal.advance(Stage::Train, step, n_steps, boxes.len() * TRAIN_WORK)?;
         }
         // The last step may have gone too far, after its loss was computed.
         if !trainable.is_finite()? {
@@ -162,11 +162,11 @@ fn check(model: &Model, volume: &Volume<'_>, labels: &[i32], config: &FineTune) 
 fn total_work(config: &FineTune, split: &Split) -> usize {
     let (n_training, n_validation) = (split.training.len(), split.validation.len());
     let recalibration = match config.batch_norm {
-        BatchNorm::Recalibrated => n_training * work::FORWARD,
+        BatchNorm::Recalibrated => n_training * FORWARD_WORK,
         _ => 0,
     };
-    let training = config.n_epochs * n_training * work::TRAIN;
-    let validation = (config.n_epochs + 1) * n_validation * work::FORWARD;
+    let training = config.n_epochs * n_training * TRAIN_WORK;
+    let validation = (config.n_epochs + 1) * n_validation * FORWARD_WORK;
     recalibration + head_start::work(config, n_training) + training + validation
 }
 

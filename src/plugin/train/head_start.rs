@@ -2,7 +2,7 @@
 
 use super::{
     config::{FineTune, HeadStart},
-    journal::{self, Journal},
+    journal::{FORWARD_WORK, Journal, PROBE_WORK},
     passes::Passes,
     probe,
 };
@@ -33,7 +33,7 @@ pub(super) fn start_head(
             let features = passes.features(tuned, training, copies, journal)?;
             let classes: Vec<usize> =
                 training.iter().map(|&index| passes.labels[index] as usize).collect();
-            let work = classes.len() * journal::work::PROBE;
+            let work = copies.len() * classes.len() * PROBE_WORK;
             let (head, probe) =
                 probe::fit(&features, &classes, n_classes, config.seed, &mut |part| {
                     journal.within(Stage::Probe, part, work)
@@ -50,11 +50,10 @@ pub(super) fn start_head(
     }
 }
 
-/// What `start_head` takes for `n` subtomograms, in the units of `journal::work`.
+/// What `start_head` takes for `n` subtomograms.
 pub(super) fn work(config: &FineTune, n: usize) -> usize {
-    use journal::work::{FORWARD, PROBE};
     match config.head {
-        HeadStart::Probe => n * (probe_copies(config, n).len() * FORWARD + PROBE),
+        HeadStart::Probe => n * probe_copies(config, n).len() * (FORWARD_WORK + PROBE_WORK),
         HeadStart::Auto | HeadStart::Keep | HeadStart::Random => 0,
     }
 }

@@ -13,15 +13,12 @@ const IMBALANCE: usize = 10;
 /// Below this number, the standard error of an accuracy of 0.8 is more than 9 points.
 const FEW_FOR_VALIDATION: usize = 20;
 
-/// Work in units of a twentieth of a forward pass of one subtomogram.
+/// Work on one subtomogram: a forward pass without gradients, a training step, and its share of fitting the probe.
 ///
-/// Measured with I3D on two CPU cores: a training step is four forward passes, and the probe takes a twentieth of
-/// computing the features it is fitted on. Only the evenness of the progress depends on these.
-pub(super) mod work {
-    pub const FORWARD: usize = 20;
-    pub const TRAIN: usize = 4 * FORWARD;
-    pub const PROBE: usize = 1;
-}
+/// Measured with I3D on two CPU cores. Only the evenness of the progress depends on these.
+pub(super) const FORWARD_WORK: usize = 4;
+pub(super) const TRAIN_WORK: usize = 4 * FORWARD_WORK;
+pub(super) const PROBE_WORK: usize = FORWARD_WORK / 4;
 
 /// Reports progress for a training.
 pub(super) struct Journal<'m, 'a> {
@@ -34,7 +31,7 @@ pub(super) struct Journal<'m, 'a> {
 }
 
 impl<'m, 'a> Journal<'m, 'a> {
-    /// A journal of so much work, in the units of `work`.
+    /// A journal of so much work.
     pub fn new(monitor: &'m mut Monitor<'a>, total: usize) -> Journal<'m, 'a> {
         Journal { monitor, state: Progress::batch(Stage::Features, 0, 0), done: 0, total }
     }

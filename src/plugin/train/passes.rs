@@ -6,7 +6,7 @@ use tch::{Kind, Reduction, Tensor};
 
 use super::{
     config::FineTune,
-    journal::{Journal, work},
+    journal::{FORWARD_WORK, Journal},
     split::batches,
 };
 use crate::{
@@ -141,7 +141,7 @@ impl Passes<'_> {
                 let input = Mirrors { flags: vec![axes; batch.len()] }.apply(&input)?;
                 let step = features.len();
                 features.push(model.network.features(&input, BatchNormMode::Running)?);
-                journal.advance(Stage::Features, step, n_steps, batch.len() * work::FORWARD)?;
+                journal.advance(Stage::Features, step, n_steps, batch.len() * FORWARD_WORK)?;
             }
         }
         Ok(Tensor::f_cat(&features, 0)?)
@@ -163,7 +163,7 @@ impl Passes<'_> {
             // The k-th batch with weight 1/k: the mean of all so far.
             let mode = BatchNormMode::Estimate(1.0 / (step + 1) as f64);
             let _ = forward(model, &input, n_frozen, mode)?;
-            journal.advance(Stage::Recalibrate, step, n_steps, batch.len() * work::FORWARD)?;
+            journal.advance(Stage::Recalibrate, step, n_steps, batch.len() * FORWARD_WORK)?;
         }
         Ok(())
     }
@@ -188,7 +188,7 @@ impl Passes<'_> {
             if step + 1 == n_steps {
                 journal.state.validation_accuracy = tally.accuracy();
             }
-            journal.advance(Stage::Validate, step, n_steps, boxes.len() * work::FORWARD)?;
+            journal.advance(Stage::Validate, step, n_steps, boxes.len() * FORWARD_WORK)?;
         }
         Ok(tally)
     }
