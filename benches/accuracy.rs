@@ -72,10 +72,12 @@ impl Data {
     fn simulate(context: &Context, n_per_class: usize, snr: f64, seed: u64) -> Data {
         let synthetic = context.synthetic().expect("the extension");
         let n_classes = synthetic.phantom_names().len();
-        let labels = (0..n_classes * n_per_class).map(|i| (i % n_classes) as i32).collect::<Vec<_>>();
+        let labels =
+            (0..n_classes * n_per_class).map(|i| (i % n_classes) as i32).collect::<Vec<_>>();
         let mut options = synthetic.options().expect("options");
         (options.snr, options.seed) = (snr, seed);
-        let voxels = synthetic.simulate(None, &labels, &options, Hooks::none()).expect("subtomograms");
+        let voxels =
+            synthetic.simulate(None, &labels, &options, Hooks::none()).expect("subtomograms");
         Data { voxels, labels, edge: options.box_size }
     }
 
@@ -102,7 +104,9 @@ fn main() {
     assert!(options.head.iter().all(|&head| head <= known[0]), "--head is 0 to 3");
     let plugin = Plugin::open(&options.library, "cinetomo_get_api").expect("the plugin");
     let context = plugin.context(plugin.context_options()).expect("a context");
-    println!("start,learning_rate,epochs,head,batch_norm,input_edge,snr,per_class,seed,accuracy,macro_auc,train_s,test_s");
+    println!(
+        "start,learning_rate,epochs,head,batch_norm,input_edge,snr,per_class,seed,accuracy,macro_auc,train_s,test_s"
+    );
     for &seed in &options.seed {
         for &snr in &options.snr {
             // Far apart, so that no seed's training set is another's test set.
@@ -129,7 +133,14 @@ fn runs(options: &Options) -> Vec<Run> {
                 for &epochs in &options.epochs {
                     for &head in &options.head {
                         for &batch_norm in &options.batch_norm {
-                            runs.push(Run { start, learning_rate, epochs, head, batch_norm, input_edge });
+                            runs.push(Run {
+                                start,
+                                learning_rate,
+                                epochs,
+                                head,
+                                batch_norm,
+                                input_edge,
+                            });
                         }
                     }
                 }
@@ -155,7 +166,9 @@ fn measure(
     preprocess.input_size = [0, run.input_edge, run.input_edge];
     model_options.preprocess = Some(preprocess);
     let model = match run.start {
-        Start::Video => context.model_from_video(&options.checkpoint, &model_options, Hooks::none()),
+        Start::Video => {
+            context.model_from_video(&options.checkpoint, &model_options, Hooks::none())
+        }
         Start::Random => context.model_random(&model_options),
     }
     .expect("a model");

@@ -1,7 +1,7 @@
 //! Fine-tuning: from a model and labelled subtomograms to a new model.
 
 use rand::seq::SliceRandom;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::{
     config::{BatchNorm, FineTune, HeadStart},
@@ -59,7 +59,7 @@ pub fn fine_tune(
     }
     let mut optimizer = Optimizer::new(&config, &weights)?;
     let batch_norm = match config.batch_norm {
-        BatchNorm::Trained => BatchNormMode::Batch,
+        BatchNorm::Trained => BatchNormMode::Estimate(STATISTICS_MOMENTUM),
         _ => BatchNormMode::Running,
     };
     let mut shuffling = generator(config.seed, Purpose::Shuffle);
@@ -150,6 +150,11 @@ pub fn fine_tune(
     }
     Ok(tuned)
 }
+
+/// How far each batch moves the running statistics: PyTorch's default, which the paper's networks have. A backbone's
+/// own may be made for a million steps (I3D: 0.001) and leave the statistics at their start after the hundred of a
+/// fine-tuning.
+const STATISTICS_MOMENTUM: f64 = 0.1;
 
 fn check(model: &Model, volume: &Volume<'_>, labels: &[i32], config: &FineTune) -> Result<()> {
     config.validate()?;
