@@ -25,6 +25,9 @@ const LEARNING_RATES: [[f64; 2]; 2] = [[3e-5, 1e-3], [1e-3, 1e-2]];
 /// Enough for any use; keeps the count of steps far from overflow.
 const MAX_EPOCHS: usize = 100_000;
 
+/// What multiplies weights and gradients must be a single-precision number.
+const MAX_FACTOR: f64 = f32::MAX as f64;
+
 /// As far as the C contract's `int32_t` goes.
 const MAX_BATCH_SIZE: usize = i32::MAX as usize;
 
@@ -111,9 +114,10 @@ impl FineTune {
         };
         if let Some(rate) = self.learning_rate {
             check(
-                rate.is_finite() && rate > 0.0,
+                rate > 0.0 && rate <= MAX_FACTOR,
                 format!(
-                    "learning_rate is {rate}; it must be above 0, or 0 for the library's choice"
+                    "learning_rate is {rate:e}; it must be above 0 and at most {MAX_FACTOR:e}, or 0 \
+                     for the library's choice"
                 ),
             )?;
         }
@@ -122,8 +126,11 @@ impl FineTune {
             format!("momentum is {}; it must be at least 0 and below 1", self.momentum),
         )?;
         check(
-            self.weight_decay.is_finite() && self.weight_decay >= 0.0,
-            format!("weight_decay is {}; it must be at least 0", self.weight_decay),
+            (0.0..=MAX_FACTOR).contains(&self.weight_decay),
+            format!(
+                "weight_decay is {}; it must be at least 0 and at most {MAX_FACTOR:e}",
+                self.weight_decay
+            ),
         )?;
         check(
             (0.0..=0.5).contains(&self.validation_fraction),
@@ -238,11 +245,13 @@ mod tests {
             ..default()
         };
         for (config, text) in [
-            (FineTune { learning_rate: Some(-1.0), ..default() }, "learning_rate is -1;"),
+            (FineTune { learning_rate: Some(-1.0), ..default() }, "learning_rate is -1e0;"),
             (FineTune { learning_rate: Some(f64::NAN), ..default() }, "learning_rate is NaN;"),
+            (FineTune { learning_rate: Some(1e39), ..default() }, "learning_rate is 1e39;"),
             (FineTune { momentum: 1.0, ..default() }, "momentum is 1;"),
             (FineTune { momentum: f64::NAN, ..default() }, "momentum is NaN;"),
             (FineTune { weight_decay: -0.1, ..default() }, "weight_decay is -0.1;"),
+            (FineTune { weight_decay: f64::INFINITY, ..default() }, "weight_decay is inf;"),
             (FineTune { validation_fraction: 0.6, ..default() }, "validation_fraction is 0.6;"),
             (FineTune { n_epochs: 100_001, ..default() }, "n_epochs is 100001;"),
             (FineTune { batch_size: 0, ..default() }, "batch_size is 0;"),

@@ -58,10 +58,6 @@ pub fn fine_tune(
         let _ = weight.f_set_requires_grad(true)?;
     }
     let mut optimizer = Optimizer::new(&config, &weights)?;
-    let batch_norm = match config.batch_norm {
-        BatchNorm::Trained => BatchNormMode::Estimate(STATISTICS_MOMENTUM),
-        _ => BatchNormMode::Running,
-    };
     let mut shuffling = generator(config.seed, Purpose::Shuffle);
     let mut augmentation = generator(config.seed, Purpose::Augment);
     let mut dropout = generator(config.seed, Purpose::Dropout);
@@ -92,6 +88,7 @@ pub fn fine_tune(
             // The host may have switched gradients off for this thread.
             let (logits, loss) = tch::with_grad(|| -> Result<(Tensor, Tensor)> {
                 let n_frozen = config.n_frozen_stages;
+                let batch_norm = batch_norm_mode(&config, (epoch - 1) * n_steps + step);
                 let logits = training_logits(&tuned, &input, n_frozen, batch_norm, &mut dropout)?;
                 let loss = cross_entropy(&logits, &targets)?;
                 optimizer.step(&loss, rate)?;
@@ -151,11 +148,6 @@ pub fn fine_tune(
     Ok(tuned)
 }
 
-/// How far each batch moves the running statistics: PyTorch's default, which the paper's networks have. A backbone's
-/// own may be made for a million steps (I3D: 0.001) and leave the statistics at their start after the hundred of a
-/// fine-tuning.
-const STATISTICS_MOMENTUM: f64 = 0.1;
-
 fn check(model: &Model, volume: &Volume<'_>, labels: &[i32], config: &FineTune) -> Result<()> {
     config.validate()?;
     if labels.len() != volume.len() {
@@ -196,6 +188,19 @@ fn total_work(config: &FineTune, n_training: usize, n_validation: usize) -> usiz
     let training = config.n_epochs * n_training * work::TRAIN;
     let validation = (config.n_epochs + 1) * n_validation * work::FORWARD;
     recalibration + head + training + validation
+}
+
+/// How BatchNorm works in step `step`, counted from 0 over the whole training.
+///
+/// TRAINED: the running statistics are the mean over the first ten batches, then follow with PyTorch's default momentum,
+/// as in the paper's code. A network's own momentum suits its training on video: I3D's 0.001 would hardly move them in
+/// the few steps of a fine-tuning.
+fn batch_norm_mode(config: &FineTune, step: usize) -> BatchNormMode {
+    const MOMENTUM: f64 = 0.1;
+    match config.batch_norm {
+        BatchNorm::Trained => BatchNormMode::Estimate((1.0 / (step + 1) as f64).max(MOMENTUM)),
+        _ => BatchNormMode::Running,
+    }
 }
 
 /// Gives the model the head that the training starts from.
@@ -376,3 +381,7 @@ fn tell_epoch(record: Option<&EpochRecord>, n_epochs: usize, monitor: &Monitor<'
         "epoch {epoch} of {n_epochs}: loss {loss:.4}, accuracy {accuracy:.3}{validation}"
     ));
 }
+
+#[cfg(test)]
+#[path = "fine_tune_test.rs"]
+mod tests;

@@ -151,8 +151,8 @@ impl Passes<'_> {
         for (step, batch) in batches.enumerate() {
             let input = model.prepare(self.volume, &indices[batch.clone()])?;
             // The k-th batch with weight 1/k: the mean of all so far.
-            let _ =
-                forward(model, &input, n_frozen, BatchNormMode::Estimate(1.0 / (step + 1) as f64))?;
+            let mode = BatchNormMode::Estimate(1.0 / (step + 1) as f64);
+            let _ = forward(model, &input, n_frozen, mode)?;
             journal.advance(Stage::Recalibrate, step, n_steps, batch.len() * work::FORWARD)?;
         }
         Ok(())
