@@ -1406,7 +1406,7 @@ void cinetomo_model_free(struct cinetomo_model *model);
  * The network is recognised from the tensors. `hooks` may be NULL. The stem's three colour kernels are summed over the
  * single grey channel: the same as showing the grey value three times.
  *
- * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; IO; FORMAT if the file is no checkpoint that this release reads, is damaged,
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; UNSUPPORTED as for `cinetomo_model_random`; IO; FORMAT if the file is no checkpoint that this release reads, is damaged,
  * or asks for anything but arrays; MODEL_MISMATCH lists every tensor that is missing, unexpected or of another shape;
  * NON_FINITE; OUT_OF_MEMORY; CANCELLED. [any thread]
  */
@@ -1455,7 +1455,8 @@ int32_t cinetomo_model_options_init(struct cinetomo_model_options *out_options, 
 /**
  * Makes a model whose network starts from random numbers: the baseline that video initialisation is measured against.
  *
- * Errors: NULL_ARGUMENT, INVALID_ARGUMENT, OUT_OF_MEMORY. [any thread]
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; UNSUPPORTED if `options->backbone` is no network of this release;
+ * OUT_OF_MEMORY. [any thread]
  */
 int32_t cinetomo_model_random(const struct cinetomo_context *context,
                               const struct cinetomo_model_options *options,

@@ -13,11 +13,11 @@ fn root() -> PathBuf {
 fn generate() -> String {
     let config = cbindgen::Config::from_file(root().join("src/abi/cbindgen.toml"))
         .expect("cbindgen's configuration");
-    let bindings = cbindgen::Builder::new()
-        .with_crate(root().join("src/plugin"))
-        .with_config(config)
-        .generate()
-        .expect("a header from the sources");
+    let builder = cbindgen::Builder::new()
+        .with_src(root().join("src/abi/lib.rs"))
+        .with_src(root().join("src/plugin/boundary/mod.rs"))
+        .with_config(config);
+    let bindings = builder.generate().expect("a header from the sources");
     let mut header = Vec::new();
     bindings.write(&mut header);
     String::from_utf8(header).expect("UTF-8")

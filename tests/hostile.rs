@@ -808,7 +808,7 @@ fn numbers_without_meaning_are_refused() {
             ("model_random", INVALID, &["n_classes"], |f, e| {
                 f.random(&cinetomo_model_options { n_classes: usize::MAX, ..f.model_options() }, e)
             }),
-            ("model_random", INVALID, &["backbone", "resnet", "i3d"], |f, e| {
+            ("model_random", Status::Unsupported, &["backbone", "resnet", "i3d"], |f, e| {
                 f.random(
                     &cinetomo_model_options { backbone: c"resnet".as_ptr(), ..f.model_options() },
                     e,

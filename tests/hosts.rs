@@ -34,7 +34,11 @@ impl Installation {
                 let path = entry.expect("an entry").path();
                 let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8");
                 if keep(name) {
-                    symlink(&path, libtorch.join(name)).expect("a link");
+                    // The kernel shows the real path of a symbolic link, and libtorch's real folder has everything.
+                    let target = libtorch.join(name);
+                    fs::hard_link(&path, &target)
+                        .or_else(|_| fs::copy(&path, &target).map(drop))
+                        .expect("a file of libtorch");
                 }
             }
         }

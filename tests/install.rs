@@ -194,6 +194,22 @@ fn the_demo_runs() {
     assert!(conflict.contains(&format!("already uses {}", other.display())), "{conflict}");
 }
 
+/// The C++ loader's JSON reader agrees with serde_json about a file full of escapes, and refuses what is not JSON.
+#[test]
+fn the_cpp_json_reader_reads_json() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let program = directory.path().join("json");
+    let consumers = root().join("tests/consumers");
+    run(alone("g++")
+        .args(["-std=c++17", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover", "-o"])
+        .args([&program, &consumers.join("json.cpp")])
+        .args(WARNINGS));
+    let file = root().join("tests/reference/manifests.json");
+    let text = fs::read_to_string(&file).expect("the reference");
+    let reference: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(run(alone(&program).arg(file)), reference["template"].as_str().expect("a text"));
+}
+
 /// The header and the demo are clean in both dialects and under the stricter warnings of hosts.
 #[test]
 fn the_cpp_sources_compile_without_warnings() {

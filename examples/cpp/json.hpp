@@ -159,10 +159,14 @@ class Parser {
     const std::string word = text_.substr(start, at_ - start);
     if (word == "null") return Value(nullptr);
     if (word == "true" || word == "false") return Value(word == "true");
+    // strtod also takes hexadecimal numbers, leading zeros and signs, and words.
+    const std::size_t first = word.find_first_not_of('-');
+    const bool digits_only = word.find_first_not_of("0123456789+-.eE") == std::string::npos;
+    const bool starts_well = first <= 1 && word[first] >= '0' && word[first] <= '9' &&
+                             (word[first] != '0' || word.find_first_of("0123456789", first + 1) != first + 1);
     char *end = nullptr;
     const double number = std::strtod(word.c_str(), &end);
-    const bool starts_well = !word.empty() && (word[0] == '-' || (word[0] >= '0' && word[0] <= '9'));
-    if (!starts_well || *end != '\0') at_ = start, fail("a value");
+    if (!digits_only || !starts_well || *end != '\0') at_ = start, fail("a value");
     return Value(number);
   }
 

@@ -26,7 +26,9 @@ int run(const Options &options) {
   std::printf("%lld^3 voxels of %g angstrom, SNR %g\n\n", static_cast<long long>(training.box_size),
               training.voxel_size, options.snr);
 
-  const auto name = [](const char *start, int n_epochs) { return start + (", " + std::to_string(n_epochs) + " epochs"); };
+  const auto name = [](const std::string &start, int n_epochs) {
+    return start + ", " + std::to_string(n_epochs) + " epochs";
+  };
   std::vector<Result> results;
   const std::string video_name = name("video", options.n_epochs);
   const cinetomo::Model video = experiment.train(experiment.video(), options.n_epochs, video_name);

@@ -202,7 +202,7 @@ pub unsafe extern "C" fn cinetomo_model_options_init(
 /// The network is recognised from the tensors. `hooks` may be NULL. The stem's three colour kernels are summed over the
 /// single grey channel: the same as showing the grey value three times.
 ///
-/// Errors: NULL_ARGUMENT; INVALID_ARGUMENT; IO; FORMAT if the file is no checkpoint that this release reads, is damaged,
+/// Errors: NULL_ARGUMENT; INVALID_ARGUMENT; UNSUPPORTED as for `cinetomo_model_random`; IO; FORMAT if the file is no checkpoint that this release reads, is damaged,
 /// or asks for anything but arrays; MODEL_MISMATCH lists every tensor that is missing, unexpected or of another shape;
 /// NON_FINITE; OUT_OF_MEMORY; CANCELLED. [any thread]
 #[unsafe(no_mangle)]
@@ -233,7 +233,8 @@ pub unsafe extern "C" fn cinetomo_model_from_video(
 
 /// Makes a model whose network starts from random numbers: the baseline that video initialisation is measured against.
 ///
-/// Errors: NULL_ARGUMENT, INVALID_ARGUMENT, OUT_OF_MEMORY. [any thread]
+/// Errors: NULL_ARGUMENT; INVALID_ARGUMENT; UNSUPPORTED if `options->backbone` is no network of this release;
+/// OUT_OF_MEMORY. [any thread]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_model_random(
     context: *const cinetomo_context,

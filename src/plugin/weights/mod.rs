@@ -215,7 +215,7 @@ fn read(path: &Path, monitor: &mut Monitor<'_>) -> Result<(Container, Vec<u8>, S
     let mut file = File::open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
     if !metadata.is_file() {
-        return Err(Error::invalid(format!("{}: is not a file", path.display())));
+        return Err(Error::new(ErrorKind::Io, format!("{}: is not a file", path.display())));
     }
     let n_bytes = metadata.len();
     let mut head = Vec::with_capacity(N_HEAD);
