@@ -105,7 +105,8 @@ typedef enum cinetomo_axis {
  */
 typedef enum cinetomo_batch_norm {
   /**
-   * FROZEN for a network from video, TRAINED for one from random numbers.
+   * FROZEN for a network fresh from video, TRAINED for a fresh random one; for one already fine-tuned as in its last
+   * fine-tuning (FROZEN after RECALIBRATED).
    */
   CINETOMO_BATCH_NORM_AUTO = 0,
   /**
@@ -117,7 +118,8 @@ typedef enum cinetomo_batch_norm {
    */
   CINETOMO_BATCH_NORM_RECALIBRATED = 2,
   /**
-   * Batch statistics while training, running averages updated (the paper's code).
+   * Batch statistics while training, running averages of them from the first batch on (the paper's code, which
+   * starts from the network's own).
    */
   CINETOMO_BATCH_NORM_TRAINED = 3,
 } cinetomo_batch_norm;
@@ -205,8 +207,8 @@ typedef enum cinetomo_head {
    */
   CINETOMO_HEAD_RANDOM = 2,
   /**
-   * L2-regularised logistic regression on the fixed features, its strength chosen by cross-validation: first
-   * probe, then fine-tune (Kumar et al. 2022).
+   * L2-regularised logistic regression on the fixed features (with CINETOMO_AUGMENT_MIRROR also those of the mirror
+   * images), its strength chosen by cross-validation: first probe, then fine-tune (Kumar et al. 2022).
    */
   CINETOMO_HEAD_PROBE = 3,
 } cinetomo_head;
