@@ -61,8 +61,8 @@ pub(super) fn work(config: &FineTune, n: usize) -> usize {
 /// The mirror images that the probe sees of each of `n` subtomograms, if mirroring is on: all eight of few, fewer of
 /// many, so that the fit takes seconds.
 ///
-/// Measured on 70 simulated subtomograms of 7 classes (10 each, signal-to-noise ratio 0.1): the probe classifies 58 to
-/// 62 % of others correctly with all eight, 45 to 52 % with the subtomograms as they are.
+/// Measured on 70 simulated subtomograms of 7 classes (10 each, signal-to-noise ratio 0.1), two draws: the probe classifies
+/// 57 and 61 % of others correctly with all eight, 45 and 53 % with the subtomograms as they are.
 fn probe_copies(config: &FineTune, n: usize) -> &'static [[bool; 3]] {
     /// The four rotations by 180 degrees, then the same mirrored.
     const IMAGES: [[bool; 3]; 8] = [

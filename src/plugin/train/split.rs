@@ -8,13 +8,14 @@ use rand_chacha::ChaCha8Rng;
 use crate::error::{Error, Result};
 
 /// What random numbers are for; each purpose has a stream of its own, so that one choice does not disturb another.
+/// Streams 0 and 1 are those of the model: backbone and head.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
-    Split = 1,
-    Folds = 2,
-    Shuffle = 3,
-    Augment = 4,
-    Dropout = 5,
+    Split = 2,
+    Folds = 3,
+    Shuffle = 4,
+    Augment = 5,
+    Dropout = 6,
 }
 
 /// The generator of a purpose.
