@@ -57,6 +57,9 @@ struct Options {
     /// Held-out subtomograms per class.
     #[arg(long, default_value_t = 40)]
     test_per_class: usize,
+    /// CPU threads; 0 = one per core.
+    #[arg(long, default_value_t = 0)]
+    threads: i32,
     /// Seeds of data and training.
     #[arg(long, value_delimiter = ',', default_value = "0,1,2")]
     seed: Vec<u64>,
@@ -103,7 +106,9 @@ fn main() {
     let known = [Head::Probe as i32, BatchNorm::Trained as i32];
     assert!(options.head.iter().all(|&head| head <= known[0]), "--head is 0 to 3");
     let plugin = Plugin::open(&options.library, "cinetomo_get_api").expect("the plugin");
-    let context = plugin.context(plugin.context_options()).expect("a context");
+    let mut context_options = plugin.context_options();
+    context_options.n_threads = options.threads;
+    let context = plugin.context(context_options).expect("a context");
     println!(
         "start,learning_rate,epochs,head,batch_norm,input_edge,snr,per_class,seed,accuracy,macro_auc,train_s,test_s"
     );
