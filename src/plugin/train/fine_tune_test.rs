@@ -9,10 +9,10 @@ use tch::{Device, Kind};
 use super::*;
 use crate::{
     augment::Augment,
-    model::ModelConfig,
+    model::{Head, ModelConfig},
     monitor::{Progress, log_nothing},
     preprocess::Preprocess,
-    train::{OptimizerKind, Schedule, evaluate},
+    train::{HeadStart, OptimizerKind, Schedule, evaluate},
     volume::{Axis, Dtype},
 };
 
@@ -95,10 +95,10 @@ fn same_seed_same_result_bit_by_bit() {
     assert_ne!(bits(&tuned), bits(&other));
     // The model that was given stays as it was, and nothing is left of the training.
     assert_eq!(bits(&model), before);
-    for trained in trained_tensors(&tuned, 0, Role::Weight) {
+    for trained in Trainable::new(&tuned, 0).weights {
         assert!(!trained.requires_grad() && !trained.grad().defined());
     }
-    for given in trained_tensors(&model, 0, Role::Weight) {
+    for given in Trainable::new(&model, 0).weights {
         assert!(!given.requires_grad());
     }
 }
@@ -213,7 +213,7 @@ fn frozen_stages_stay_as_they_are() {
 fn batch_norm_does_as_told() {
     let model = model(2);
     let statistics = |model: &Model| -> Vec<Vec<f32>> {
-        trained_tensors(model, 0, Role::Statistic).iter().map(values).collect()
+        Trainable::new(model, 0).statistics.iter().map(values).collect()
     };
     let tuned = |batch_norm, n_epochs| {
         tune(&model, 8, &FineTune { batch_norm, n_epochs, ..short() }).expect("tuned")
@@ -244,7 +244,7 @@ fn recalibrated_statistics_are_means_over_the_batches() {
     let [first, second] = [[0, 1, 2, 3], [4, 5, 6, 7]];
     let (a, b) = (recalibrated(&first), recalibrated(&second));
     let both = recalibrated(&[first, second].concat());
-    let statistics = |model| trained_tensors(model, 0, Role::Statistic);
+    let statistics = |model| Trainable::new(model, 0).statistics;
     for ((a, b), both) in statistics(&a).iter().zip(statistics(&b)).zip(statistics(&both)) {
         let difference = ((a + &b) / 2.0 - &both).abs().max().double_value(&[]);
         assert!(difference <= 1e-5 * both.abs().max().double_value(&[]), "{difference}");
@@ -257,6 +257,32 @@ fn recalibrated_statistics_are_means_over_the_batches() {
     let batch = stage(&input, BatchNormMode::Batch).expect("batch");
     let difference = (running - &batch).abs().max().double_value(&[]);
     assert!(difference < 1e-3 * batch.abs().max().double_value(&[]), "{difference}");
+}
+
+/// What the probe sees: first the subtomograms as they are, then turned and mirrored.
+#[test]
+fn features_of_mirror_images_are_those_of_mirrored_voxels() {
+    let model = model(2);
+    let (voxels, labels) = shells(3, 2);
+    // Turned by 180 degrees about x, z and y reversed: rows of x, from the last to the first.
+    let turned: Vec<f32> = voxels
+        .chunks_exact(N_VOXELS)
+        .flat_map(|subtomogram| subtomogram.chunks_exact(EDGE).rev().flatten().copied())
+        .collect();
+    let volume = volume(&voxels);
+    let passes = Passes { volume: &volume, labels: &labels, batch_size: 2 };
+    let mut monitor = Monitor::silent();
+    let mut journal = Journal::new(&mut monitor, 1000);
+    let copies = [[false; 3], [true, true, false]];
+    let features = passes.features(&model, &[0, 1, 2], &copies, &mut journal).expect("features");
+    let embed = |voxels| model.embed(&super::tests::volume(voxels), &mut Monitor::silent());
+    let expected = [embed(&voxels).expect("features"), embed(&turned).expect("features")].concat();
+    let scale = expected.iter().fold(0.0f32, |scale, value| scale.max(value.abs()));
+    let got = values(&features);
+    assert_eq!(got.len(), expected.len());
+    for (got, expected) in got.iter().zip(&expected) {
+        assert!((got - expected).abs() < 1e-5 * scale, "{got} is not {expected}");
+    }
 }
 
 #[test]
@@ -352,7 +378,7 @@ fn a_loss_that_is_no_number_is_an_error() {
     let config = FineTune { n_epochs: 1, batch_size: 8, learning_rate: Some(3e38), ..config };
     let error = tune(&model(2), 8, &config).err().expect("must diverge");
     assert_eq!(error.kind(), ErrorKind::NonFinite);
-    assert!(error.to_string().starts_with("after the last step: a weight is NaN"), "{error}");
+    assert!(error.to_string().starts_with("after epoch 1: a weight is NaN"), "{error}");
 }
 
 #[test]
@@ -443,7 +469,9 @@ fn labels_that_teach_little_are_warned_of() {
     let model = model(3);
     let sink = Sink::default();
     let monitor = Monitor::new(|_| true, || false, &sink);
-    tell_choices(&model, &short(), &[20, 2, 0], &[], &monitor);
+    let labels = [vec![0; 20], vec![1; 2]].concat();
+    let split = stratified(&labels, 3, 0.0, 0).expect("split");
+    tell_choices(&model, &short(), &split, &monitor);
     drop(monitor);
     let lines = sink.0.into_inner().unwrap();
     let warnings: Vec<_> = lines.iter().filter(|(level, _)| *level == log::Level::Warn).collect();
@@ -487,7 +515,8 @@ fn dropout_silences_features_and_strengthens_the_rest() {
     let input = model.prepare(&volume(&voxels), &[0, 1, 2, 3]).expect("input");
     let logits = |model: &Model, seed| {
         let mut generator = generator(seed, Purpose::Dropout);
-        let logits = training_logits(model, &input, 13, BatchNormMode::Running, &mut generator);
+        let logits =
+            training_logits(model, &input, &short(), BatchNormMode::Running, &mut generator);
         values(&logits.expect("logits"))
     };
     let plain = logits(&model, 0);

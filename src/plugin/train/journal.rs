@@ -1,9 +1,17 @@
-//! How far a training is: progress in even steps, from an estimate of all the work.
+//! What a training tells the host: progress in even steps, and log lines.
 
+use super::{config::FineTune, split::Split};
 use crate::{
     error::Result,
+    model::{EpochRecord, Model},
     monitor::{Monitor, Progress, Stage},
 };
+
+/// Ratio of class sizes that users are warned of: above the 3 of the paper's smallest training set.
+const IMBALANCE: usize = 10;
+
+/// Below this number, the standard error of an accuracy of 0.8 is more than 9 points.
+const FEW_FOR_VALIDATION: usize = 20;
 
 /// Work in units of a twentieth of a forward pass of one subtomogram.
 ///
@@ -50,4 +58,56 @@ impl<'m, 'a> Journal<'m, 'a> {
         let fraction = (self.done as f64 + part * work as f64) / self.total as f64;
         self.monitor.report(Progress { stage, fraction, ..self.state })
     }
+}
+
+/// Logs what was chosen, and warns of labels that a training should not be judged by.
+pub(super) fn tell_choices(model: &Model, config: &FineTune, split: &Split, monitor: &Monitor<'_>) {
+    let Split { validation, n_per_class, .. } = split;
+    monitor.info(format_args!(
+        "fine-tuning {}: {n_per_class:?} subtomograms a class, {} of them for validation; {} \
+         epochs, {:?} at {:e}, BatchNorm {:?}, head {:?}, {} of {} stages frozen",
+        model.network.spec.name,
+        validation.len(),
+        config.n_epochs,
+        config.optimizer,
+        config.learning_rate.unwrap_or(f64::NAN),
+        config.batch_norm,
+        config.head,
+        config.n_frozen_stages,
+        model.network.stages.len(),
+    ));
+    for (name, _) in model.class_names.iter().zip(n_per_class).filter(|(_, n)| **n == 0) {
+        monitor
+            .warn(format_args!("class {name:?} has no labelled subtomogram: it cannot be learnt"));
+    }
+    let present = || n_per_class.iter().filter(|n| **n > 0);
+    if let (Some(least), Some(most)) = (present().min(), present().max())
+        && most >= &(IMBALANCE * least)
+    {
+        monitor.warn(format_args!(
+            "the largest class has {most} labelled subtomograms, the smallest {least}: rare classes \
+             will be missed"
+        ));
+    }
+    if config.validation_fraction > 0.0 && validation.len() < FEW_FOR_VALIDATION {
+        monitor.warn(format_args!(
+            "only {} subtomograms for validation: its accuracy is a rough guess",
+            validation.len()
+        ));
+    }
+}
+
+/// Logs what an epoch came to.
+pub(super) fn tell_epoch(record: &EpochRecord, n_epochs: usize, monitor: &Monitor<'_>) {
+    let EpochRecord { epoch, loss, accuracy, validation_accuracy, .. } = record;
+    let or_nan = |value: &Option<f64>| value.unwrap_or(f64::NAN);
+    let validation = match validation_accuracy {
+        Some(accuracy) => format!(", validation accuracy {accuracy:.3}"),
+        None => String::new(),
+    };
+    monitor.info(format_args!(
+        "epoch {epoch} of {n_epochs}: loss {:.4}, accuracy {:.3}{validation}",
+        or_nan(loss),
+        or_nan(accuracy)
+    ));
 }

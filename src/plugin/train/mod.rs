@@ -2,6 +2,7 @@
 
 mod config;
 mod fine_tune;
+mod head_start;
 mod journal;
 mod metrics;
 mod optimizer;
@@ -9,6 +10,7 @@ mod passes;
 mod probe;
 mod schedule;
 mod split;
+mod trainable;
 
 pub use config::{BatchNorm, FineTune, HeadStart, OptimizerKind, Schedule};
 pub use fine_tune::fine_tune;

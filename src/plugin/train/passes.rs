@@ -5,10 +5,14 @@ use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Reduction, Tensor};
 
 use super::{
+    config::FineTune,
     journal::{Journal, work},
     split::batches,
 };
-use crate::{backbone::BatchNormMode, error::Result, model::Model, monitor::Stage, volume::Volume};
+use crate::{
+    augment::Mirrors, backbone::BatchNormMode, error::Result, model::Model, monitor::Stage,
+    volume::Volume,
+};
 
 /// Sums over subtomograms that went through the network.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,16 +72,16 @@ pub(super) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor>
     )?)
 }
 
-/// Logits `[n, classes]` of an input `[n, 1, d, h, w]`, with gradients from stage `n_frozen` on; dropout before the
-/// head. Stages before that are used as they are, whatever `batch_norm` says.
+/// Logits `[n, classes]` of an input `[n, 1, d, h, w]`, with gradients from the first stage that is not frozen on;
+/// dropout before the head. Frozen stages are used as they are, whatever `batch_norm` says.
 pub(super) fn training_logits(
     model: &Model,
     input: &Tensor,
-    n_frozen: usize,
+    config: &FineTune,
     batch_norm: BatchNormMode,
     dropout: &mut ChaCha8Rng,
 ) -> Result<Tensor> {
-    let features = forward(model, input, n_frozen, batch_norm)?;
+    let features = forward(model, input, config.n_frozen_stages, batch_norm)?;
     if model.dropout == 0.0 {
         return model.logits(&features);
     }
@@ -118,21 +122,27 @@ pub(super) struct Passes<'v> {
 }
 
 impl Passes<'_> {
-    /// Features `[k, f]` of the subtomograms `indices`.
+    /// Features of the subtomograms `indices`, `[copies * k, f]`: of all k, mirrored along the axes of the first copy,
+    /// then of all k, mirrored along those of the second, and so on.
     pub fn features(
         &self,
         model: &Model,
         indices: &[usize],
+        copies: &[[bool; 3]],
         journal: &mut Journal<'_, '_>,
     ) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
-        let batches = batches(indices.len(), self.batch_size);
-        let n_steps = batches.len();
+        let n_batches = batches(indices.len(), self.batch_size).len();
+        let n_steps = copies.len() * n_batches;
         let mut features = Vec::new();
-        for (step, batch) in batches.enumerate() {
-            let input = model.prepare(self.volume, &indices[batch.clone()])?;
-            features.push(model.network.features(&input, BatchNormMode::Running)?);
-            journal.advance(Stage::Features, step, n_steps, batch.len() * work::FORWARD)?;
+        for &axes in copies {
+            for batch in batches(indices.len(), self.batch_size) {
+                let input = model.prepare(self.volume, &indices[batch.clone()])?;
+                let input = Mirrors { flags: vec![axes; batch.len()] }.apply(&input)?;
+                let step = features.len();
+                features.push(model.network.features(&input, BatchNormMode::Running)?);
+                journal.advance(Stage::Features, step, n_steps, batch.len() * work::FORWARD)?;
+            }
         }
         Ok(Tensor::f_cat(&features, 0)?)
     }

@@ -33,8 +33,10 @@ const LEAST_DEVIATION: f64 = 0.01;
 const COARSE: f64 = 1e-4;
 const FINE: f64 = 1e-13;
 
-/// Fits a head to the `features` `[n, f]` of examples of the given `classes`, with a strength chosen by stratified
-/// cross-validation: the highest accuracy, then the lowest log loss, then the strongest penalty.
+/// Fits a head to the `features` `[copies * n, f]` of n examples of the given `classes`: first all n, then all n again
+/// in a varied form, and so on. An example counts once, whatever the number of its copies, and all of them are on the
+/// same side of a cross-validation. That chooses the strength: the highest accuracy, then the lowest log loss, then the
+/// strongest penalty; classes are spread evenly over its folds.
 ///
 /// `progress` is told how much is done, 0 to 1, and may stop the fit. The head lives on the device of the features.
 ///
@@ -52,25 +54,26 @@ pub(super) fn fit(
     let (strength, accuracy) = if n_folds < 2 {
         (FALLBACK_STRENGTH, None)
     } else {
-        let folds = folds(classes, n_folds, seed);
+        let folds = folds(classes, n_folds, seed).repeat(data.n_copies);
         let (strength, accuracy) = data.cross_validate(&folds, n_folds, progress)?;
         (strength, Some(accuracy))
     };
-    let penalty = strength * data.n_features() as f64;
-    let head = data.fit(penalty)?;
+    let head = data.fit(data.penalty(strength))?;
     progress(1.0)?;
+    let penalty = strength * data.n_features() as f64;
     Ok((head, ProbeRecord { penalty, cross_validated_accuracy: accuracy }))
 }
 
 /// Standardised features in the basis of their principal components, and the way back.
 struct Data {
-    /// `[n, r + 1]`: r principal components, then ones, whose weights are the intercepts.
+    /// `[copies * n, r + 1]`: r principal components, then ones, whose weights are the intercepts.
     rows: Tensor,
-    /// `[n, p]`: 1 at the class of each row, of the p classes that have examples.
+    /// `[copies * n, p]`: 1 at the class of each row, of the p classes that have examples.
     targets: Tensor,
     /// Those p classes, rising, with their numbers of examples.
     present: Vec<(usize, usize)>,
     n_classes: usize,
+    n_copies: usize,
     /// `[f, r]`: the principal components.
     components: Tensor,
     /// `[f]` each.
@@ -99,7 +102,8 @@ impl Data {
         // The penalty does not change under rotation, and weights at a right angle to all rows are 0 at the optimum:
         // the r <= min(n, f) components say all.
         let (u, s, components) = standardised.f_svd(true, true)?;
-        let ones = Tensor::f_ones([classes.len() as i64, 1], (Kind::Double, Device::Cpu))?;
+        let n_rows = features.size()[0];
+        let ones = Tensor::f_ones([n_rows, 1], (Kind::Double, Device::Cpu))?;
         let rows = Tensor::f_cat(&[u.f_mul(&s)?, ones], 1)?;
 
         let mut counts = vec![0; n_classes];
@@ -110,14 +114,30 @@ impl Data {
             counts.into_iter().enumerate().filter(|(_, count)| *count > 0).collect();
         let place = |class: &usize| present.iter().position(|(other, _)| other == class);
         let places: Vec<i64> = classes.iter().filter_map(place).map(|place| place as i64).collect();
-        let targets = Tensor::f_from_slice(&places)?
+        let n_copies = n_rows as usize / classes.len();
+        let targets = Tensor::f_from_slice(&places.repeat(n_copies))?
             .f_one_hot(present.len() as i64)?
             .f_to_kind(Kind::Double)?;
-        Ok(Data { rows, targets, present, n_classes, components, mean, deviation, device })
+        Ok(Data {
+            rows,
+            targets,
+            present,
+            n_classes,
+            n_copies,
+            components,
+            mean,
+            deviation,
+            device,
+        })
     }
 
     fn n_features(&self) -> i64 {
         self.mean.size()[0]
+    }
+
+    /// The penalty on all rows together that has this strength.
+    fn penalty(&self, strength: f64) -> f64 {
+        strength * self.n_features() as f64 * self.n_copies as f64
     }
 
     fn smallest_class(&self) -> usize {
@@ -152,7 +172,7 @@ impl Data {
                     (fold * STRENGTHS.len() + index) as f64 / (n_folds * STRENGTHS.len()) as f64,
                 )?;
                 // From the stronger penalty's solution it is not far.
-                weights = training.solve(weights, strength * self.n_features() as f64, COARSE)?;
+                weights = training.solve(weights, self.penalty(strength), COARSE)?;
                 let scores = held_out.rows.f_matmul(&weights)?;
                 n_correct[index] += held_out.n_correct(&scores)?;
                 log_loss[index] += held_out.log_loss(&scores)?;

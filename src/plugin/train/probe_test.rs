@@ -155,3 +155,16 @@ fn progress_can_stop_the_fit() {
     assert_eq!(stopped.expect_err("stopped").kind(), ErrorKind::Cancelled);
     assert_eq!(n_calls, 3);
 }
+
+/// Copies that say nothing new change nothing.
+#[test]
+fn an_example_counts_once_whatever_its_copies() {
+    let (features, classes) = blobs([6, 0, 4, 5, 0], 10);
+    let thrice = Tensor::cat(&[&features; 3], 0);
+    let fit = |features: &Tensor| fit(features, &classes, 5, 0, &mut |_| Ok(())).expect("fit");
+    let ((once, record), (copied, copied_record)) = (fit(&features), fit(&thrice));
+    assert_eq!(record, copied_record);
+    for (a, b) in [(&once.weight, &copied.weight), (&once.bias, &copied.bias)] {
+        assert!((a - b).abs().max().double_value(&[]) < 1e-5 * a.abs().max().double_value(&[]));
+    }
+}

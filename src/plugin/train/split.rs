@@ -29,6 +29,8 @@ pub(super) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
 pub(super) struct Split {
     pub training: Vec<usize>,
     pub validation: Vec<usize>,
+    /// Labelled subtomograms of each class, in both parts together.
+    pub n_per_class: Vec<usize>,
 }
 
 /// Holds out `fraction` of each class, rounded, but never its last example. Label -1 is left out of both parts.
@@ -63,7 +65,8 @@ pub(super) fn stratified(
         )));
     }
     let mut generator = generator(seed, Purpose::Split);
-    let mut split = Split { training: Vec::new(), validation: Vec::new() };
+    let n_per_class = members.iter().map(Vec::len).collect();
+    let mut split = Split { training: Vec::new(), validation: Vec::new(), n_per_class };
     for mut members in members {
         members.shuffle(&mut generator);
         let n_held_out = (fraction * members.len() as f64).round() as usize;
@@ -113,6 +116,7 @@ mod tests {
         // 0.3 of 10, 5, 1 is 3, 1.5 (rounded to 2), 0.3.
         assert_eq!(share(&split.validation), [0, 3, 2, 0, 0]);
         assert_eq!(share(&split.training), [0, 7, 3, 1, 0]);
+        assert_eq!(split.n_per_class, [10, 5, 1, 0]);
         let mut all = [split.training, split.validation].concat();
         all.sort_unstable();
         let labelled: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] >= 0).collect();
