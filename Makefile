@@ -39,8 +39,8 @@ check: setup ## formatting, lints and documentation
 header: setup ## write include/cinetomo.h anew from the contract in src/abi
 	CINETOMO_UPDATE_HEADER=1 cargo test --release -p cinetomo-tests --test header
 
-install: build ## install the library, headers and manifest: make install PREFIX=/usr/local [DESTDIR=...]
-	@src/setup/install.sh $(PREFIX) $(DESTDIR)
+install: ## install what `make build` made: make install PREFIX=/usr/local [DESTDIR=...] (does not build: sudo-safe)
+	@src/setup/install.sh "$(PREFIX)" "$(DESTDIR)"
 
 parity: ## compute tests/reference/*.json anew with PyTorch, scikit-learn and others
 	$(PYTHON) -m venv $(TARGET)/parity

@@ -84,7 +84,7 @@ fn make_install_hands_prefix_and_destdir_on() {
         .args(["--dry-run", "install", "PREFIX=/a", "DESTDIR=/b"])
         .env_remove("MAKEFLAGS")
         .current_dir(root()));
-    assert!(recipe.ends_with("src/setup/install.sh /a /b\n"), "{recipe}");
+    assert!(recipe.ends_with("src/setup/install.sh \"/a\" \"/b\"\n"), "{recipe}");
     let output = Command::new(root().join("src/setup/install.sh")).arg("relative").output();
     assert_eq!(output.expect("install.sh runs").status.code(), Some(2));
 }

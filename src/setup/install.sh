@@ -3,8 +3,9 @@
 # Installs the compiled library, its headers, their pkg-config and CMake files, and the plugin manifest. Everything
 # that is installed finds everything else by relative paths: the tree may be moved.
 #
-# lib/libtorch becomes a link to the libtorch that cinetomo was built with. Who packs cinetomo for other machines
-# replaces it by a directory lib/libtorch/lib with libtorch_cpu.so, libc10.so and libgomp.so.1 of PyTorch's package
+# lib/libtorch becomes a link to the libtorch that cinetomo was built with, in the cache of whoever ran `make setup`. For
+# other users of the machine, set CINETOMO_CACHE to a place that all may read. Who packs cinetomo for other machines
+# replaces the link by a directory lib/libtorch/lib with libtorch_cpu.so, libc10.so and libgomp.so.1 of PyTorch's package
 # and libcudart.so.13 and libcupti.so.13 of NVIDIA's two (425 MB in all).
 set -eu
 if [ $# -lt 1 ] || [ -z "$1" ]; then
@@ -22,6 +23,11 @@ cd "$(dirname "$0")/../.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 abi=$(sed -n 's/^pub const CINETOMO_ABI_VERSION: u32 = \([0-9]*\);/\1/p' src/abi/lib.rs)
 library="libcinetomo.so.$abi.$version"
+built="${CINETOMO_LIBRARY:-${CARGO_TARGET_DIR:-target}/release/libcinetomo.so}"
+if [ ! -f "$built" ]; then
+    echo "install: $built is missing: run \`make build\` first" >&2
+    exit 1
+fi
 
 fill() { # TEMPLATE TARGET
     sed -e "s|@VERSION@|$version|g" -e "s|@ABI@|$abi|g" -e "s|@MACHINE@|$(uname -m)|g" "$1" >"$2"
@@ -29,7 +35,7 @@ fill() { # TEMPLATE TARGET
 }
 
 mkdir -p "$root/lib/pkgconfig" "$root/lib/cmake/cinetomo" "$root/include" "$root/share/cinetomo/plugins"
-install -m 755 "${CINETOMO_LIBRARY:-${CARGO_TARGET_DIR:-target}/release/libcinetomo.so}" "$root/lib/$library"
+install -m 755 "$built" "$root/lib/$library"
 # Of 70 MB, 68 are debug information; function names stay.
 strip --strip-debug "$root/lib/$library"
 ln -sfn "$library" "$root/lib/libcinetomo.so.$abi"

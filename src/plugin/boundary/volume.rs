@@ -79,7 +79,7 @@ unsafe fn view<'a>(host: &cinetomo_volume) -> Result<Volume<'a>> {
         return Err(read::null_argument("data"));
     }
     let (dtype, kind, voxel_bytes) = dtype(host.dtype)?;
-    if host.data.addr() % voxel_bytes != 0 {
+    if !host.data.addr().is_multiple_of(voxel_bytes) {
         return Err(Error::invalid(format!(
             "data is at address {:p}, which is not a multiple of the {voxel_bytes} bytes of a voxel",
             host.data
