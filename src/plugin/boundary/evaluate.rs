@@ -76,7 +76,7 @@ pub unsafe extern "C" fn cinetomo_evaluate(
             let labels = read::slice(labels, n_labels, "labels")?;
             let metrics = train::evaluate(probabilities, labels, n_classes)?;
             if let Some(buffer) = confusion {
-                buffer.write(&metrics.confusion);
+                buffer.write(&metrics.confusion.into_raw_vec_and_offset().0);
             } else if !out_len.is_null() {
                 out_len.write_unaligned(n_counts);
             }

@@ -1,5 +1,7 @@
 //! How good scores are.
 
+use ndarray::Array2;
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// How well scores agree with labels.
@@ -12,8 +14,8 @@ pub struct Metrics {
     /// Area under the ROC curve, one class against the rest, mean over the classes that have both examples and
     /// counterexamples; with two classes the area for class 1. NaN if no class has both.
     pub macro_auc: f64,
-    /// Counts `[label, predicted class]`, row by row.
-    pub confusion: Vec<i64>,
+    /// Counts `[label, predicted class]`, in standard layout.
+    pub confusion: Array2<i64>,
 }
 
 /// Compares `scores` `[n, n_classes]` (probabilities, logits, or anything that rises with them) with `n` labels;
@@ -29,17 +31,16 @@ pub fn evaluate(scores: &[f32], labels: &[i32], n_classes: usize) -> Result<Metr
         .zip(labels)
         .filter_map(|(row, &label)| Some((row, usize::try_from(label).ok()?)))
         .collect();
-    let mut confusion = vec![0i64; n_classes * n_classes];
+    let mut confusion = Array2::<i64>::zeros([n_classes; 2]);
     for (row, label) in &rows {
-        confusion[label * n_classes + first_highest(row)] += 1;
+        confusion[[*label, first_highest(row)]] += 1;
     }
-    let n_correct: i64 = (0..n_classes).map(|class| confusion[class * n_classes + class]).sum();
 
     let classes = if n_classes == 2 { 1..2 } else { 0..n_classes };
     let areas: Vec<f64> = classes.filter_map(|class| area_under_roc(&rows, class)).collect();
     Ok(Metrics {
         n_evaluated: rows.len(),
-        accuracy: n_correct as f64 / rows.len() as f64,
+        accuracy: confusion.diag().sum() as f64 / rows.len() as f64,
         // 0 / 0 is NaN.
         macro_auc: areas.iter().sum::<f64>() / areas.len() as f64,
         confusion,
@@ -145,7 +146,7 @@ mod tests {
             let n_evaluated = case.labels.iter().filter(|label| **label >= 0).count();
             assert_eq!(got.n_evaluated, n_evaluated, "{}", case.name);
             assert!((got.accuracy - case.accuracy).abs() < 1e-12, "{}", case.name);
-            assert_eq!(got.confusion, case.confusion, "{}", case.name);
+            assert_eq!(got.confusion.into_raw_vec_and_offset().0, case.confusion, "{}", case.name);
             match case.macro_auc {
                 Some(area) => assert!(
                     (got.macro_auc - area).abs() < 1e-12,
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn of_equal_scores_the_first_counts() {
         let got = evaluate(&[0.5, 0.5, 0.2, 0.2], &[0, 1], 2).expect("valid");
-        assert_eq!(got.confusion, [1, 0, 1, 0]);
+        assert_eq!(got.confusion, ndarray::array![[1, 0], [1, 0]]);
         assert_eq!(got.accuracy, 0.5);
     }
 
