@@ -150,7 +150,7 @@ fn cuda_is_loaded_on_demand() {
 }
 
 #[test]
-fn cuda_after_a_training_is_refused() {
+fn cuda_after_a_computation_is_refused() {
     full().run("cuda_late", &[]);
 }
 

@@ -5,7 +5,6 @@
 int main(void) {
   float scores[N * CLASSES];
   cinetomo_model *model = random_model(context_on(CINETOMO_DEVICE_CPU));
-  classify(model, scores);
   cinetomo_runtime_info info = runtime();
   REQUIRE(strstr(info.cuda_path, "libtorch_cuda.so") && info.cuda_loaded == 0);
 

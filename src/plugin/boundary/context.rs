@@ -31,9 +31,15 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Lets the running call use this context's CPU threads.
+    /// Lets the running call use this context's CPU threads, to read or write a model.
     pub(super) fn enter(&self) {
         threads::use_threads(self.n_threads);
+    }
+
+    /// As `enter`, to put something through libtorch's operators.
+    pub(super) fn compute(&self) {
+        cuda::note_computation();
+        self.enter();
     }
 }
 
@@ -103,7 +109,8 @@ pub unsafe extern "C" fn cinetomo_context_options_init(
 }
 
 /// Chooses the device, the CPU threads and the log sink for the models made with this context. `options` may be NULL
-/// for the defaults. Loads the CUDA part of libtorch if CUDA is asked for, or with AUTO if an NVIDIA driver is present.
+/// for the defaults. Loads the CUDA part of libtorch if CUDA is asked for, or with AUTO if an NVIDIA driver is present;
+/// libtorch looks for devices once, so a process that wants CUDA makes its CUDA context before it computes on the CPU.
 ///
 /// Errors: NULL_ARGUMENT; INVALID_ARGUMENT; DEVICE_UNAVAILABLE says whether the CUDA part of libtorch, the driver or
 /// the device is missing; RUNTIME_CONFLICT if the process has two copies of libtorch. [any thread]

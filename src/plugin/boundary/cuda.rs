@@ -21,8 +21,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// Whether the CUDA part is in the process.
 static LOADED: AtomicBool = AtomicBool::new(false);
 
-/// Whether libtorch's autograd has counted the devices, which it does once, at the first training.
-static TRAINED_BEFORE: AtomicBool = AtomicBool::new(false);
+/// Whether libtorch has computed without the CUDA part: its first convolution asks about CUDA, and its first training
+/// counts the devices.
+static COMPUTED_BEFORE: AtomicBool = AtomicBool::new(false);
 
 fn unavailable(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::DeviceUnavailable, message)
@@ -68,10 +69,10 @@ pub(super) fn load() -> Result<()> {
                 runtime::libtorch_path().unwrap_or_default().display()
             ))
         })?;
-        if TRAINED_BEFORE.load(Ordering::SeqCst) {
+        if COMPUTED_BEFORE.load(Ordering::SeqCst) {
             return Err(unavailable(
-                "a model was trained on the CPU before the first CUDA context of this process was made, and libtorch \
-                 does not look for devices twice: make the CUDA context first",
+                "this process computed on the CPU before its first CUDA context was made, and libtorch does not look for \
+                 devices twice: make the CUDA context first",
             ));
         }
         // SAFETY: libtorch's own library, whose initialisers register the CUDA backend. GLOBAL, as the parts of
@@ -114,9 +115,9 @@ pub(super) fn n_devices() -> usize {
     usize::try_from(tch::Cuda::device_count()).unwrap_or(0)
 }
 
-/// Notes that autograd is about to run.
-pub(super) fn note_training() {
+/// Notes that libtorch is about to compute.
+pub(super) fn note_computation() {
     if !is_loaded() {
-        TRAINED_BEFORE.store(true, Ordering::SeqCst);
+        COMPUTED_BEFORE.store(true, Ordering::SeqCst);
     }
 }

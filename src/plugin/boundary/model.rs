@@ -327,7 +327,7 @@ unsafe fn infer(
         let model = object.lock();
         // `volume` bounds the number of subtomograms and no row is long: this does not overflow.
         if out.wants(volume.len() * row_len(&model))? {
-            object.context.enter();
+            object.context.compute();
             out.write(&compute(&model, &volume, &mut monitor)?);
         }
         Ok(())

@@ -127,7 +127,7 @@ unsafe extern "C" fn simulate(
                 })?;
             let mut monitor = hooks::monitor(hooks, &context)?;
             if out.wants(n_voxels)? {
-                context.enter();
+                context.compute();
                 let densities = self::densities(densities, &simulation, &context)?;
                 let subtomograms =
                     synthetic::simulate(&densities, labels, &simulation, &mut monitor)?;
