@@ -856,8 +856,8 @@ fn numbers_without_meaning_are_refused() {
             ("model_random", INVALID, &["contrast", "3"], |f, e| {
                 with_preprocess(f, e, |p| p.contrast = 3)
             }),
-            ("model_random", INVALID, &["reserved"], |f, e| {
-                with_preprocess(f, e, |p| p.reserved = 1)
+            ("model_random", INVALID, &["n_views", "3"], |f, e| {
+                with_preprocess(f, e, |p| p.n_views = 3)
             }),
             ("model_random", INVALID, &["input_size", "-32"], |f, e| {
                 with_preprocess(f, e, |p| p.input_size[0] = -32)

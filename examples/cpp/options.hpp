@@ -10,8 +10,8 @@ struct Options {
   double snr = 0.1;                // variance of signal over variance of noise
   int n_per_class = 10;            // labelled subtomograms
   int n_test_per_class = 20;       // held out
-  int n_epochs = 8;                // of fine-tuning
-  int n_longer_epochs = 24;        // of the second training from random numbers
+  int n_epochs = 24;               // of fine-tuning
+  int n_longer_epochs = 48;        // of the second training from random numbers
   std::int32_t device = 0;         // CINETOMO_DEVICE_*
   int n_threads = 0;               // 0 = one per core
   std::string checkpoint;          // the video network

@@ -54,8 +54,10 @@ pub struct cinetomo_preprocess {
     /// Contrast that the network sees, a `CINETOMO_CONTRAST_*`. UNKNOWN (default) = as the volumes come; otherwise
     /// volumes of the opposite stated contrast are negated first.
     pub contrast: i32,
-    /// Zero.
-    pub reserved: i32,
+    /// Mirror images of each subtomogram whose probabilities classification averages: 1 (itself), 4 (itself and its
+    /// rotations by 180 degrees about the axes) or 8 (these and their mirror images; default). Takes as many times
+    /// longer, and is worth several points of accuracy where labels are few: particles lie in all orientations.
+    pub n_views: i32,
 }
 
 /// What network to make. Fill with `cinetomo_model_options_init`, then set at least `n_classes`.

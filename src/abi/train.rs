@@ -28,8 +28,8 @@ pub enum cinetomo_schedule {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_batch_norm {
-    /// FROZEN for a network fresh from video, TRAINED for a fresh random one; for one already fine-tuned as in its last
-    /// fine-tuning (FROZEN after RECALIBRATED).
+    /// TRAINED for a fresh network, but FROZEN for one fresh from video that is tuned for fewer than 16 epochs: as
+    /// measured. For one already fine-tuned as in its last fine-tuning (FROZEN after RECALIBRATED).
     Auto = 0,
     /// Kept as they are, and used while training.
     Frozen = 1,
@@ -44,7 +44,8 @@ pub enum cinetomo_batch_norm {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_head {
-    /// PROBE for a network fresh from video, RANDOM for a fresh random one, KEEP for one already fine-tuned.
+    /// RANDOM for a fresh network, but PROBE for one fresh from video that is tuned for fewer than 16 epochs: as
+    /// measured. KEEP for one already fine-tuned.
     Auto = 0,
     /// As the model has it.
     Keep = 1,
@@ -73,7 +74,8 @@ pub enum cinetomo_augment {
 pub struct cinetomo_fine_tune_options {
     /// `sizeof(cinetomo_fine_tune_options)` as the caller was compiled; set by the `_init`.
     pub struct_size: usize,
-    /// Initial learning rate; 0 (default) = the library's choice for the start (video or random) and optimiser.
+    /// Initial learning rate; 0 (default) = the library's choice: with Adam 1e-3 where BatchNorm is
+    /// TRAINED, 3e-5 where it is not; with SGD 1e-2 and 1e-3.
     pub learning_rate: f64,
     /// Momentum of SGD, from 0 up to but not including 1. Default: 0.9.
     pub momentum: f64,
@@ -89,7 +91,7 @@ pub struct cinetomo_fine_tune_options {
     pub validation_fraction: f64,
     /// Seed of shuffling, splitting, augmentation and the random head. Same seed, same result on the CPU. Default: 0.
     pub seed: u64,
-    /// Passes over the training subtomograms, 0 to 100,000; 0 = only the head's start. Default: 8.
+    /// Passes over the training subtomograms, 0 to 100,000; 0 = only the head's start. Default: 24.
     pub n_epochs: i32,
     /// Subtomograms per step. Default: 10.
     pub batch_size: i32,

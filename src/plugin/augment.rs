@@ -36,6 +36,19 @@ impl Augment {
     }
 }
 
+/// The mirror images of a box along d, h, w: itself and the three rotations by 180 degrees, then the same mirrored. All
+/// of them keep the missing wedge in place.
+pub const MIRROR_IMAGES: [[bool; 3]; 8] = [
+    [false, false, false],
+    [false, true, true],
+    [true, false, true],
+    [true, true, false],
+    [true, true, true],
+    [true, false, false],
+    [false, true, false],
+    [false, false, true],
+];
+
 /// Which axes of each subtomogram are mirrored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirrors {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
+    augment::{MIRROR_IMAGES, Mirrors},
     backbone::{self, BatchNormMode, Network},
     error::{Error, ErrorKind, Result},
     monitor::{Monitor, Progress, Stage},
@@ -292,24 +293,28 @@ impl Model {
         self.head.forward(features)
     }
 
-    /// Probability of each class for each subtomogram: `[n, classes]`, row-major.
+    /// Probability of each class for each subtomogram, averaged over its `n_views` mirror images: `[n, classes]`,
+    /// row-major.
     pub fn classify(&self, volume: &Volume<'_>, monitor: &mut Monitor<'_>) -> Result<Vec<f32>> {
-        self.infer(volume, monitor, Stage::Classify, |features| {
+        let images = &MIRROR_IMAGES[..self.preprocess.n_views as usize];
+        self.infer(volume, monitor, Stage::Classify, images, |features| {
             Ok(self.logits(features)?.f_softmax(1, Kind::Float)?)
         })
     }
 
     /// Pooled features of each subtomogram: `[n, features]`, row-major.
     pub fn embed(&self, volume: &Volume<'_>, monitor: &mut Monitor<'_>) -> Result<Vec<f32>> {
-        self.infer(volume, monitor, Stage::Embed, |features| Ok(features.shallow_clone()))
+        let itself = &MIRROR_IMAGES[..1];
+        self.infer(volume, monitor, Stage::Embed, itself, |features| Ok(features.shallow_clone()))
     }
 
-    /// `output` of every subtomogram's features, batch by batch.
+    /// `output` of every subtomogram's features, averaged over its mirror images, batch by batch.
     fn infer(
         &self,
         volume: &Volume<'_>,
         monitor: &mut Monitor<'_>,
         stage: Stage,
+        images: &[[bool; 3]],
         output: impl Fn(&Tensor) -> Result<Tensor>,
     ) -> Result<Vec<f32>> {
         self.check_volume(volume, monitor)?;
@@ -319,9 +324,14 @@ impl Model {
         let n_batches = indices.len().div_ceil(batch_size);
         let mut results = Vec::new();
         for (step, batch) in indices.chunks(batch_size).enumerate() {
-            monitor.check()?;
             let input = self.prepare(volume, batch)?;
-            let rows = output(&self.network.features(&input, BatchNormMode::Running)?)?;
+            let mut views = Vec::new();
+            for &image in images {
+                monitor.check()?;
+                let view = Mirrors { flags: vec![image; batch.len()] }.apply(&input)?;
+                views.push(output(&self.network.features(&view, BatchNormMode::Running)?)?);
+            }
+            let rows = Tensor::f_stack(&views, 0)?.f_mean_dim(0, false, None)?;
             let rows = Vec::<f32>::try_from(&rows.f_reshape([-1])?)?;
             if let Some(place) = rows.iter().position(|value| !value.is_finite()) {
                 return Err(Error::new(

@@ -19,6 +19,7 @@ fn model() -> Model {
         input_size: [0, 12, 12],
         percentile: [0.1, 99.7],
         contrast: Contrast::Bright,
+        n_views: 4,
     };
     let config = ModelConfig {
         backbone: None,

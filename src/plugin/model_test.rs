@@ -10,7 +10,7 @@ fn config(class_names: &[&str]) -> ModelConfig {
     ModelConfig {
         backbone: None,
         class_names: class_names.iter().map(|&name| name.to_owned()).collect(),
-        preprocess: Preprocess::default(),
+        preprocess: Preprocess { n_views: 1, ..Preprocess::default() },
         seed: 3,
         dropout: 0.0,
     }
@@ -55,6 +55,25 @@ fn probabilities_are_the_softmax_of_a_linear_head() {
     }
     // The three boxes are told apart, or the comparison would mean little.
     assert!((embeddings[0] - embeddings[1024]).abs() > 1e-4);
+}
+
+/// With all eight views a box and its mirror image are the same box; with one they are not.
+#[test]
+fn classification_averages_over_mirror_images() {
+    let mut model = model();
+    let whole = voxels(2);
+    // Rows of 8 voxels, reversed: mirrored along x.
+    let mirrored: Vec<f32> = whole.chunks(8).flat_map(|row| row.iter().rev().copied()).collect();
+    let [whole, mirrored] =
+        [whole, mirrored].map(|voxels| Volume::from_slice(&voxels, [2, 8, 8, 8]).unwrap());
+    let mut difference = |n_views| {
+        model.preprocess.n_views = n_views;
+        let scores = |volume| model.classify(volume, &mut Monitor::silent()).unwrap();
+        let pairs = scores(&whole).into_iter().zip(scores(&mirrored));
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    assert!(difference(8) < 1e-6);
+    assert!(difference(1) > 1e-4);
 }
 
 /// A box's result does not depend on the boxes that go through the network with it.

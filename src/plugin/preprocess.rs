@@ -34,6 +34,9 @@ pub struct Preprocess {
     /// Contrast that the network sees; `Unknown` = as the volumes come.
     #[serde(with = "ContrastName")]
     pub contrast: Contrast,
+    /// Mirror images of each subtomogram whose probabilities classification averages: the first 1, 4 or 8 of
+    /// `augment::MIRROR_IMAGES`.
+    pub n_views: i32,
 }
 
 impl Default for Preprocess {
@@ -45,6 +48,7 @@ impl Default for Preprocess {
             input_size: [0; 3],
             percentile: [0.5, 99.5],
             contrast: Contrast::Unknown,
+            n_views: 8,
         }
     }
 }
@@ -62,6 +66,12 @@ impl Preprocess {
         if !(0.0 <= low && low < high && high <= 100.0) {
             return Err(Error::invalid(format!(
                 "percentiles {low} and {high}: must rise within 0 to 100"
+            )));
+        }
+        if ![1, 4, 8].contains(&self.n_views) {
+            return Err(Error::invalid(format!(
+                "n_views is {}; it must be 1, 4 or 8 mirror images",
+                self.n_views
             )));
         }
         Ok(())

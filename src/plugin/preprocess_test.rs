@@ -51,6 +51,7 @@ fn agrees_with_numpy_and_pillow() {
             input_size: case.input_size,
             percentile: case.percentile,
             contrast: Contrast::Unknown,
+            n_views: 1,
         };
         let output = apply(&preprocess, &boxes(case.box_size), case.range).unwrap();
         let [d, h, w] = case.output_size;

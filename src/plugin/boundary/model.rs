@@ -132,7 +132,7 @@ sized_struct!(
         normalization: Normalization::MinMax as i32,
         interpolation: Interpolation::Bicubic as i32,
         contrast: Contrast::Unknown as i32,
-        reserved: 0,
+        n_views: 8,
     }
 );
 
@@ -460,7 +460,6 @@ unsafe fn model_config(options: *const cinetomo_model_options) -> Result<ModelCo
 const MOST_CLASSES: usize = 10_000;
 
 fn preprocess(options: &cinetomo_preprocess) -> Result<Preprocess> {
-    read::check_reserved(options.reserved, "preprocess")?;
     let preprocess = Preprocess {
         normalization: read::choice(
             options.normalization,
@@ -481,6 +480,7 @@ fn preprocess(options: &cinetomo_preprocess) -> Result<Preprocess> {
             &[Contrast::Unknown, Contrast::Dark, Contrast::Bright].map(|c| (c as i32, c)),
             "preprocess.contrast",
         )?,
+        n_views: options.n_views,
     };
     preprocess.validate()?;
     Ok(preprocess)

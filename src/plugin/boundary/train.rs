@@ -35,7 +35,7 @@ sized_struct!(
         n_milestones: 0,
         validation_fraction: 0.0,
         seed: 0,
-        n_epochs: 8,
+        n_epochs: 24,
         batch_size: 10,
         n_frozen_stages: 0,
         optimizer: OptimizerChoice::Adam as i32,

@@ -14,13 +14,18 @@ pub use cinetomo_abi::{
     cinetomo_optimizer as OptimizerKind,
 };
 
-/// Initial learning rates, `[from video, from random numbers]`, where the caller states none.
+/// Initial learning rates, `[probe-then-tune, whole training]`, where the caller states none.
 ///
-/// Adam, AdamW: the paper's 1e-4 (video) and 1e-3 (random); the former is for batches of 32 and scaled down to
-/// batches of 10 in proportion (Goyal et al. 2017).
+/// Adam, AdamW: empirical, benches/record/accuracy.md. Probe-then-tune starts from a fitted head and must not run away
+/// from it; a whole training needs the rate that the paper gives for random numbers.
 /// SGD: Hara, Kataoka & Satoh 2018 fine-tune at 1e-3 and train from random numbers at 0.1 with batches of 256, the
-/// latter scaled down likewise and rounded up.
+/// latter scaled down to batches of 10 in proportion (Goyal et al. 2017) and rounded up; not measured here.
 const LEARNING_RATES: [[f64; 2]; 2] = [[3e-5, 1e-3], [1e-3, 1e-2]];
+
+/// Fewer epochs than this are too few to train a whole network with batch statistics; a video network is then better
+/// probed and tuned with frozen statistics. Empirical, benches/record/accuracy.md: at 8 epochs the latter is ahead, at
+/// 24 far behind.
+const WHOLE_TRAINING_EPOCHS: usize = 16;
 
 /// Enough for any use; keeps the count of steps far from overflow.
 const MAX_EPOCHS: usize = 100_000;
@@ -92,7 +97,7 @@ impl Default for FineTune {
             momentum: 0.9,
             weight_decay: 0.0,
             schedule: Schedule::Cosine,
-            n_epochs: 8,
+            n_epochs: 24,
             batch_size: 10,
             seed: 0,
             validation_fraction: 0.0,
@@ -163,8 +168,9 @@ impl FineTune {
     /// The same with every choice made that was left to the library, for a model that started from video or not and
     /// whose last fine-tuning, if any, treated BatchNorm as `last` says.
     pub(super) fn resolve(&self, from_video: bool, last: Option<BatchNorm>) -> FineTune {
+        let short = from_video && last.is_none() && self.n_epochs < WHOLE_TRAINING_EPOCHS;
         let batch_norm = match (self.batch_norm, last) {
-            (BatchNorm::Auto, None | Some(BatchNorm::Auto)) if from_video => BatchNorm::Frozen,
+            (BatchNorm::Auto, None | Some(BatchNorm::Auto)) if short => BatchNorm::Frozen,
             (BatchNorm::Auto, None | Some(BatchNorm::Auto)) => BatchNorm::Trained,
             // Statistics of subtomograms are in place; other ones now would be a jump that nobody asked for.
             (BatchNorm::Auto, Some(BatchNorm::Recalibrated)) => BatchNorm::Frozen,
@@ -173,11 +179,11 @@ impl FineTune {
         };
         let head = match (self.head, last) {
             (HeadStart::Auto, Some(_)) => HeadStart::Keep,
-            (HeadStart::Auto, None) if from_video => HeadStart::Probe,
+            (HeadStart::Auto, None) if short => HeadStart::Probe,
             (HeadStart::Auto, None) => HeadStart::Random,
             (chosen, _) => chosen,
         };
-        let learning_rate = Some(self.initial_learning_rate(from_video));
+        let learning_rate = Some(self.initial_learning_rate(batch_norm));
         FineTune { learning_rate, batch_norm, head, ..self.clone() }
     }
 
@@ -189,13 +195,15 @@ impl FineTune {
             .unwrap_or(BatchNorm::Auto)
     }
 
-    /// The learning rate of the first step: the caller's, or the library's for this start and optimiser.
-    pub fn initial_learning_rate(&self, from_video: bool) -> f64 {
-        let [video, random] = match self.optimizer {
+    /// The learning rate of the first step: the caller's, or the library's for this treatment of BatchNorm and this
+    /// optimiser.
+    pub fn initial_learning_rate(&self, batch_norm: BatchNorm) -> f64 {
+        let [tune, train] = match self.optimizer {
             OptimizerKind::Adam | OptimizerKind::AdamW => LEARNING_RATES[0],
             OptimizerKind::Sgd => LEARNING_RATES[1],
         };
-        self.learning_rate.unwrap_or(if from_video { video } else { random })
+        let whole = batch_norm == BatchNorm::Trained;
+        self.learning_rate.unwrap_or(if whole { train } else { tune })
     }
 }
 
@@ -267,17 +275,21 @@ mod tests {
     /// The C contract says what AUTO means; a fine-tuned model goes on as it is.
     #[test]
     fn what_is_left_to_the_library_depends_on_the_start() {
-        let chosen = |from_video, last| {
-            let config = FineTune::default().resolve(from_video, last);
+        let chosen = |from_video, last, n_epochs| {
+            let config = FineTune { n_epochs, ..FineTune::default() }.resolve(from_video, last);
             (config.batch_norm, config.head, config.learning_rate)
         };
         use {BatchNorm::*, HeadStart::*};
-        assert_eq!(chosen(true, None), (Frozen, Probe, Some(3e-5)));
-        assert_eq!(chosen(false, None), (Trained, Random, Some(1e-3)));
-        assert_eq!(chosen(true, Some(Frozen)), (Frozen, Keep, Some(3e-5)));
-        assert_eq!(chosen(true, Some(Trained)), (Trained, Keep, Some(3e-5)));
-        assert_eq!(chosen(true, Some(Recalibrated)), (Frozen, Keep, Some(3e-5)));
-        assert_eq!(chosen(false, Some(Trained)), (Trained, Keep, Some(1e-3)));
+        for n_epochs in [0, 8, 15] {
+            assert_eq!(chosen(true, None, n_epochs), (Frozen, Probe, Some(3e-5)));
+            assert_eq!(chosen(false, None, n_epochs), (Trained, Random, Some(1e-3)));
+        }
+        assert_eq!(chosen(true, None, 16), (Trained, Random, Some(1e-3)));
+        assert_eq!(chosen(false, None, 16), (Trained, Random, Some(1e-3)));
+        assert_eq!(chosen(true, Some(Frozen), 24), (Frozen, Keep, Some(3e-5)));
+        assert_eq!(chosen(true, Some(Trained), 8), (Trained, Keep, Some(1e-3)));
+        assert_eq!(chosen(true, Some(Recalibrated), 24), (Frozen, Keep, Some(3e-5)));
+        assert_eq!(chosen(false, Some(Trained), 24), (Trained, Keep, Some(1e-3)));
 
         let explicit = FineTune {
             learning_rate: Some(0.5),
@@ -292,7 +304,7 @@ mod tests {
     fn the_record_in_the_model_file_is_readable() {
         let config = FineTune {
             schedule: Schedule::Step { milestones: vec![15, 22], gamma: 0.1 },
-            ..FineTune::default().resolve(true, None)
+            ..FineTune { n_epochs: 8, ..FineTune::default() }.resolve(true, None)
         };
         let json = serde_json::to_value(config).expect("serialise");
         assert_eq!(json["optimizer"], "adam");

@@ -39,7 +39,7 @@ pub fn fine_tune(
     let from_video = matches!(model.origin, Origin::Video { .. });
     let last = model.history.last().map(|record| FineTune::recorded_batch_norm(&record.config));
     let config = config.resolve(from_video, last);
-    let initial_rate = config.initial_learning_rate(from_video);
+    let initial_rate = config.initial_learning_rate(config.batch_norm);
     let split =
         stratified(labels, model.class_names.len(), config.validation_fraction, config.seed)?;
     tell_choices(model, &config, &split, monitor);

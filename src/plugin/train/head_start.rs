@@ -7,6 +7,7 @@ use super::{
     probe,
 };
 use crate::{
+    augment::MIRROR_IMAGES,
     error::Result,
     model::{Head, Model, ProbeRecord},
     monitor::Stage,
@@ -64,21 +65,10 @@ pub(super) fn work(config: &FineTune, n: usize) -> usize {
 /// Measured on 70 simulated subtomograms of 7 classes (10 each, signal-to-noise ratio 0.1), two draws: the probe classifies
 /// 57 and 61 % of others correctly with all eight, 45 and 53 % with the subtomograms as they are.
 fn probe_copies(config: &FineTune, n: usize) -> &'static [[bool; 3]] {
-    /// The four rotations by 180 degrees, then the same mirrored.
-    const IMAGES: [[bool; 3]; 8] = [
-        [false, false, false],
-        [false, true, true],
-        [true, false, true],
-        [true, true, false],
-        [true, true, true],
-        [true, false, false],
-        [false, true, false],
-        [false, false, true],
-    ];
     const MAX_ROWS: usize = 2000;
     match config.augment.mirror {
-        true => &IMAGES[..(MAX_ROWS / n.max(1)).clamp(1, IMAGES.len())],
-        false => &IMAGES[..1],
+        true => &MIRROR_IMAGES[..(MAX_ROWS / n.max(1)).clamp(1, MIRROR_IMAGES.len())],
+        false => &MIRROR_IMAGES[..1],
     }
 }
 
