@@ -9,7 +9,7 @@ use std::{
 
 use cinetomo_abi::{
     cinetomo_context, cinetomo_error, cinetomo_hooks, cinetomo_model, cinetomo_model_info,
-    cinetomo_model_options, cinetomo_preprocess, cinetomo_volume,
+    cinetomo_model_options,
 };
 
 use super::{
@@ -18,17 +18,14 @@ use super::{
     guard::{boundary, boundary_or},
     handles::Registry,
     hooks,
+    model_options::model_config,
     read::{self, sized_struct},
-    volume,
-    write::{self, OutBuffer, OutHandle},
+    write::{self, OutHandle},
 };
 use crate::{
-    error::{Error, Result},
-    model::{Model, ModelConfig, Origin},
+    model::{Model, Origin},
     model_file,
-    monitor::Monitor,
-    preprocess::{Interpolation, Normalization, Preprocess},
-    volume::{Contrast, Volume},
+    volume::Contrast,
 };
 
 /// What a model handle stands for.
@@ -122,35 +119,6 @@ impl TextList {
 }
 
 sized_struct!(
-    cinetomo_preprocess,
-    64,
-    cinetomo_preprocess {
-        struct_size: size_of::<cinetomo_preprocess>(),
-        input_size: [0; 3],
-        percentile_low: 0.5,
-        percentile_high: 99.5,
-        normalization: Normalization::MinMax as i32,
-        interpolation: Interpolation::Bicubic as i32,
-        contrast: Contrast::Unknown as i32,
-        n_views: 8,
-    }
-);
-
-sized_struct!(
-    cinetomo_model_options,
-    56,
-    cinetomo_model_options {
-        struct_size: size_of::<cinetomo_model_options>(),
-        backbone: ptr::null(),
-        class_names: ptr::null(),
-        n_classes: 0,
-        preprocess: ptr::null(),
-        seed: 0,
-        dropout: 0.0,
-    }
-);
-
-sized_struct!(
     cinetomo_model_info,
     120,
     cinetomo_model_info {
@@ -170,30 +138,6 @@ sized_struct!(
         metadata_json: c"".as_ptr(),
     }
 );
-
-/// Fills `out_preprocess` with the defaults. `struct_size` is `sizeof *out_preprocess`.
-///
-/// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cinetomo_preprocess_init(
-    out_preprocess: *mut cinetomo_preprocess,
-    struct_size: usize,
-) -> i32 {
-    // SAFETY: pointers are NULL or valid, by contract.
-    unsafe { boundary(ptr::null_mut(), || write::init(out_preprocess, struct_size)) }
-}
-
-/// Fills `out_options` with the defaults. `struct_size` is `sizeof *out_options`.
-///
-/// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cinetomo_model_options_init(
-    out_options: *mut cinetomo_model_options,
-    struct_size: usize,
-) -> i32 {
-    // SAFETY: pointers are NULL or valid, by contract.
-    unsafe { boundary(ptr::null_mut(), || write::init(out_options, struct_size)) }
-}
 
 /// Makes a model whose network is initialised from video: reads a checkpoint that was trained on Kinetics, keeps its
 /// network and gives it a new head with `options->n_classes` outputs, started at random. Fine-tune it before use.
@@ -253,84 +197,6 @@ pub unsafe extern "C" fn cinetomo_model_random(
             out.write(MODELS.insert(ModelObject::new(context, model)));
             Ok(())
         })
-    }
-}
-
-/// Classifies subtomograms. `out_probabilities` receives one row of `n_classes` probabilities per subtomogram, in the
-/// order of the model's class names, each row adding up to 1; `*out_len` their number. With `capacity` 0 only
-/// `*out_len` is written. `hooks` may be NULL.
-///
-/// A log line warns if voxel size (by more than 10 %) or contrast differ from what the model was fine-tuned on.
-///
-/// Errors: NULL_ARGUMENT; INVALID_ARGUMENT, among others for a subtomogram that is constant; NON_FINITE names the
-/// subtomogram; MODEL_MISMATCH if the box is too small for the network; BUFFER_TOO_SMALL; OUT_OF_MEMORY; CANCELLED.
-/// [any thread; calls on one model take turns]
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cinetomo_model_classify(
-    model: *const cinetomo_model,
-    subtomograms: *const cinetomo_volume,
-    hooks: *const cinetomo_hooks,
-    out_probabilities: *mut f32,
-    capacity: usize,
-    out_len: *mut usize,
-    out_error: *mut *mut cinetomo_error,
-) -> i32 {
-    // SAFETY: pointers are NULL or valid, by contract.
-    unsafe {
-        boundary(out_error, || {
-            let out = OutBuffer::new(out_probabilities, capacity, out_len, "out_probabilities")?;
-            infer(model, subtomograms, hooks, out, |model| model.class_names.len(), Model::classify)
-        })
-    }
-}
-
-/// Computes embeddings: the pooled features that the head sees. `out_embeddings` receives one row of `n_features`
-/// numbers per subtomogram (see `cinetomo_model_info`); otherwise as `cinetomo_model_classify`.
-/// [any thread; calls on one model take turns]
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cinetomo_model_embed(
-    model: *const cinetomo_model,
-    subtomograms: *const cinetomo_volume,
-    hooks: *const cinetomo_hooks,
-    out_embeddings: *mut f32,
-    capacity: usize,
-    out_len: *mut usize,
-    out_error: *mut *mut cinetomo_error,
-) -> i32 {
-    // SAFETY: pointers are NULL or valid, by contract.
-    unsafe {
-        boundary(out_error, || {
-            let out = OutBuffer::new(out_embeddings, capacity, out_len, "out_embeddings")?;
-            let n_features = |model: &Model| model.network.spec.n_features as usize;
-            infer(model, subtomograms, hooks, out, n_features, Model::embed)
-        })
-    }
-}
-
-/// One row of `row_len` numbers per subtomogram, from `compute`.
-///
-/// # Safety
-/// As the exports that call it.
-unsafe fn infer(
-    model: *const cinetomo_model,
-    subtomograms: *const cinetomo_volume,
-    hooks: *const cinetomo_hooks,
-    out: OutBuffer<f32>,
-    row_len: impl Fn(&Model) -> usize,
-    compute: impl Fn(&Model, &Volume<'_>, &mut Monitor<'_>) -> Result<Vec<f32>>,
-) -> Result<()> {
-    // SAFETY: passed on from the caller.
-    unsafe {
-        let object = MODELS.get(model, "model")?;
-        let volume = volume::volume(subtomograms, "subtomograms")?;
-        let mut monitor = hooks::monitor(hooks, &object.context)?;
-        let model = object.lock();
-        // `volume` bounds the number of subtomograms and no row is long: this does not overflow.
-        if out.wants(volume.len() * row_len(&model))? {
-            object.context.compute();
-            out.write(&compute(&model, &volume, &mut monitor)?);
-        }
-        Ok(())
     }
 }
 
@@ -417,71 +283,4 @@ pub unsafe extern "C" fn cinetomo_model_info_get(
 #[unsafe(no_mangle)]
 pub extern "C" fn cinetomo_model_free(model: *mut cinetomo_model) {
     boundary_or((), || MODELS.remove(model))
-}
-
-/// # Safety
-/// `options` is NULL or valid, with valid pointers in it.
-unsafe fn model_config(options: *const cinetomo_model_options) -> Result<ModelConfig> {
-    // SAFETY: passed on from the caller.
-    unsafe {
-        let options = read::sized(options, "options")?;
-        let backbone = match options.backbone.is_null() {
-            true => None,
-            false => Some(read::text(options.backbone, "options.backbone")?.to_owned()),
-        };
-        // Checked before names are made up, so that a huge count does not fill the memory.
-        if !(2..=MOST_CLASSES).contains(&options.n_classes) {
-            return Err(Error::invalid(format!(
-                "options.n_classes is {}; it must be 2 to {MOST_CLASSES}",
-                options.n_classes
-            )));
-        }
-        let class_names = match options.class_names.is_null() {
-            true => (0..options.n_classes).map(|index| format!("class_{index}")).collect(),
-            false => read::slice(options.class_names, options.n_classes, "options.class_names")?
-                .iter()
-                .enumerate()
-                .map(|(index, &name)| {
-                    read::text(name, &format!("options.class_names[{index}]")).map(str::to_owned)
-                })
-                .collect::<Result<_>>()?,
-        };
-        Ok(ModelConfig {
-            backbone,
-            class_names,
-            preprocess: preprocess(&read::sized_or_default(options.preprocess, "preprocess")?)?,
-            seed: options.seed,
-            dropout: options.dropout,
-        })
-    }
-}
-
-/// More classes than any atlas of macromolecules distinguishes.
-const MOST_CLASSES: usize = 10_000;
-
-fn preprocess(options: &cinetomo_preprocess) -> Result<Preprocess> {
-    let preprocess = Preprocess {
-        normalization: read::choice(
-            options.normalization,
-            &[Normalization::MinMax, Normalization::ZScore, Normalization::Percentile]
-                .map(|n| (n as i32, n)),
-            "preprocess.normalization",
-        )?,
-        interpolation: read::choice(
-            options.interpolation,
-            &[Interpolation::Bicubic, Interpolation::Linear, Interpolation::Nearest]
-                .map(|i| (i as i32, i)),
-            "preprocess.interpolation",
-        )?,
-        input_size: options.input_size,
-        percentile: [options.percentile_low, options.percentile_high],
-        contrast: read::choice(
-            options.contrast,
-            &[Contrast::Unknown, Contrast::Dark, Contrast::Bright].map(|c| (c as i32, c)),
-            "preprocess.contrast",
-        )?,
-        n_views: options.n_views,
-    };
-    preprocess.validate()?;
-    Ok(preprocess)
 }

@@ -8,8 +8,8 @@ use std::{
 use cinetomo_abi::{CINETOMO_ABI_VERSION, cinetomo_api};
 
 use super::{
-    cancel::*, context::*, error::*, evaluate::*, guard::boundary_or, hooks::*, model::*, read,
-    runtime::*, synthetic, train::*, volume::*,
+    cancel::*, context::*, error::*, evaluate::*, guard::boundary_or, hooks::*, infer::*, model::*,
+    model_options::*, read, runtime::*, synthetic, train::*, volume::*,
 };
 
 /// Returns the functions of this header as a table, or NULL if `abi_version` is not one that the library serves (this

@@ -1,0 +1,251 @@
+//! Something to call functions with, and what is checked of every wrong call.
+
+use std::{ffi::CStr, mem::MaybeUninit, ptr};
+
+use cinetomo_abi::{cinetomo_status as Status, *};
+use cinetomo_tests::library;
+
+pub type OutError = *mut *mut cinetomo_error;
+
+pub fn api() -> &'static cinetomo_api {
+    // SAFETY: the library's initialisers are libtorch's; the signature is the contract's.
+    unsafe {
+        let library = libloading::Library::new(library()).expect("the library loads");
+        let get_api: libloading::Symbol<unsafe extern "C" fn(u32) -> *const cinetomo_api> =
+            library.get(b"cinetomo_get_api\0").expect("cinetomo_get_api");
+        let api = get_api(CINETOMO_ABI_VERSION).as_ref().expect("ABI 1");
+        std::mem::forget(library);
+        api
+    }
+}
+
+/// A struct as its `_init` function leaves it.
+pub fn initialised<T>(init: unsafe extern "C" fn(*mut T, usize) -> i32) -> T {
+    let mut value = MaybeUninit::uninit();
+    // SAFETY: the size is that of the memory.
+    unsafe {
+        assert_eq!(init(value.as_mut_ptr(), size_of::<T>()), Status::Ok as i32);
+        value.assume_init()
+    }
+}
+
+/// Something to call functions with: a model of random numbers for three classes, and voxels.
+pub struct Fixture {
+    pub api: &'static cinetomo_api,
+    pub context: *mut cinetomo_context,
+    pub model: *mut cinetomo_model,
+    pub cancel: *mut cinetomo_cancel,
+    pub voxels: Vec<f32>,
+    pub labels: Vec<i32>,
+    pub directory: tempfile::TempDir,
+}
+
+// SAFETY: handles may be used from any thread, by contract.
+unsafe impl Sync for Fixture {}
+
+pub const EDGE: i64 = 16;
+pub const N: usize = 6;
+
+impl Fixture {
+    pub fn new() -> Fixture {
+        let api = api();
+        let mut fixture = Fixture {
+            api,
+            context: ptr::null_mut(),
+            model: ptr::null_mut(),
+            cancel: ptr::null_mut(),
+            // Any values will do that differ from voxel to voxel.
+            voxels: (0..N * (EDGE * EDGE * EDGE) as usize)
+                .map(|index| (index as f32 * 0.37).sin())
+                .collect(),
+            labels: vec![0, 1, 2, 0, 1, 2],
+            directory: tempfile::tempdir().expect("a temporary directory"),
+        };
+        let context_options = cinetomo_context_options {
+            device: cinetomo_device::Cpu as i32,
+            ..initialised(api.context_options_init)
+        };
+        // SAFETY: valid arguments.
+        unsafe {
+            let mut error = ptr::null_mut();
+            (api.context_new)(&context_options, &mut fixture.context, &mut error);
+            (api.model_random)(
+                fixture.context,
+                &fixture.model_options(),
+                &mut fixture.model,
+                &mut error,
+            );
+            (api.cancel_new)(&mut fixture.cancel, &mut error);
+            assert!(error.is_null(), "{}", message(api, error));
+        }
+        fixture
+    }
+
+    pub fn model_options(&self) -> cinetomo_model_options {
+        cinetomo_model_options { n_classes: 3, ..initialised(self.api.model_options_init) }
+    }
+
+    pub fn volume(&self) -> cinetomo_volume {
+        cinetomo_volume {
+            data: self.voxels.as_ptr().cast(),
+            data_bytes: self.voxels.len() * 4,
+            shape: [N as i64, EDGE, EDGE, EDGE],
+            ..initialised(self.api.volume_init)
+        }
+    }
+
+    pub fn fine_tune_options(&self) -> cinetomo_fine_tune_options {
+        cinetomo_fine_tune_options { n_epochs: 1, ..initialised(self.api.fine_tune_options_init) }
+    }
+
+    pub fn hooks(&self) -> cinetomo_hooks {
+        initialised(self.api.hooks_init)
+    }
+
+    pub fn synthetic(&self) -> &'static cinetomo_synthetic_api {
+        // SAFETY: the id names this table.
+        unsafe {
+            (self.api.get_extension)(c"cinetomo.synthetic/1".as_ptr())
+                .cast::<cinetomo_synthetic_api>()
+                .as_ref()
+                .expect("the extension")
+        }
+    }
+
+    // The calls under test, each with one argument spoilt by the caller.
+
+    pub fn classify(&self, volume: &cinetomo_volume, error: OutError) -> i32 {
+        let (mut scores, mut len) = ([-1.0; N * 3], 7);
+        // SAFETY: the buffers are as large as stated.
+        let status = unsafe {
+            (self.api.model_classify)(
+                self.model,
+                volume,
+                ptr::null(),
+                scores.as_mut_ptr(),
+                scores.len(),
+                &mut len,
+                error,
+            )
+        };
+        if status != Status::Ok as i32 {
+            assert!(scores.iter().all(|&score| score == -1.0) && len == 7, "output on failure");
+        }
+        status
+    }
+
+    pub fn fine_tune(&self, options: &cinetomo_fine_tune_options, error: OutError) -> i32 {
+        self.fine_tune_labelled(&self.labels, options, error)
+    }
+
+    pub fn fine_tune_labelled(
+        &self,
+        labels: &[i32],
+        options: &cinetomo_fine_tune_options,
+        error: OutError,
+    ) -> i32 {
+        let mut out = ptr::without_provenance_mut(5);
+        // SAFETY: valid arguments.
+        let status = unsafe {
+            (self.api.model_fine_tune)(
+                self.model,
+                &self.volume(),
+                labels.as_ptr(),
+                labels.len(),
+                options,
+                ptr::null(),
+                &mut out,
+                error,
+            )
+        };
+        assert_eq!(out.addr(), 5, "output on failure");
+        status
+    }
+
+    pub fn random(&self, options: &cinetomo_model_options, error: OutError) -> i32 {
+        let mut out = ptr::without_provenance_mut(5);
+        // SAFETY: valid arguments.
+        let status = unsafe { (self.api.model_random)(self.context, options, &mut out, error) };
+        assert_eq!(out.addr(), 5, "output on failure");
+        status
+    }
+
+    pub fn context(&self, options: &cinetomo_context_options, error: OutError) -> i32 {
+        let mut out = ptr::without_provenance_mut(5);
+        // SAFETY: valid arguments.
+        let status = unsafe { (self.api.context_new)(options, &mut out, error) };
+        assert_eq!(out.addr(), 5, "output on failure");
+        status
+    }
+
+    pub fn evaluate(
+        &self,
+        scores: &[f32],
+        labels: &[i32],
+        n_classes: usize,
+        error: OutError,
+    ) -> i32 {
+        let mut metrics = initialised(self.api.metrics_init);
+        // SAFETY: valid arguments.
+        unsafe {
+            (self.api.evaluate)(
+                scores.as_ptr(),
+                scores.len(),
+                labels.as_ptr(),
+                labels.len(),
+                n_classes,
+                &mut metrics,
+                ptr::null_mut(),
+                0,
+                ptr::null_mut(),
+                error,
+            )
+        }
+    }
+}
+
+pub fn message(api: &cinetomo_api, error: *const cinetomo_error) -> String {
+    // SAFETY: messages are terminated.
+    unsafe { CStr::from_ptr((api.error_message)(error)) }
+        .to_str()
+        .expect("messages are UTF-8")
+        .to_owned()
+}
+
+/// One wrong call: the function, the status it must return, words its message must have, the call.
+pub type Case = (&'static str, Status, &'static [&'static str], fn(&Fixture, OutError) -> i32);
+
+pub fn check(fixture: &Fixture, cases: &[Case]) {
+    for (index, &(function, status, words, call)) in cases.iter().enumerate() {
+        let mut error = ptr::null_mut();
+        let got = call(fixture, &mut error);
+        let message = message(fixture.api, error);
+        let name = format!("case {index}, {function} {words:?}: status {got}, {message:?}");
+        assert_eq!(got, status as i32, "{name}");
+        // SAFETY: a live error.
+        unsafe {
+            assert_eq!((fixture.api.error_status)(error), status as i32, "{name}");
+            (fixture.api.error_free)(error);
+        }
+        for word in words {
+            assert!(message.contains(word), "{name}: no word of {word:?}");
+        }
+        assert_eq!(
+            call(fixture, ptr::null_mut()),
+            status as i32,
+            "{name}, without an error to fill"
+        );
+    }
+}
+
+pub const NULL: Status = Status::NullArgument;
+pub const INVALID: Status = Status::InvalidArgument;
+
+/// Runs an expression of raw calls; every pointer in it is NULL or valid.
+macro_rules! raw {
+    ($e:expr) => {
+        // SAFETY: what the case passes is what a careless host might, and readable where it is not NULL.
+        unsafe { $e }
+    };
+}
+pub(crate) use raw;

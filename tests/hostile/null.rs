@@ -1,0 +1,358 @@
+//! Every pointer of every function, NULL.
+
+use std::{collections::BTreeSet, fs, ptr};
+
+use cinetomo_abi::*;
+use cinetomo_tests::root;
+
+use crate::fixture::*;
+
+pub const NULL_CASES: &[Case] = &[
+    ("runtime_info_get", NULL, &["out_info"], |f, e| {
+        raw!((f.api.runtime_info_get)(ptr::null_mut(), e))
+    }),
+    ("context_new", NULL, &["out_context"], |f, e| {
+        raw!((f.api.context_new)(ptr::null(), ptr::null_mut(), e))
+    }),
+    ("cancel_new", NULL, &["out_cancel"], |f, e| raw!((f.api.cancel_new)(ptr::null_mut(), e))),
+    ("model_from_video", NULL, &["out_model"], |f, e| {
+        raw!((f.api.model_from_video)(
+            f.context,
+            c"x".as_ptr(),
+            &f.model_options(),
+            ptr::null(),
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("model_from_video", NULL, &["context"], |f, e| {
+        let mut out = ptr::null_mut();
+        raw!((f.api.model_from_video)(
+            ptr::null(),
+            c"x".as_ptr(),
+            &f.model_options(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
+    }),
+    ("model_from_video", NULL, &["checkpoint_path"], |f, e| {
+        let mut out = ptr::null_mut();
+        raw!((f.api.model_from_video)(
+            f.context,
+            ptr::null(),
+            &f.model_options(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
+    }),
+    ("model_from_video", NULL, &["options"], |f, e| {
+        let mut out = ptr::null_mut();
+        raw!((f.api.model_from_video)(
+            f.context,
+            c"x".as_ptr(),
+            ptr::null(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
+    }),
+    ("model_random", NULL, &["out_model"], |f, e| {
+        raw!((f.api.model_random)(f.context, &f.model_options(), ptr::null_mut(), e))
+    }),
+    ("model_random", NULL, &["context"], |f, e| {
+        let mut out = ptr::null_mut();
+        raw!((f.api.model_random)(ptr::null(), &f.model_options(), &mut out, e))
+    }),
+    ("model_random", NULL, &["options"], |f, e| {
+        let mut out = ptr::null_mut();
+        raw!((f.api.model_random)(f.context, ptr::null(), &mut out, e))
+    }),
+    ("model_fine_tune", NULL, &["model"], |f, e| {
+        let mut out = ptr::null_mut();
+        raw!((f.api.model_fine_tune)(
+            ptr::null(),
+            &f.volume(),
+            f.labels.as_ptr(),
+            N,
+            ptr::null(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
+    }),
+    ("model_fine_tune", NULL, &["subtomograms"], |f, e| {
+        let mut out = ptr::null_mut();
+        raw!((f.api.model_fine_tune)(
+            f.model,
+            ptr::null(),
+            f.labels.as_ptr(),
+            N,
+            ptr::null(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
+    }),
+    ("model_fine_tune", NULL, &["labels"], |f, e| {
+        let mut out = ptr::null_mut();
+        raw!((f.api.model_fine_tune)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            N,
+            ptr::null(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
+    }),
+    ("model_fine_tune", NULL, &["out_model"], |f, e| {
+        raw!((f.api.model_fine_tune)(
+            f.model,
+            &f.volume(),
+            f.labels.as_ptr(),
+            N,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("model_fine_tune", NULL, &["options.milestones"], |f, e| {
+        f.fine_tune(&cinetomo_fine_tune_options { n_milestones: 3, ..f.fine_tune_options() }, e)
+    }),
+    ("model_classify", NULL, &["model"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_classify)(
+            ptr::null(),
+            &f.volume(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_classify", NULL, &["subtomograms"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_classify)(
+            f.model,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_classify", NULL, &["out_len"], |f, e| {
+        raw!((f.api.model_classify)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("model_classify", NULL, &["out_probabilities"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_classify)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            ptr::null_mut(),
+            18,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_classify", NULL, &["subtomograms", "data"], |f, e| {
+        f.classify(&cinetomo_volume { data: ptr::null(), ..f.volume() }, e)
+    }),
+    ("model_embed", NULL, &["model"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_embed)(
+            ptr::null(),
+            &f.volume(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_embed", NULL, &["subtomograms"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_embed)(
+            f.model,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_embed", NULL, &["out_embeddings"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_embed)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            ptr::null_mut(),
+            9,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_save", NULL, &["model"], |f, e| {
+        raw!((f.api.model_save)(ptr::null(), c"x".as_ptr(), e))
+    }),
+    ("model_save", NULL, &["path"], |f, e| raw!((f.api.model_save)(f.model, ptr::null(), e))),
+    ("model_load", NULL, &["out_model"], |f, e| {
+        raw!((f.api.model_load)(f.context, c"x".as_ptr(), ptr::null_mut(), e))
+    }),
+    ("model_load", NULL, &["context"], |f, e| {
+        let mut out = ptr::null_mut();
+        raw!((f.api.model_load)(ptr::null(), c"x".as_ptr(), &mut out, e))
+    }),
+    ("model_load", NULL, &["path"], |f, e| {
+        let mut out = ptr::null_mut();
+        raw!((f.api.model_load)(f.context, ptr::null(), &mut out, e))
+    }),
+    ("model_info_get", NULL, &["model"], |f, e| {
+        let mut info = initialised(f.api.model_info_init);
+        raw!((f.api.model_info_get)(ptr::null(), &mut info, e))
+    }),
+    ("model_info_get", NULL, &["out_info"], |f, e| {
+        raw!((f.api.model_info_get)(f.model, ptr::null_mut(), e))
+    }),
+    ("evaluate", NULL, &["out_metrics"], |f, e| {
+        raw!((f.api.evaluate)(
+            [0.5f32; 2].as_ptr(),
+            2,
+            [0].as_ptr(),
+            1,
+            2,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("evaluate", NULL, &["probabilities"], |f, e| {
+        let mut metrics = initialised(f.api.metrics_init);
+        raw!((f.api.evaluate)(
+            ptr::null(),
+            2,
+            [0].as_ptr(),
+            1,
+            2,
+            &mut metrics,
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("evaluate", NULL, &["labels"], |f, e| {
+        let mut metrics = initialised(f.api.metrics_init);
+        raw!((f.api.evaluate)(
+            [0.5f32; 2].as_ptr(),
+            2,
+            ptr::null(),
+            1,
+            2,
+            &mut metrics,
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("evaluate", NULL, &["out_confusion"], |f, e| {
+        let (mut metrics, mut len) = (initialised(f.api.metrics_init), 0);
+        raw!((f.api.evaluate)(
+            [0.5f32; 2].as_ptr(),
+            2,
+            [0].as_ptr(),
+            1,
+            2,
+            &mut metrics,
+            ptr::null_mut(),
+            4,
+            &mut len,
+            e
+        ))
+    }),
+    ("evaluate", NULL, &["out_len"], |f, e| {
+        let (mut metrics, mut confusion) = (initialised(f.api.metrics_init), [0; 4]);
+        raw!((f.api.evaluate)(
+            [0.5f32; 2].as_ptr(),
+            2,
+            [0].as_ptr(),
+            1,
+            2,
+            &mut metrics,
+            confusion.as_mut_ptr(),
+            4,
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("synthetic phantom_density", NULL, &["out_len"], |f, e| {
+        raw!((f.synthetic().phantom_density)(0, 16, 10.0, ptr::null_mut(), 0, ptr::null_mut(), e))
+    }),
+    ("synthetic simulate", NULL, &["context"], |f, e| {
+        let mut len = 0;
+        raw!((f.synthetic().simulate)(
+            ptr::null(),
+            ptr::null(),
+            [0].as_ptr(),
+            1,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("synthetic simulate", NULL, &["labels"], |f, e| {
+        let mut len = 0;
+        raw!((f.synthetic().simulate)(
+            f.context,
+            ptr::null(),
+            ptr::null(),
+            1,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+];
+
+#[test]
+fn null_is_named_everywhere() {
+    let fixture = Fixture::new();
+    check(&fixture, NULL_CASES);
+    // Every function of the flat contract that stores an error has a case.
+    let covered: BTreeSet<String> =
+        NULL_CASES.iter().map(|(function, ..)| format!("cinetomo_{function}")).collect();
+    let header = fs::read_to_string(root().join("include/cinetomo.h")).expect("the header");
+    for declaration in header.split(";\n").filter(|text| text.contains("\nint32_t cinetomo_")) {
+        let signature = declaration.rsplit("\nint32_t ").next().expect("a declaration");
+        let name = signature.split('(').next().expect("a name");
+        if signature.contains("out_error") {
+            assert!(covered.contains(name), "{name} has no NULL case");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Options and labels out of range.
+
+use std::ptr;
+
+use cinetomo_abi::{cinetomo_status as Status, *};
+
+use crate::fixture::*;
+
+#[test]
+fn numbers_without_meaning_are_refused() {
+    let fixture = Fixture::new();
+    check(
+        &fixture,
+        &[
+            ("context_new", INVALID, &["device", "3", "0, 1, 2"], |f, e| {
+                f.context(
+                    &cinetomo_context_options {
+                        device: 3,
+                        ..initialised(f.api.context_options_init)
+                    },
+                    e,
+                )
+            }),
+            ("context_new", INVALID, &["device_index", "-1"], |f, e| {
+                f.context(
+                    &cinetomo_context_options {
+                        device_index: -1,
+                        ..initialised(f.api.context_options_init)
+                    },
+                    e,
+                )
+            }),
+            ("context_new", INVALID, &["n_threads", "-2"], |f, e| {
+                f.context(
+                    &cinetomo_context_options {
+                        n_threads: -2,
+                        ..initialised(f.api.context_options_init)
+                    },
+                    e,
+                )
+            }),
+            ("context_new", INVALID, &["n_threads"], |f, e| {
+                f.context(
+                    &cinetomo_context_options {
+                        n_threads: i32::MAX,
+                        ..initialised(f.api.context_options_init)
+                    },
+                    e,
+                )
+            }),
+            ("context_new", INVALID, &["log_level", "9"], |f, e| {
+                f.context(
+                    &cinetomo_context_options {
+                        log_level: 9,
+                        ..initialised(f.api.context_options_init)
+                    },
+                    e,
+                )
+            }),
+            ("model_random", INVALID, &["n_classes is 0"], |f, e| {
+                f.random(&cinetomo_model_options { n_classes: 0, ..f.model_options() }, e)
+            }),
+            ("model_random", INVALID, &["n_classes is 1"], |f, e| {
+                f.random(&cinetomo_model_options { n_classes: 1, ..f.model_options() }, e)
+            }),
+            ("model_random", INVALID, &["n_classes"], |f, e| {
+                f.random(&cinetomo_model_options { n_classes: usize::MAX, ..f.model_options() }, e)
+            }),
+            ("model_random", Status::Unsupported, &["backbone", "resnet", "i3d"], |f, e| {
+                f.random(
+                    &cinetomo_model_options { backbone: c"resnet".as_ptr(), ..f.model_options() },
+                    e,
+                )
+            }),
+            ("model_random", INVALID, &["backbone", "UTF-8"], |f, e| {
+                f.random(
+                    &cinetomo_model_options { backbone: c"i3\xff".as_ptr(), ..f.model_options() },
+                    e,
+                )
+            }),
+            ("model_random", INVALID, &["class", "ribosome"], |f, e| {
+                let names = [c"ribosome".as_ptr(), c"x".as_ptr(), c"ribosome".as_ptr()];
+                f.random(
+                    &cinetomo_model_options { class_names: names.as_ptr(), ..f.model_options() },
+                    e,
+                )
+            }),
+            ("model_random", INVALID, &["class"], |f, e| {
+                let names = [c"ribosome".as_ptr(), c"".as_ptr(), c"x".as_ptr()];
+                f.random(
+                    &cinetomo_model_options { class_names: names.as_ptr(), ..f.model_options() },
+                    e,
+                )
+            }),
+            ("model_random", NULL, &["class_names[1]"], |f, e| {
+                let names = [c"ribosome".as_ptr(), ptr::null(), c"x".as_ptr()];
+                f.random(
+                    &cinetomo_model_options { class_names: names.as_ptr(), ..f.model_options() },
+                    e,
+                )
+            }),
+            ("model_random", INVALID, &["dropout", "1"], |f, e| {
+                f.random(&cinetomo_model_options { dropout: 1.0, ..f.model_options() }, e)
+            }),
+            ("model_random", INVALID, &["dropout"], |f, e| {
+                f.random(&cinetomo_model_options { dropout: f64::NAN, ..f.model_options() }, e)
+            }),
+            ("model_random", INVALID, &["normalization", "7"], |f, e| {
+                with_preprocess(f, e, |p| p.normalization = 7)
+            }),
+            ("model_random", INVALID, &["interpolation", "-1"], |f, e| {
+                with_preprocess(f, e, |p| p.interpolation = -1)
+            }),
+            ("model_random", INVALID, &["contrast", "3"], |f, e| {
+                with_preprocess(f, e, |p| p.contrast = 3)
+            }),
+            ("model_random", INVALID, &["n_views", "3"], |f, e| {
+                with_preprocess(f, e, |p| p.n_views = 3)
+            }),
+            ("model_random", INVALID, &["input_size", "-32"], |f, e| {
+                with_preprocess(f, e, |p| p.input_size[0] = -32)
+            }),
+            ("model_random", INVALID, &["input_size"], |f, e| {
+                with_preprocess(f, e, |p| p.input_size[2] = i64::MAX)
+            }),
+            ("model_random", INVALID, &["percentile"], |f, e| {
+                with_preprocess(f, e, |p| p.percentile_low = 100.0)
+            }),
+            ("model_random", INVALID, &["percentile"], |f, e| {
+                with_preprocess(f, e, |p| p.percentile_high = f64::NAN)
+            }),
+            ("model_fine_tune", INVALID, &["optimizer", "3"], |f, e| {
+                with_training(f, e, |o| o.optimizer = 3)
+            }),
+            ("model_fine_tune", INVALID, &["schedule", "-7"], |f, e| {
+                with_training(f, e, |o| o.schedule = -7)
+            }),
+            ("model_fine_tune", INVALID, &["batch_norm", "4"], |f, e| {
+                with_training(f, e, |o| o.batch_norm = 4)
+            }),
+            ("model_fine_tune", INVALID, &["head", "4"], |f, e| {
+                with_training(f, e, |o| o.head = 4)
+            }),
+            ("model_fine_tune", INVALID, &["augment"], |f, e| {
+                with_training(f, e, |o| o.augment = 1 << 20)
+            }),
+            ("model_fine_tune", INVALID, &["select_best", "2"], |f, e| {
+                with_training(f, e, |o| o.select_best = 2)
+            }),
+            ("model_fine_tune", INVALID, &["reserved"], |f, e| {
+                with_training(f, e, |o| o.reserved = -1)
+            }),
+            ("model_fine_tune", INVALID, &["n_epochs", "-1"], |f, e| {
+                with_training(f, e, |o| o.n_epochs = -1)
+            }),
+            ("model_fine_tune", INVALID, &["n_epochs"], |f, e| {
+                with_training(f, e, |o| o.n_epochs = i32::MAX)
+            }),
+            ("model_fine_tune", INVALID, &["batch_size"], |f, e| {
+                with_training(f, e, |o| o.batch_size = 0)
+            }),
+            ("model_fine_tune", INVALID, &["n_frozen_stages"], |f, e| {
+                with_training(f, e, |o| o.n_frozen_stages = 999)
+            }),
+            ("model_fine_tune", INVALID, &["learning"], |f, e| {
+                with_training(f, e, |o| o.learning_rate = -1.0)
+            }),
+            ("model_fine_tune", INVALID, &["learning"], |f, e| {
+                with_training(f, e, |o| o.learning_rate = f64::INFINITY)
+            }),
+            ("model_fine_tune", INVALID, &["momentum"], |f, e| {
+                with_training(f, e, |o| o.momentum = 1.0)
+            }),
+            ("model_fine_tune", INVALID, &["weight"], |f, e| {
+                with_training(f, e, |o| o.weight_decay = f64::NAN)
+            }),
+            ("model_fine_tune", INVALID, &["validation"], |f, e| {
+                with_training(f, e, |o| o.validation_fraction = 0.6)
+            }),
+            ("model_fine_tune", INVALID, &["gamma"], |f, e| {
+                with_training(f, e, |o| {
+                    (o.schedule, o.gamma) = (cinetomo_schedule::Step as i32, 0.0)
+                })
+            }),
+            ("model_fine_tune", INVALID, &["milestones"], |f, e| {
+                const FALLING: [i32; 2] = [5, 3];
+                with_training(f, e, |o| {
+                    o.schedule = cinetomo_schedule::Step as i32;
+                    (o.milestones, o.n_milestones) = (FALLING.as_ptr(), 2);
+                })
+            }),
+            ("model_fine_tune", INVALID, &["labels", "5", "6"], |f, e| {
+                f.fine_tune_labelled(&f.labels[..5], &f.fine_tune_options(), e)
+            }),
+            ("model_fine_tune", INVALID, &["label", "3"], |f, e| {
+                f.fine_tune_labelled(&[0, 1, 2, 3, 1, 2], &f.fine_tune_options(), e)
+            }),
+            ("model_fine_tune", INVALID, &["label", "-2"], |f, e| {
+                f.fine_tune_labelled(&[0, 1, 2, -2, 1, 2], &f.fine_tune_options(), e)
+            }),
+            ("model_fine_tune", INVALID, &["label"], |f, e| {
+                f.fine_tune_labelled(&[-1; N], &f.fine_tune_options(), e)
+            }),
+            ("evaluate", INVALID, &["3", "1"], |f, e| f.evaluate(&[0.5; 3], &[0], 2, e)),
+            ("evaluate", INVALID, &["label", "2"], |f, e| f.evaluate(&[0.5; 2], &[2], 2, e)),
+            ("evaluate", INVALID, &["label"], |f, e| f.evaluate(&[0.5; 2], &[-1], 2, e)),
+            ("evaluate", INVALID, &["n_classes"], |f, e| f.evaluate(&[], &[], 0, e)),
+            ("evaluate", INVALID, &["n_classes"], |f, e| {
+                f.evaluate(&[0.5; 2], &[0], usize::MAX, e)
+            }),
+            ("evaluate", Status::NonFinite, &[], |f, e| f.evaluate(&[0.5, f32::NAN], &[0], 2, e)),
+        ],
+    );
+}
+
+fn with_preprocess(fixture: &Fixture, error: OutError, spoil: fn(&mut cinetomo_preprocess)) -> i32 {
+    let mut preprocess = initialised(fixture.api.preprocess_init);
+    spoil(&mut preprocess);
+    fixture.random(
+        &cinetomo_model_options { preprocess: &preprocess, ..fixture.model_options() },
+        error,
+    )
+}
+
+fn with_training(
+    fixture: &Fixture,
+    error: OutError,
+    spoil: fn(&mut cinetomo_fine_tune_options),
+) -> i32 {
+    let mut options = fixture.fine_tune_options();
+    spoil(&mut options);
+    fixture.fine_tune(&options, error)
+}
