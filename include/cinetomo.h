@@ -40,7 +40,7 @@
  *  3. Threads. Any function may be called from any thread, several at once. Calls on one model take turns; calls on
  *     different models run in parallel. Nothing is tied to the thread that made it.
  *  4. Callbacks run on the thread that made the call, before it returns and never after. They must not throw or
- *     longjmp. They may call the library, but not for the model that is at work: that call would wait for itself.
+ *     longjmp. They may call the library, but not for the model that is at work: that is an error.
  *  5. CUDA buffers. The caller has finished writing to them; all work on them is done when the call returns.
  *  6. Text and paths are UTF-8, NUL-terminated.
  *  7. After fork() the child gets UNSUPPORTED from every call that can fail. Start a new program instead.

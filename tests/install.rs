@@ -81,7 +81,7 @@ fn the_tree_is_complete_and_consistent() {
 #[test]
 fn make_install_hands_prefix_and_destdir_on() {
     let recipe = run(Command::new("make")
-        .args(["--dry-run", "install", "PREFIX=/a", "DESTDIR=/b"])
+        .args(["--dry-run", "--no-print-directory", "install", "PREFIX=/a", "DESTDIR=/b"])
         .env_remove("MAKEFLAGS")
         .current_dir(root()));
     assert!(recipe.ends_with("src/setup/install.sh \"/a\" \"/b\"\n"), "{recipe}");

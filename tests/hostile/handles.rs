@@ -94,6 +94,42 @@ fn a_stopped_call_stops_and_leaves_nothing() {
 }
 
 #[test]
+fn a_callback_that_asks_for_the_model_at_work_is_refused() {
+    unsafe extern "C" fn ask(fixture: *mut c_void, _: *const cinetomo_progress) -> i32 {
+        // SAFETY: the fixture of this test.
+        let fixture = unsafe { &*fixture.cast::<Fixture>() };
+        let mut error = ptr::null_mut();
+        assert_eq!(fixture.classify(&fixture.volume(), &mut error), INVALID as i32);
+        assert!(message(fixture.api, error).contains("at work"), "{}", message(fixture.api, error));
+        // SAFETY: a live error.
+        unsafe { (fixture.api.error_free)(error) }
+        0
+    }
+    let fixture = Fixture::new();
+    let hooks = cinetomo_hooks {
+        user_data: (&raw const fixture).cast_mut().cast(),
+        progress: Some(ask),
+        ..fixture.hooks()
+    };
+    let mut scores = [0.0f32; N * 3];
+    let mut len = 0;
+    // SAFETY: the buffer is as large as stated.
+    let status = unsafe {
+        (fixture.api.model_classify)(
+            fixture.model,
+            &fixture.volume(),
+            &hooks,
+            scores.as_mut_ptr(),
+            scores.len(),
+            &mut len,
+            ptr::null_mut(),
+        )
+    };
+    assert_eq!((status, len), (Status::Ok as i32, N * 3));
+    assert_eq!(fixture.classify(&fixture.volume(), ptr::null_mut()), Status::Ok as i32);
+}
+
+#[test]
 fn threads_share_models_and_free_them_under_each_other() {
     let fixture = Fixture::new();
     let expected = scores(&fixture);

@@ -73,7 +73,7 @@ unsafe fn infer(
         let object = MODELS.get(model, "model")?;
         let volume = volume::volume(subtomograms, "subtomograms")?;
         let mut monitor = hooks::monitor(hooks, &object.context)?;
-        let model = object.lock();
+        let model = object.lock()?;
         // `volume` bounds the number of subtomograms and no row is long: this does not overflow.
         if out.wants(volume.len() * row_len(&model))? {
             object.context.compute();

@@ -2,9 +2,11 @@
 
 use std::{
     ffi::{CString, c_char},
+    ops::Deref,
     path::Path,
     ptr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::{self, ThreadId},
 };
 
 use cinetomo_abi::{
@@ -23,6 +25,7 @@ use super::{
     write::{self, OutHandle},
 };
 use crate::{
+    error::{Error, Result},
     model::{Model, Origin},
     model_file,
     volume::Contrast,
@@ -32,19 +35,55 @@ use crate::{
 pub(super) struct ModelObject {
     pub(super) context: Arc<Context>,
     model: Mutex<Model>,
+    /// The thread whose call has the model.
+    holder: Mutex<Option<ThreadId>>,
     info: Info,
 }
 
 impl ModelObject {
     pub(super) fn new(context: Arc<Context>, model: Model) -> ModelObject {
         let info = Info::new(&model);
-        ModelObject { context, model: Mutex::new(model), info }
+        ModelObject { context, model: Mutex::new(model), holder: Mutex::new(None), info }
     }
 
-    /// The model, for one call at a time. It is never changed, so a panic in an earlier call does not matter.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Model> {
-        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The model, for one call at a time. Refuses a callback that asks for the model of its own call: it would wait for
+    /// itself.
+    pub(super) fn lock(&self) -> Result<HeldModel<'_>> {
+        let here = thread::current().id();
+        if *held(&self.holder) == Some(here) {
+            return Err(Error::invalid(
+                "model is at work in the call whose callback this is; use it after that call has returned",
+            ));
+        }
+        let model = held(&self.model);
+        *held(&self.holder) = Some(here);
+        Ok(HeldModel { model, holder: &self.holder })
     }
+}
+
+/// A model that no other call can use until this is dropped.
+pub(super) struct HeldModel<'a> {
+    model: MutexGuard<'a, Model>,
+    holder: &'a Mutex<Option<ThreadId>>,
+}
+
+impl Deref for HeldModel<'_> {
+    type Target = Model;
+
+    fn deref(&self) -> &Model {
+        &self.model
+    }
+}
+
+impl Drop for HeldModel<'_> {
+    fn drop(&mut self) {
+        *held(self.holder) = None;
+    }
+}
+
+/// The value behind a lock. It is only ever replaced whole, so a panic under an earlier guard does not matter.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) static MODELS: Registry<ModelObject> = Registry::new("cinetomo_model");
@@ -216,7 +255,7 @@ pub unsafe extern "C" fn cinetomo_model_save(
             let object = MODELS.get(model, "model")?;
             let path = Path::new(read::text(path, "path")?);
             object.context.enter();
-            model_file::save(&object.lock(), path)
+            model_file::save(&*object.lock()?, path)
         })
     }
 }
