@@ -14,8 +14,9 @@ use super::{
     error::to_c_text,
     guard::{boundary, boundary_or},
     handles::Registry,
+    libtorch,
     read::{self, sized_struct},
-    runtime, threads,
+    threads,
     write::{self, OutHandle},
 };
 use crate::{
@@ -138,7 +139,7 @@ pub extern "C" fn cinetomo_context_free(context: *mut cinetomo_context) {
 }
 
 fn new(options: &cinetomo_context_options) -> Result<Context> {
-    runtime::check_single_libtorch()?;
+    libtorch::check_single()?;
     let level = read::choice(
         options.log_level,
         &[

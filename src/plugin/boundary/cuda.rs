@@ -15,7 +15,7 @@ use std::{
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY, RTLD_LOCAL, RTLD_NOW};
 
-use super::runtime;
+use super::libtorch;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Whether the CUDA part is in the process.
@@ -31,7 +31,7 @@ fn unavailable(message: impl Into<String>) -> Error {
 
 /// The file with the CUDA part of libtorch, beside the CPU part.
 pub(super) fn part() -> Option<PathBuf> {
-    let path = runtime::libtorch_path()?.with_file_name("libtorch_cuda.so");
+    let path = libtorch::path()?.with_file_name("libtorch_cuda.so");
     path.exists().then_some(path)
 }
 
@@ -66,7 +66,7 @@ pub(super) fn load() -> Result<()> {
             unavailable(format!(
                 "the CUDA part of libtorch is missing: this is a CPU-only install, without \
                  libtorch_cuda.so beside {}",
-                runtime::libtorch_path().unwrap_or_default().display()
+                libtorch::path().unwrap_or_default().display()
             ))
         })?;
         if COMPUTED_BEFORE.load(Ordering::SeqCst) {
@@ -81,7 +81,7 @@ pub(super) fn load() -> Result<()> {
             unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) }.map_err(|error| {
                 unavailable(format!(
                     "the CUDA part of libtorch is here but cannot be loaded: {}",
-                    runtime::with_cause(&error)
+                    libtorch::with_cause(&error)
                 ))
             })?;
         std::mem::forget(library);

@@ -17,6 +17,7 @@ mod guard;
 mod handles;
 mod hooks;
 mod infer;
+mod libtorch;
 mod model;
 mod model_options;
 mod read;

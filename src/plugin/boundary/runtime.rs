@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    error::Error as _,
     ffi::{CStr, CString, c_char},
-    fs,
     path::PathBuf,
     ptr,
     sync::{Mutex, PoisonError},
@@ -12,8 +10,9 @@ use std::{
 
 use cinetomo_abi::{CINETOMO_ABI_VERSION, cinetomo_error, cinetomo_runtime_info};
 
-use super::{cuda, error::to_c_text, guard::boundary, read::sized_struct, threads, write};
-use crate::error::{Error, ErrorKind, Result};
+use super::{
+    cuda, error::to_c_text, guard::boundary, libtorch, read::sized_struct, threads, write,
+};
 
 sized_struct!(
     cinetomo_runtime_info,
@@ -88,7 +87,7 @@ fn info() -> cinetomo_runtime_info {
         struct_size: size_of::<cinetomo_runtime_info>(),
         version: VERSION.as_ptr(),
         libtorch_version: forever(env!("CINETOMO_LIBTORCH_VERSION")),
-        libtorch_path: path(libtorch_path()),
+        libtorch_path: path(libtorch::path()),
         cuda_path: path(cuda::part()),
         cuda_driver: forever(cuda::driver().unwrap_or_default()),
         summary: forever(&summary()),
@@ -124,57 +123,4 @@ fn forever(text: &str) -> *const c_char {
     texts.entry(text.clone()).or_default();
     // A CString's bytes stay where they are when the map moves it, and nothing is ever removed.
     texts.get_key_value(&text).map_or(ptr::null(), |(kept, ())| kept.as_ptr())
-}
-
-/// A mapped file, told apart as the kernel does: by device and inode.
-#[derive(PartialEq, Eq)]
-struct MappedFile {
-    identity: String,
-    path: PathBuf,
-}
-
-/// The copies of libtorch's CPU part in this process.
-fn mapped_libtorch() -> Vec<MappedFile> {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let mut files: Vec<MappedFile> = Vec::new();
-    for line in maps.lines() {
-        // address perms offset device inode path
-        let mut fields = line.splitn(6, ' ').map(str::trim);
-        let (Some(device), Some(rest)) = (fields.nth(3), fields.next()) else { continue };
-        let path = fields.next().unwrap_or_default();
-        if !path.ends_with("/libtorch_cpu.so") {
-            continue;
-        }
-        let identity = format!("{device} {rest}");
-        if files.iter().all(|file| file.identity != identity) {
-            files.push(MappedFile { identity, path: PathBuf::from(path) });
-        }
-    }
-    files
-}
-
-/// The CPU part of libtorch in this process.
-pub(super) fn libtorch_path() -> Option<PathBuf> {
-    mapped_libtorch().into_iter().next().map(|file| file.path)
-}
-
-/// That there is one libtorch in the process: two share symbols and crash.
-pub(super) fn check_single_libtorch() -> Result<()> {
-    match mapped_libtorch().as_slice() {
-        [first, second, ..] => Err(Error::new(
-            ErrorKind::RuntimeConflict,
-            format!(
-                "this process has two copies of libtorch, which cannot work together: {} and {}; let the host and \
-                 cinetomo share one (for Python: install cinetomo against the same torch)",
-                first.path.display(),
-                second.path.display()
-            ),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// A loader error with the system's reason.
-pub(super) fn with_cause(error: &libloading::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |cause| cause.to_string())
 }
