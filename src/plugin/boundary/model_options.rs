@@ -16,20 +16,19 @@ use crate::{
     volume::Contrast,
 };
 
-sized_struct!(
-    cinetomo_preprocess,
-    64,
+sized_struct!(cinetomo_preprocess, 64, {
+    let preprocess = Preprocess::default();
     cinetomo_preprocess {
         struct_size: size_of::<cinetomo_preprocess>(),
-        input_size: [0; 3],
-        percentile_low: 0.5,
-        percentile_high: 99.5,
-        normalization: Normalization::MinMax as i32,
-        interpolation: Interpolation::Bicubic as i32,
-        contrast: Contrast::Unknown as i32,
-        n_views: 8,
+        input_size: preprocess.input_size,
+        percentile_low: preprocess.percentile[0],
+        percentile_high: preprocess.percentile[1],
+        normalization: preprocess.normalization as i32,
+        interpolation: preprocess.interpolation as i32,
+        contrast: preprocess.contrast as i32,
+        n_views: preprocess.n_views,
     }
-);
+});
 
 sized_struct!(
     cinetomo_model_options,

@@ -22,31 +22,31 @@ use crate::{
     train::{self, BatchNorm, FineTune, HeadStart, OptimizerKind, Schedule},
 };
 
-sized_struct!(
-    cinetomo_fine_tune_options,
-    112,
+sized_struct!(cinetomo_fine_tune_options, 112, {
+    let config = FineTune::default();
     cinetomo_fine_tune_options {
         struct_size: size_of::<cinetomo_fine_tune_options>(),
+        // 0 stands for `None`, and Cosine for a schedule without milestones; the rest is the Rust side's.
         learning_rate: 0.0,
-        momentum: 0.9,
-        weight_decay: 0.0,
+        momentum: config.momentum,
+        weight_decay: config.weight_decay,
         gamma: 0.1,
         milestones: ptr::null(),
         n_milestones: 0,
-        validation_fraction: 0.0,
-        seed: 0,
-        n_epochs: 24,
-        batch_size: 10,
-        n_frozen_stages: 0,
-        optimizer: OptimizerChoice::Adam as i32,
+        validation_fraction: config.validation_fraction,
+        seed: config.seed,
+        n_epochs: config.n_epochs as i32,
+        batch_size: config.batch_size as i32,
+        n_frozen_stages: config.n_frozen_stages as i32,
+        optimizer: config.optimizer as i32,
         schedule: ScheduleChoice::Cosine as i32,
-        batch_norm: BatchNormChoice::Auto as i32,
-        head: HeadChoice::Auto as i32,
+        batch_norm: config.batch_norm as i32,
+        head: config.head as i32,
         augment: AugmentBit::Mirror as i32,
-        select_best: 1,
+        select_best: config.select_best.into(),
         reserved: 0,
     }
-);
+});
 
 /// Fills `out_options` with the defaults: what was measured to be best at few labels. `struct_size` is
 /// `sizeof *out_options`.
