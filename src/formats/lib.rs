@@ -1,0 +1,10 @@
+//! Files of cryo-electron tomography, read strictly and written whole or not at all: volumes, particle lists,
+//! structures. No network and no libtorch.
+//!
+//! Axes are z, y, x everywhere, z slowest, as MRC files have them on disk; voxel sizes are in angstrom, 0 = unknown.
+
+#![forbid(unsafe_code)]
+
+mod error;
+
+pub use error::{Error, ErrorKind, Result};
