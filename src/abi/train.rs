@@ -1,5 +1,7 @@
 //! Fine-tuning and evaluation.
 
+use std::ffi::c_char;
+
 /// The rule that turns gradients into steps.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,49 @@ pub enum cinetomo_augment {
     /// Each axis mirrored with probability 1/2. Keeps the missing wedge in place; mirror images of the particles
     /// themselves are allowed, as handedness is not resolved at these resolutions.
     Mirror = 1,
+    /// With probability 1/2 a part of the sections, 1/2 to all of their area, stretched to the whole: the same of every
+    /// section (paper, section 4.3.1; torchvision's RandomResizedCrop).
+    Crop = 2,
+    /// With probability 1/2 the sections turned by up to 45 degrees, shifted by up to a tenth of their edge and scaled by
+    /// up to a tenth: all sections alike (paper, section 4.3.1). Turns the missing wedge, too.
+    Affine = 4,
+    /// The sections turned by up to 10 degrees, which leaves the missing wedge about where it is.
+    Rotate = 8,
+    /// White noise of up to a tenth of the grey range.
+    Noise = 16,
+    /// Grey values stretched by up to a tenth about the middle of their range and shifted by up to a tenth of it.
+    Intensity = 32,
+    /// A further missing wedge, of a tilt range of 40 to 60 degrees about an axis of any direction in the sections.
+    Wedge = 64,
+    /// Each subtomogram mixed with another, and their labels alike (Zhang et al. 2018, alpha 0.2).
+    Mixup = 128,
+}
+
+/// What keeps the weights near those that the training starts from.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum cinetomo_regularizer {
+    /// Nothing.
+    None = 0,
+    /// Half the strength times the squared distance of the backbone's weights from their start, added to the loss: L2-SP
+    /// (Li, Grandvalet & Davoine 2018, eq. 2-3); the head has the weight decay.
+    L2Sp = 1,
+    /// After every step the weights of each layer are moved back towards their start, all by one factor, until those of no
+    /// output differ from it by more than the strength in the sum of absolute values: the maximum absolute row sum of MARS
+    /// (Gouk, Hospedales & Pontil 2021).
+    Mars = 2,
+}
+
+/// What is done about classes of different sizes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum cinetomo_balance {
+    /// Nothing.
+    None = 0,
+    /// Each subtomogram's loss counts in inverse proportion to the size of its class (scikit-learn's "balanced").
+    Weights = 1,
+    /// Each epoch draws as many subtomograms of every class: those of small classes several times, not all of large ones.
+    Sampling = 2,
 }
 
 /// How `cinetomo_model_fine_tune` trains. Fill with `cinetomo_fine_tune_options_init`, then change what you need.
@@ -110,6 +155,32 @@ pub struct cinetomo_fine_tune_options {
     /// With validation: 1 (default) = return the epoch with the best validation accuracy (ties: lower loss; epoch 0,
     /// the start, takes part), 0 = return the last.
     pub select_best: i32,
+    /// A `CINETOMO_REGULARIZER_*`. Default: NONE.
+    pub regularizer: i32,
+    /// Strength of the regulariser, above 0. Default: 0.01.
+    pub regularizer_strength: f64,
+    /// Part of each label that is spread evenly over all classes, from 0 (default) up to but not including 1 (Szegedy et
+    /// al. 2016).
+    pub label_smoothing: f64,
+    /// Factor from the learning rate of a stage to that of the stage before it, above 0 and at most 1 (default); the head
+    /// has the full rate (discriminative fine-tuning, Howard & Ruder 2018).
+    pub stage_rate_decay: f64,
+    /// Where the state of the training is kept after every `checkpoint_interval` epochs, or NULL (default). If the file is
+    /// there already and is of the same training (options, model, voxels, labels), the training goes on from it and gives
+    /// the very weights of one that was never stopped; if it is of another, the call fails. The file remains.
+    pub checkpoint: *const c_char,
+    /// A `CINETOMO_BALANCE_*`. Default: NONE.
+    pub balance: i32,
+    /// Subtomograms computed at once; 0 (default) = all of a step. A step with more of them adds up their gradients; BatchNorm
+    /// sees these only. Halved by itself when memory runs out.
+    pub micro_batch_size: i32,
+    /// Epochs without a better validation after which the training ends; 0 (default) = never.
+    pub patience: i32,
+    /// Epochs that the STEP schedule counts as one, at least 1 (default). The paper's code counts validations, every 10 epochs,
+    /// on real data; its text counts epochs.
+    pub schedule_interval: i32,
+    /// Epochs from one checkpoint to the next, at least 1 (default).
+    pub checkpoint_interval: i32,
     /// Zero.
     pub reserved: i32,
 }

@@ -14,6 +14,7 @@ pub mod monitor;
 pub mod parameters;
 pub mod preprocess;
 pub mod synthetic;
+mod tensor_file;
 pub mod train;
 pub mod volume;
 pub mod weights;

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     monitor::{Monitor, Progress, Stage},
     parameters::Start,
-    preprocess::Preprocess,
+    preprocess::{Normalization, Preprocess},
     volume::{Contrast, Volume},
     weights,
 };
@@ -281,9 +281,21 @@ impl Model {
     /// The network's input `[k, 1, d, h, w]` for the subtomograms `indices`, on the model's device.
     pub fn prepare(&self, volume: &Volume<'_>, indices: &[usize]) -> Result<Tensor> {
         let boxes = volume.gather(indices, self.device)?;
-        let architecture = &self.network.architecture;
-        let range = (architecture.spec.input_range)(architecture);
+        let range = self.video_range();
         self.preprocess.apply(&boxes, indices, volume.contrast(), range)
+    }
+
+    fn video_range(&self) -> [f64; 2] {
+        let architecture = &self.network.architecture;
+        (architecture.spec.input_range)(architecture)
+    }
+
+    /// Grey values of the network's input: the lowest and the highest, or, for Z-scores, those of 3 standard deviations.
+    pub fn input_range(&self) -> [f64; 2] {
+        match self.preprocess.normalization {
+            Normalization::ZScore => [-3.0, 3.0],
+            Normalization::MinMax | Normalization::Percentile => self.video_range(),
+        }
     }
 
     /// Logits `[n, classes]` of features `[n, features]`.

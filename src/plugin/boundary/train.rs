@@ -3,9 +3,10 @@
 use std::ptr;
 
 use cinetomo_abi::{
-    cinetomo_augment as AugmentBit, cinetomo_batch_norm as BatchNormChoice, cinetomo_error,
+    cinetomo_balance as BalanceChoice, cinetomo_batch_norm as BatchNormChoice, cinetomo_error,
     cinetomo_fine_tune_options, cinetomo_head as HeadChoice, cinetomo_hooks, cinetomo_model,
-    cinetomo_optimizer as OptimizerChoice, cinetomo_schedule as ScheduleChoice, cinetomo_volume,
+    cinetomo_optimizer as OptimizerChoice, cinetomo_regularizer as RegularizerChoice,
+    cinetomo_schedule as ScheduleChoice, cinetomo_volume,
 };
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     augment::Augment,
     error::{Error, Result},
-    train::{self, BatchNorm, FineTune, HeadStart, OptimizerKind, Schedule},
+    train::{self, Balance, BatchNorm, FineTune, HeadStart, OptimizerKind, Regularizer, Schedule},
 };
 
 sized_struct!(cinetomo_fine_tune_options, 112, {
@@ -42,8 +43,18 @@ sized_struct!(cinetomo_fine_tune_options, 112, {
         schedule: ScheduleChoice::Cosine as i32,
         batch_norm: config.batch_norm as i32,
         head: config.head as i32,
-        augment: AugmentBit::Mirror as i32,
+        augment: config.augment.bits(),
         select_best: config.select_best.into(),
+        regularizer: config.regularizer as i32,
+        regularizer_strength: config.regularizer_strength,
+        label_smoothing: config.label_smoothing,
+        stage_rate_decay: config.stage_rate_decay,
+        checkpoint: ptr::null(),
+        balance: config.balance as i32,
+        micro_batch_size: 0,
+        patience: config.patience as i32,
+        schedule_interval: config.schedule_interval as i32,
+        checkpoint_interval: config.checkpoint_interval as i32,
         reserved: 0,
     }
 });
@@ -167,6 +178,40 @@ unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
             "options.head",
         )?,
         augment: Augment::from_bits(options.augment)?,
+        regularizer: read::choice(
+            options.regularizer,
+            &[
+                (RegularizerChoice::None as i32, Regularizer::None),
+                (RegularizerChoice::L2Sp as i32, Regularizer::L2Sp),
+                (RegularizerChoice::Mars as i32, Regularizer::Mars),
+            ],
+            "options.regularizer",
+        )?,
+        regularizer_strength: options.regularizer_strength,
+        balance: read::choice(
+            options.balance,
+            &[
+                (BalanceChoice::None as i32, Balance::None),
+                (BalanceChoice::Weights as i32, Balance::Weights),
+                (BalanceChoice::Sampling as i32, Balance::Sampling),
+            ],
+            "options.balance",
+        )?,
+        label_smoothing: options.label_smoothing,
+        stage_rate_decay: options.stage_rate_decay,
+        // 0 means all of a step.
+        micro_batch_size: match count(options.micro_batch_size, "options.micro_batch_size")? {
+            0 => FineTune::default().micro_batch_size,
+            size => size,
+        },
+        patience: count(options.patience, "options.patience")?,
+        schedule_interval: count(options.schedule_interval, "options.schedule_interval")?,
+        checkpoint: match options.checkpoint.is_null() {
+            true => None,
+            // SAFETY: passed on from the caller.
+            false => Some(unsafe { read::text(options.checkpoint, "options.checkpoint") }?.into()),
+        },
+        checkpoint_interval: count(options.checkpoint_interval, "options.checkpoint_interval")?,
     };
     config.validate()?;
     Ok(config)

@@ -1,5 +1,6 @@
 //! Fine-tuning a model on labelled subtomograms, and measuring how good its scores are.
 
+mod balance;
 mod config;
 mod fine_tune;
 mod head_start;
@@ -8,11 +9,14 @@ mod metrics;
 mod optimizer;
 mod passes;
 mod probe;
+mod regularizer;
+mod resume;
 mod schedule;
 mod split;
+mod step;
 mod trainable;
 
-pub use config::{BatchNorm, FineTune, HeadStart, OptimizerKind, Schedule};
+pub use config::{Balance, BatchNorm, FineTune, HeadStart, OptimizerKind, Regularizer, Schedule};
 pub use fine_tune::fine_tune;
 pub use metrics::{Metrics, evaluate};
 pub use schedule::learning_rate;

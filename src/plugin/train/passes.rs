@@ -1,11 +1,9 @@
 //! What goes through the network while training: batches with and without gradients.
 
-use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
 
 use super::{
-    config::FineTune,
     journal::{FORWARD_WORK, Journal},
     split::batches,
 };
@@ -19,7 +17,7 @@ use crate::{
 };
 
 /// Sums over subtomograms that went through the network.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Tally {
     n: usize,
     n_correct: f64,
@@ -39,6 +37,13 @@ impl Tally {
         self.n_correct += n_correct;
         self.loss += loss * n as f64;
         Ok(loss)
+    }
+
+    /// Adds what another tally has summed up.
+    pub fn merge(&mut self, other: &Tally) {
+        self.n += other.n;
+        self.n_correct += other.n_correct;
+        self.loss += other.loss;
     }
 
     /// Mean cross-entropy in nats.
@@ -76,29 +81,9 @@ pub(super) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor>
     )?)
 }
 
-/// Logits `[n, classes]` of an input `[n, 1, d, h, w]`, with gradients from the first stage that is not frozen on;
-/// dropout before the head. Frozen stages are used as they are, whatever `batch_norm` says.
-pub(super) fn training_logits(
-    model: &Model,
-    input: &Tensor,
-    config: &FineTune,
-    batch_norm: BatchNormMode,
-    dropout: &mut ChaCha8Rng,
-) -> Result<Tensor> {
-    let features = forward(model, input, config.n_frozen_stages, batch_norm)?;
-    if model.dropout == 0.0 {
-        return model.logits(&features);
-    }
-    let size = features.size();
-    let scale = 1.0 / (1.0 - model.dropout);
-    let mask: Vec<f32> = (0..size.iter().product())
-        .map(|_| if dropout.random::<f64>() < model.dropout { 0.0 } else { scale as f32 })
-        .collect();
-    let mask = Tensor::f_from_slice(&mask)?.f_reshape(&size)?.f_to_device(model.device)?;
-    model.logits(&features.f_mul(&mask)?)
-}
-
-fn forward(
+/// Features `[n, features]` of an input `[n, 1, d, h, w]`, with gradients from the first stage that is not frozen on.
+/// Frozen stages are used as they are, whatever `batch_norm` says.
+pub(super) fn forward(
     model: &Model,
     input: &Tensor,
     n_frozen: usize,

@@ -20,8 +20,13 @@ pub(super) enum Purpose {
 
 /// The generator of a purpose.
 pub(super) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
+    epoch_generator(seed, purpose, 0)
+}
+
+/// The generator of a purpose in an epoch, so that a training can go on at any epoch.
+pub(super) fn epoch_generator(seed: u64, purpose: Purpose, epoch: usize) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    generator.set_stream(purpose as u64);
+    generator.set_stream(purpose as u64 | (epoch as u64) << 8);
     generator
 }
 
@@ -32,6 +37,15 @@ pub(super) struct Split {
     pub validation: Vec<usize>,
     /// Labelled subtomograms of each class, in both parts together.
     pub n_per_class: Vec<usize>,
+}
+
+impl Split {
+    /// Training subtomograms of each class.
+    pub fn n_training_per_class(&self, labels: &[i32]) -> Vec<usize> {
+        let mut n = vec![0; self.n_per_class.len()];
+        self.training.iter().for_each(|&index| n[labels[index] as usize] += 1);
+        n
+    }
 }
 
 /// Holds out `fraction` of each class, rounded, but never its last example. Label -1 is left out of both parts.
