@@ -426,6 +426,11 @@ class Plugin {
   std::string version() const { return api_->version(); }
   cinetomo_context_options context_options() const { return defaults(api_->context_options_init); }
   cinetomo_fine_tune_options fine_tune_options() const { return defaults(api_->fine_tune_options_init); }
+  cinetomo_fine_tune_options fine_tune_options(cinetomo_preset preset) const {
+    cinetomo_fine_tune_options options = fine_tune_options();
+    api_->fine_tune_options_preset(&options, sizeof options, preset);
+    return options;
+  }
   cinetomo_preprocess preprocess() const { return defaults(api_->preprocess_init); }
 
   // Strings in it live as long as the process.

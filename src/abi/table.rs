@@ -158,4 +158,10 @@ pub struct cinetomo_api {
         out_len: *mut usize,
         out_error: *mut *mut cinetomo_error,
     ) -> i32,
+    /// See `cinetomo_fine_tune_options_preset`.
+    pub fine_tune_options_preset: unsafe extern "C" fn(
+        out_options: *mut cinetomo_fine_tune_options,
+        struct_size: usize,
+        preset: i32,
+    ) -> i32,
 }

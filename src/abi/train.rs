@@ -112,6 +112,22 @@ pub enum cinetomo_balance {
     Sampling = 2,
 }
 
+/// Ways to train that have a name, for `cinetomo_fine_tune_options_preset`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum cinetomo_preset {
+    /// What was measured to be best at few labels: the same as `cinetomo_fine_tune_options_init`.
+    Default = 0,
+    /// The paper's training of a video network (section 4.3.2): 30 epochs at 1e-4, a tenth of it after 15 and after 22, batches
+    /// of 16 (the paper has 32 from a quarter of its labels on), CROP and AFFINE, random head, BatchNorm TRAINED. Adam as in
+    /// the paper's code, where its text describes SGD.
+    PaperVideo = 1,
+    /// The paper's training of random numbers: 100 epochs at 1e-3, a tenth of it after 50 and after 75; else the same.
+    PaperRandom = 2,
+    /// No training: logistic regression on the features of the network as it is. Classes within a minute on a CPU.
+    Probe = 3,
+}
+
 /// How `cinetomo_model_fine_tune` trains. Fill with `cinetomo_fine_tune_options_init`, then change what you need.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

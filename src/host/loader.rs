@@ -4,8 +4,8 @@ use std::{fmt, path::Path};
 
 use cinetomo_abi::{
     CINETOMO_ABI_VERSION, cinetomo_api, cinetomo_context_options, cinetomo_fine_tune_options,
-    cinetomo_metrics, cinetomo_model_options, cinetomo_preprocess, cinetomo_runtime_info,
-    cinetomo_status,
+    cinetomo_metrics, cinetomo_model_options, cinetomo_preprocess, cinetomo_preset,
+    cinetomo_runtime_info, cinetomo_status,
 };
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
@@ -175,6 +175,16 @@ impl Plugin {
     /// The defaults of training.
     pub fn fine_tune_options(self) -> FineTuneOptions {
         FineTuneOptions::new(self.defaults(self.api.fine_tune_options_init))
+    }
+
+    /// The training that a preset names.
+    pub fn fine_tune_preset(self, preset: cinetomo_preset) -> FineTuneOptions {
+        let mut raw = self.defaults(self.api.fine_tune_options_init);
+        // SAFETY: the struct is ours and of that size; the preset is one of the contract's, so that this cannot fail.
+        unsafe {
+            (self.api.fine_tune_options_preset)(&mut raw, size_of_val(&raw), preset as i32);
+        }
+        FineTuneOptions::new(raw)
     }
 
     /// The defaults of preprocessing.

@@ -4,7 +4,8 @@
 use std::{
     ffi::{CString, c_char},
     ops::{Deref, DerefMut},
-    ptr,
+    path::Path,
+    ptr, slice,
 };
 
 use cinetomo_abi::{
@@ -14,7 +15,7 @@ use cinetomo_abi::{
 
 use crate::{
     Plugin,
-    error::{Error, c_string},
+    error::{Error, c_path, c_string},
 };
 
 /// Receives log lines: a `cinetomo_log_level` as a number, and the text.
@@ -48,11 +49,23 @@ impl ContextOptions {
 pub struct FineTuneOptions {
     raw: cinetomo_fine_tune_options,
     milestones: Vec<i32>,
+    checkpoint: Option<CString>,
 }
 
 impl FineTuneOptions {
     pub(crate) fn new(raw: cinetomo_fine_tune_options) -> FineTuneOptions {
-        FineTuneOptions { raw, milestones: Vec::new() }
+        // SAFETY: the library's own milestones live as long as the process.
+        let milestones = match raw.milestones.is_null() {
+            true => Vec::new(),
+            false => unsafe { slice::from_raw_parts(raw.milestones, raw.n_milestones) }.to_vec(),
+        };
+        FineTuneOptions { raw, milestones, checkpoint: None }
+    }
+
+    /// Where the state of the training is kept, and from where it goes on if it is there.
+    pub fn checkpoint(mut self, path: &Path) -> Result<FineTuneOptions, Error> {
+        self.checkpoint = Some(c_path(path)?);
+        Ok(self)
     }
 
     /// Epochs after which the STEP schedule lowers the learning rate.
@@ -71,6 +84,7 @@ impl FineTuneOptions {
                 self.milestones.as_ptr()
             },
             n_milestones: self.milestones.len(),
+            checkpoint: self.checkpoint.as_ref().map_or(ptr::null(), |path| path.as_ptr()),
             ..self.raw
         }
     }

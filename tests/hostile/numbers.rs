@@ -147,6 +147,36 @@ fn numbers_without_meaning_are_refused() {
             ("model_fine_tune", INVALID, &["select_best", "2"], |f, e| {
                 with_training(f, e, |o| o.select_best = 2)
             }),
+            ("model_fine_tune", INVALID, &["regularizer", "9"], |f, e| {
+                with_training(f, e, |o| o.regularizer = 9)
+            }),
+            ("model_fine_tune", INVALID, &["regularizer_strength"], |f, e| {
+                with_training(f, e, |o| o.regularizer_strength = -1.0)
+            }),
+            ("model_fine_tune", INVALID, &["label_smoothing"], |f, e| {
+                with_training(f, e, |o| o.label_smoothing = 1.0)
+            }),
+            ("model_fine_tune", INVALID, &["stage_rate_decay"], |f, e| {
+                with_training(f, e, |o| o.stage_rate_decay = 0.0)
+            }),
+            ("model_fine_tune", INVALID, &["balance", "-2"], |f, e| {
+                with_training(f, e, |o| o.balance = -2)
+            }),
+            ("model_fine_tune", INVALID, &["micro_batch_size", "-1"], |f, e| {
+                with_training(f, e, |o| o.micro_batch_size = -1)
+            }),
+            ("model_fine_tune", INVALID, &["patience", "-1"], |f, e| {
+                with_training(f, e, |o| o.patience = -1)
+            }),
+            ("model_fine_tune", INVALID, &["patience", "validation_fraction"], |f, e| {
+                with_training(f, e, |o| o.patience = 3)
+            }),
+            ("model_fine_tune", INVALID, &["schedule_interval"], |f, e| {
+                with_training(f, e, |o| o.schedule_interval = 0)
+            }),
+            ("model_fine_tune", INVALID, &["checkpoint_interval"], |f, e| {
+                with_training(f, e, |o| o.checkpoint_interval = 0)
+            }),
             ("model_fine_tune", INVALID, &["reserved"], |f, e| {
                 with_training(f, e, |o| o.reserved = -1)
             }),

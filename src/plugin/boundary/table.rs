@@ -68,4 +68,5 @@ pub(super) static API: cinetomo_api = cinetomo_api {
     model_free: cinetomo_model_free,
     metrics_init: cinetomo_metrics_init,
     evaluate: cinetomo_evaluate,
+    fine_tune_options_preset: cinetomo_fine_tune_options_preset,
 };

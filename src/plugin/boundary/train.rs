@@ -23,24 +23,32 @@ use crate::{
     train::{self, Balance, BatchNorm, FineTune, HeadStart, OptimizerKind, Regularizer, Schedule},
 };
 
-sized_struct!(cinetomo_fine_tune_options, 112, {
-    let config = FineTune::default();
+sized_struct!(cinetomo_fine_tune_options, 112, to_c(Preset::Default));
+
+/// What C sees of a preset. Its milestones live for ever.
+fn to_c(preset: Preset) -> cinetomo_fine_tune_options {
+    let config = presets::fine_tune(preset);
+    let (schedule, milestones, gamma): (_, &'static [i32], f64) = match config.schedule {
+        Schedule::Cosine => (ScheduleChoice::Cosine, &[], 0.1),
+        Schedule::Constant => (ScheduleChoice::Constant, &[], 0.1),
+        Schedule::Step { gamma, .. } => (ScheduleChoice::Step, presets::milestones(preset), gamma),
+    };
     cinetomo_fine_tune_options {
         struct_size: size_of::<cinetomo_fine_tune_options>(),
-        // 0 stands for `None`, and Cosine for a schedule without milestones; the rest is the Rust side's.
-        learning_rate: 0.0,
+        // 0 stands for `None`.
+        learning_rate: config.learning_rate.unwrap_or(0.0),
         momentum: config.momentum,
         weight_decay: config.weight_decay,
-        gamma: 0.1,
-        milestones: ptr::null(),
-        n_milestones: 0,
+        gamma,
+        milestones: if milestones.is_empty() { ptr::null() } else { milestones.as_ptr() },
+        n_milestones: milestones.len(),
         validation_fraction: config.validation_fraction,
         seed: config.seed,
         n_epochs: config.n_epochs as i32,
         batch_size: config.batch_size as i32,
         n_frozen_stages: config.n_frozen_stages as i32,
         optimizer: config.optimizer as i32,
-        schedule: ScheduleChoice::Cosine as i32,
+        schedule: schedule as i32,
         batch_norm: config.batch_norm as i32,
         head: config.head as i32,
         augment: config.augment.bits(),
@@ -57,7 +65,7 @@ sized_struct!(cinetomo_fine_tune_options, 112, {
         checkpoint_interval: config.checkpoint_interval as i32,
         reserved: 0,
     }
-});
+}
 
 /// Fills `out_options` with the defaults: what was measured to be best at few labels. `struct_size` is
 /// `sizeof *out_options`.
@@ -70,6 +78,26 @@ pub unsafe extern "C" fn cinetomo_fine_tune_options_init(
 ) -> i32 {
     // SAFETY: pointers are NULL or valid, by contract.
     unsafe { boundary(ptr::null_mut(), || write::init(out_options, struct_size)) }
+}
+
+/// Fills `out_options` with the training that `preset`, a `CINETOMO_PRESET_*`, names. `struct_size` is
+/// `sizeof *out_options`. The milestones in it live as long as the process.
+///
+/// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cinetomo_fine_tune_options_preset(
+    out_options: *mut cinetomo_fine_tune_options,
+    struct_size: usize,
+    preset: i32,
+) -> i32 {
+    // SAFETY: pointers are NULL or valid, by contract.
+    unsafe {
+        boundary(ptr::null_mut(), || {
+            let presets = [Preset::Default, Preset::PaperVideo, Preset::PaperRandom, Preset::Probe];
+            let preset = read::choice(preset, &presets.map(|p| (p as i32, p)), "preset")?;
+            write::init_with(out_options, struct_size, to_c(preset))
+        })
+    }
 }
 
 /// Fine-tunes a model on labelled subtomograms and returns the result as a new model; `model` stays as it is.

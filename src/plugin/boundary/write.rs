@@ -81,12 +81,25 @@ impl<T: Copy> OutBuffer<T> {
 /// # Safety
 /// `pointer` is NULL or points to `struct_size` writable bytes.
 pub(super) unsafe fn init<T: Growable>(pointer: *mut T, struct_size: usize) -> Result<()> {
+    // SAFETY: passed on.
+    unsafe { init_with(pointer, struct_size, T::defaults()) }
+}
+
+/// The same with other values.
+///
+/// # Safety
+/// As `init`.
+pub(super) unsafe fn init_with<T: Growable>(
+    pointer: *mut T,
+    struct_size: usize,
+    value: T,
+) -> Result<()> {
     if pointer.is_null() {
         return Err(null_argument(T::NAME));
     }
     check_size::<T>(struct_size, T::NAME)?;
     // SAFETY: writable as the caller promises.
-    unsafe { sized(pointer, struct_size, T::defaults()) }
+    unsafe { sized(pointer, struct_size, value) }
     Ok(())
 }
 
