@@ -80,6 +80,36 @@ typedef enum cinetomo_augment {
    * themselves are allowed, as handedness is not resolved at these resolutions.
    */
   CINETOMO_AUGMENT_MIRROR = 1,
+  /**
+   * With probability 1/2 a part of the sections, 1/2 to all of their area, stretched to the whole: the same of every
+   * section (paper, section 4.3.1; torchvision's RandomResizedCrop).
+   */
+  CINETOMO_AUGMENT_CROP = 2,
+  /**
+   * With probability 1/2 the sections turned by up to 45 degrees, shifted by up to a tenth of their edge and scaled by
+   * up to a tenth: all sections alike (paper, section 4.3.1). Turns the missing wedge, too.
+   */
+  CINETOMO_AUGMENT_AFFINE = 4,
+  /**
+   * The sections turned by up to 10 degrees, which leaves the missing wedge about where it is.
+   */
+  CINETOMO_AUGMENT_ROTATE = 8,
+  /**
+   * White noise of up to a tenth of the grey range.
+   */
+  CINETOMO_AUGMENT_NOISE = 16,
+  /**
+   * Grey values stretched by up to a tenth about the middle of their range and shifted by up to a tenth of it.
+   */
+  CINETOMO_AUGMENT_INTENSITY = 32,
+  /**
+   * A further missing wedge, of a tilt range of 40 to 60 degrees about an axis of any direction in the sections.
+   */
+  CINETOMO_AUGMENT_WEDGE = 64,
+  /**
+   * Each subtomogram mixed with another, and their labels alike (Zhang et al. 2018, alpha 0.2).
+   */
+  CINETOMO_AUGMENT_MIXUP = 128,
 } cinetomo_augment;
 
 /**
@@ -99,6 +129,24 @@ typedef enum cinetomo_axis {
    */
   CINETOMO_AXIS_X = 2,
 } cinetomo_axis;
+
+/**
+ * What is done about classes of different sizes.
+ */
+typedef enum cinetomo_balance {
+  /**
+   * Nothing.
+   */
+  CINETOMO_BALANCE_NONE = 0,
+  /**
+   * Each subtomogram's loss counts in inverse proportion to the size of its class (scikit-learn's "balanced").
+   */
+  CINETOMO_BALANCE_WEIGHTS = 1,
+  /**
+   * Each epoch draws as many subtomograms of every class: those of small classes several times, not all of large ones.
+   */
+  CINETOMO_BALANCE_SAMPLING = 2,
+} cinetomo_balance;
 
 /**
  * What becomes of the running statistics of BatchNorm.
@@ -311,6 +359,51 @@ typedef enum cinetomo_optimizer {
    */
   CINETOMO_OPTIMIZER_SGD = 2,
 } cinetomo_optimizer;
+
+/**
+ * Ways to train that have a name, for `cinetomo_fine_tune_options_preset`.
+ */
+typedef enum cinetomo_preset {
+  /**
+   * What was measured to be best at few labels: the same as `cinetomo_fine_tune_options_init`.
+   */
+  CINETOMO_PRESET_DEFAULT = 0,
+  /**
+   * The paper's training of a video network (section 4.3.2): 30 epochs at 1e-4, a tenth of it after 15 and after 22, batches
+   * of 16 (the paper has 32 from a quarter of its labels on), CROP and AFFINE, random head, BatchNorm TRAINED. Adam as in
+   * the paper's code, where its text describes SGD.
+   */
+  CINETOMO_PRESET_PAPER_VIDEO = 1,
+  /**
+   * The paper's training of random numbers: 100 epochs at 1e-3, a tenth of it after 50 and after 75; else the same.
+   */
+  CINETOMO_PRESET_PAPER_RANDOM = 2,
+  /**
+   * No training: logistic regression on the features of the network as it is. Classes within a minute on a CPU.
+   */
+  CINETOMO_PRESET_PROBE = 3,
+} cinetomo_preset;
+
+/**
+ * What keeps the weights near those that the training starts from.
+ */
+typedef enum cinetomo_regularizer {
+  /**
+   * Nothing.
+   */
+  CINETOMO_REGULARIZER_NONE = 0,
+  /**
+   * Half the strength times the squared distance of the backbone's weights from their start, added to the loss: L2-SP
+   * (Li, Grandvalet & Davoine 2018, eq. 2-3); the head has the weight decay.
+   */
+  CINETOMO_REGULARIZER_L2_SP = 1,
+  /**
+   * After every step the weights of each layer are moved back towards their start, all by one factor, until those of no
+   * output differ from it by more than the strength in the sum of absolute values: the maximum absolute row sum of MARS
+   * (Gouk, Hospedales & Pontil 2021).
+   */
+  CINETOMO_REGULARIZER_MARS = 2,
+} cinetomo_regularizer;
 
 /**
  * How the learning rate changes over the training.
@@ -599,6 +692,52 @@ typedef struct cinetomo_fine_tune_options {
    * the start, takes part), 0 = return the last.
    */
   int32_t select_best;
+  /**
+   * A `CINETOMO_REGULARIZER_*`. Default: NONE.
+   */
+  int32_t regularizer;
+  /**
+   * Strength of the regulariser, above 0. Default: 0.01.
+   */
+  double regularizer_strength;
+  /**
+   * Part of each label that is spread evenly over all classes, from 0 (default) up to but not including 1 (Szegedy et
+   * al. 2016).
+   */
+  double label_smoothing;
+  /**
+   * Factor from the learning rate of a stage to that of the stage before it, above 0 and at most 1 (default); the head
+   * has the full rate (discriminative fine-tuning, Howard & Ruder 2018).
+   */
+  double stage_rate_decay;
+  /**
+   * Where the state of the training is kept after every `checkpoint_interval` epochs, or NULL (default). If the file is
+   * there already and is of the same training (options, model, voxels, labels), the training goes on from it and gives
+   * the very weights of one that was never stopped; if it is of another, the call fails. The file remains.
+   */
+  const char *checkpoint;
+  /**
+   * A `CINETOMO_BALANCE_*`. Default: NONE.
+   */
+  int32_t balance;
+  /**
+   * Subtomograms computed at once; 0 (default) = all of a step. A step with more of them adds up their gradients; BatchNorm
+   * sees these only. Halved by itself when memory runs out.
+   */
+  int32_t micro_batch_size;
+  /**
+   * Epochs without a better validation after which the training ends; 0 (default) = never.
+   */
+  int32_t patience;
+  /**
+   * Epochs that the STEP schedule counts as one, at least 1 (default). The paper's code counts validations, every 10 epochs,
+   * on real data; its text counts epochs.
+   */
+  int32_t schedule_interval;
+  /**
+   * Epochs from one checkpoint to the next, at least 1 (default).
+   */
+  int32_t checkpoint_interval;
   /**
    * Zero.
    */
@@ -1109,6 +1248,12 @@ typedef struct cinetomo_api {
                       size_t capacity,
                       size_t *out_len,
                       struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_fine_tune_options_preset`.
+   */
+  int32_t (*fine_tune_options_preset)(struct cinetomo_fine_tune_options *out_options,
+                                      size_t struct_size,
+                                      int32_t preset);
 } cinetomo_api;
 
 /**
@@ -1320,6 +1465,16 @@ int32_t cinetomo_evaluate(const float *probabilities,
  */
 int32_t cinetomo_fine_tune_options_init(struct cinetomo_fine_tune_options *out_options,
                                         size_t struct_size);
+
+/**
+ * Fills `out_options` with the training that `preset`, a `CINETOMO_PRESET_*`, names. `struct_size` is
+ * `sizeof *out_options`. The milestones in it live as long as the process.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_fine_tune_options_preset(struct cinetomo_fine_tune_options *out_options,
+                                          size_t struct_size,
+                                          int32_t preset);
 
 /**
  * Returns the functions of this header as a table, or NULL if `abi_version` is not one that the library serves (this

@@ -54,9 +54,9 @@ pub struct FineTuneOptions {
 
 impl FineTuneOptions {
     pub(crate) fn new(raw: cinetomo_fine_tune_options) -> FineTuneOptions {
-        // SAFETY: the library's own milestones live as long as the process.
         let milestones = match raw.milestones.is_null() {
             true => Vec::new(),
+            // SAFETY: the library's own milestones live as long as the process.
             false => unsafe { slice::from_raw_parts(raw.milestones, raw.n_milestones) }.to_vec(),
         };
         FineTuneOptions { raw, milestones, checkpoint: None }

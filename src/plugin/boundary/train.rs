@@ -20,7 +20,10 @@ use super::{
 use crate::{
     augment::Augment,
     error::{Error, Result},
-    train::{self, Balance, BatchNorm, FineTune, HeadStart, OptimizerKind, Regularizer, Schedule},
+    train::{
+        self, Balance, BatchNorm, FineTune, HeadStart, OptimizerKind, Preset, Regularizer,
+        Schedule, presets,
+    },
 };
 
 sized_struct!(cinetomo_fine_tune_options, 112, to_c(Preset::Default));
