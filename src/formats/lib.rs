@@ -5,6 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+mod cells;
 mod error;
+pub mod star;
+mod whole;
 
 pub use error::{Error, ErrorKind, Result};
