@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cells;
+pub mod dynamo;
 mod error;
 pub mod star;
 mod whole;
