@@ -8,6 +8,7 @@
 mod cells;
 pub mod dynamo;
 mod error;
+pub mod particle_list;
 pub mod star;
 mod whole;
 

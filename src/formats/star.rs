@@ -188,14 +188,6 @@ impl<'a> Table<'a> {
     fn cells(&self, line: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         Cells::new(line_at(&self.star.bytes, line)).filter_map(|cell| Some(cell.ok()?.text))
     }
-
-    /// An error about a value.
-    fn error(&self, row: usize, column: usize, message: impl fmt::Display) -> Error {
-        let Label { name, line, .. } = &self.layout.labels[column];
-        let start = if self.layout.is_loop { self.layout.rows[row] } else { *line };
-        let line = line_number(&self.star.bytes, start);
-        Error::format(&self.star.path, format!("line {line}, {name}: {message}"))
-    }
 }
 
 impl fmt::Debug for Table<'_> {
@@ -265,9 +257,27 @@ impl<'a> Value<'a> {
             .ok_or_else(|| self.error(format_args!("{} is not an integer", shown(self.bytes))))
     }
 
-    /// An error that names the file, the line and the label.
+    /// The line of the file, from 1 on.
+    pub fn line_number(&self) -> usize {
+        let layout = self.table.layout;
+        let start =
+            if layout.is_loop { layout.rows[self.row] } else { layout.labels[self.column].line };
+        line_number(&self.table.star.bytes, start)
+    }
+
+    /// An error that names the file, the line and the label: this value is wrong.
     pub fn error(&self, message: impl fmt::Display) -> Error {
-        self.table.error(self.row, self.column, message)
+        self.error_of(ErrorKind::Format, message)
+    }
+
+    /// An error that names the file, the line and the label: this value is sound, but of a kind that is not read.
+    pub fn refuse(&self, message: impl fmt::Display) -> Error {
+        self.error_of(ErrorKind::Unsupported, message)
+    }
+
+    fn error_of(&self, kind: ErrorKind, message: impl fmt::Display) -> Error {
+        let (line, label) = (self.line_number(), &self.table.layout.labels[self.column].name);
+        Error::new(kind, &self.table.star.path, format!("line {line}, {label}: {message}"))
     }
 }
 
