@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cells;
+pub mod csv;
 pub mod dynamo;
 mod error;
 pub mod particle_list;
