@@ -11,6 +11,7 @@ pub mod dynamo;
 mod error;
 pub mod particle_list;
 pub mod star;
+pub mod structure;
 mod whole;
 
 pub use error::{Error, ErrorKind, Result};
