@@ -61,24 +61,26 @@ pub(super) fn particle_table(star: &Star) -> Result<Table<'_>> {
     }
     let has = |table: &Table<'_>, label: &&str| table.column(label).is_some();
     let marks = [IMAGE, CENTRED[0], VOXEL[0]];
-    let mut found =
-        star.tables().filter(|table| table.is_loop() && marks.iter().any(|mark| has(table, mark)));
-    let names = || {
-        let names = star.tables().map(|table| format!("data_{}", table.name()));
+    let candidates: Vec<Table<'_>> = star
+        .tables()
+        .filter(|table| table.is_loop() && marks.iter().any(|mark| has(table, mark)))
+        .collect();
+    let names = |tables: &[Table<'_>]| {
+        let names = tables.iter().map(|table| format!("data_{}", table.name()));
         names.collect::<Vec<_>>().join(", ")
     };
-    match (found.next(), found.next()) {
-        (Some(table), None) => Ok(table),
-        (None, _) => {
+    match candidates.as_slice() {
+        [table] => Ok(*table),
+        [] => {
             let message = format!(
                 "no table of particles: none is data_particles or has {IMAGE} or coordinates; there \
                  is {}",
-                names()
+                names(&star.tables().collect::<Vec<_>>())
             );
             Err(Error::format(star.path(), message))
         }
-        (Some(_), Some(_)) => {
-            let message = format!("several tables could list the particles: {}", names());
+        several => {
+            let message = format!("several tables could list the particles: {}", names(several));
             Err(Error::format(star.path(), message))
         }
     }
