@@ -10,7 +10,7 @@ use ndarray::ArrayView2;
 use crate::{
     cells::line_number,
     error::{Error, ErrorKind, Result},
-    particle_list::ImageReference,
+    particle_list::{ImageReference, Images, images},
     whole,
 };
 
@@ -110,6 +110,15 @@ impl Labels {
             labels.notes.push(note.to_owned());
         }
         Ok(labels)
+    }
+
+    /// Finds the files of all images: absolute paths as they are; others relative to the project directory if one is
+    /// given, to the directory of this file, or to a directory above it.
+    ///
+    /// # Errors
+    /// An image is not there: the message says where it was looked for, and how many others are missing.
+    pub fn find_images(&self, project: Option<&Path>) -> Result<Images> {
+        images::find(&self.path, self.rows.iter().map(|row| Some(&row.image)), project)
     }
 }
 
@@ -308,6 +317,13 @@ mod tests {
                         d.mrc,70S,1,\"t\"\"2\",1,0.0000000001\n";
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
         let labels = Labels::read(&path).unwrap();
+        let message = labels.find_images(None).unwrap_err().to_string();
+        assert!(message.contains("; 3 of 3 images are missing"), "{message}");
+        for name in ["a.mrc", "b, c.mrcs", "d.mrc"] {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        let files = labels.find_images(None).unwrap().paths;
+        assert_eq!(*files[1], directory.path().join("b, c.mrcs"));
         let read: Vec<_> =
             labels.rows.iter().map(|row| (row.image.to_string(), row.label.as_str())).collect();
         let again: Vec<_> = images.iter().cloned().zip(["20S, core", "70S", "70S"]).collect();

@@ -3,7 +3,7 @@
 //! Only what classification needs is understood: which image, which tomogram, which class so far, what voxel size.
 //! Geometry is read as it stands in the file and never written. Everything else in the file is kept byte for byte.
 
-mod images;
+pub(crate) mod images;
 mod numbered;
 mod relion;
 
@@ -265,7 +265,8 @@ impl ParticleList {
     /// An image is not there (the message says where it was looked for, and how many others are missing), or the list
     /// names no images.
     pub fn find_images(&self, folders: Folders<'_>) -> Result<Images> {
-        images::find(self, folders.project)
+        let images = self.particles.iter().map(|particle| particle.image.as_ref());
+        images::find(&self.path, images, folders.project)
     }
 }
 

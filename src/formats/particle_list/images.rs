@@ -6,11 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use super::ParticleList;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The image of a particle as a list names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImageReference {
     /// The file, without the number before `@`.
     pub path: String,
@@ -121,55 +120,52 @@ impl Places {
     }
 }
 
-pub(super) fn find(list: &ParticleList, project: Option<&Path>) -> Result<Images> {
-    let mut places = Places::new(&list.path, project);
-    let mut images = Images { paths: Vec::with_capacity(list.particles.len()), bases: Vec::new() };
-    let mut missing: Option<(usize, String)> = None;
+/// Finds the files of all images that the file `list` names, in its order.
+pub(crate) fn find<'a>(
+    list: &Path,
+    images: impl ExactSizeIterator<Item = Option<&'a ImageReference>>,
+    project: Option<&Path>,
+) -> Result<Images> {
+    let n = images.len();
+    let mut places = Places::new(list, project);
+    let mut found = Images { paths: Vec::with_capacity(n), bases: Vec::new() };
+    let mut missing: Option<(usize, &str, String)> = None;
     let mut n_missing = 0;
     // Stacks are named by many particles in a row.
     let mut last: Option<(&str, Arc<Path>, Base)> = None;
-    for (row, particle) in list.particles.iter().enumerate() {
-        let Some(image) = &particle.image else {
+    for (row, image) in images.enumerate() {
+        let Some(image) = image else {
             let message = format!(
-                "particle {} has no image: a {} list names none, or their folder must be given",
-                row + 1,
-                list.dialect
+                "particle {} has no image: the list names none, or numbers them and their folder \
+                 must be given",
+                row + 1
             );
-            return Err(Error::new(ErrorKind::Invalid, &list.path, message));
+            return Err(Error::new(ErrorKind::Invalid, list, message));
         };
         if last.as_ref().is_none_or(|(stated, ..)| *stated != image.path) {
             match places.find(&image.path) {
                 Ok((path, base)) => last = Some((&image.path, path.into(), base)),
                 Err(tried) => {
                     n_missing += 1;
-                    missing.get_or_insert((row, tried));
+                    missing.get_or_insert((row, &image.path, tried));
                     last = None;
-                    continue;
                 }
             }
         }
         let Some((_, path, base)) = &last else { continue };
-        images.paths.push(Arc::clone(path));
-        match images.bases.iter_mut().find(|(other, _)| other == base) {
+        found.paths.push(Arc::clone(path));
+        match found.bases.iter_mut().find(|(other, _)| other == base) {
             Some((_, n)) => *n += 1,
-            None => images.bases.push((base.clone(), 1)),
+            None => found.bases.push((base.clone(), 1)),
         }
     }
-    match missing {
-        None => Ok(images),
-        Some((row, tried)) => {
-            let mut message = format!("the image of particle {} is not there: no {tried}", row + 1);
-            if n_missing > 1 {
-                message += &format!("; {n_missing} of {} images are missing", list.particles.len());
-            }
-            let is_relative = list.particles[row]
-                .image
-                .as_ref()
-                .is_some_and(|i| Path::new(&i.path).is_relative());
-            if project.is_none() && is_relative {
-                message += "; if paths are relative to a project directory, name it";
-            }
-            Err(Error::new(ErrorKind::Io, &list.path, message))
-        }
+    let Some((row, stated, tried)) = missing else { return Ok(found) };
+    let mut message = format!("the image of particle {} is not there: no {tried}", row + 1);
+    if n_missing > 1 {
+        message += &format!("; {n_missing} of {n} images are missing");
     }
+    if project.is_none() && Path::new(stated).is_relative() {
+        message += "; if paths are relative to a project directory, name it";
+    }
+    Err(Error::new(ErrorKind::Io, list, message))
 }

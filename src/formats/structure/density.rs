@@ -92,7 +92,7 @@ pub fn density(structure: &Structure, options: &DensityOptions) -> Result<Densit
             needed(extent.up.max(extent.down))
         )));
     }
-    let mut values = vec![0.0; box_size.pow(3)];
+    let mut values: Vec<f64> = zeros(box_size.pow(3)).map_err(&invalid)?;
     let height = VOLT * (2.0 * PI * sigma * sigma).powf(-1.5);
     let mut profiles = [(); 3].map(|()| Vec::new());
     for atom in &structure.atoms {
@@ -112,10 +112,19 @@ pub fn density(structure: &Structure, options: &DensityOptions) -> Result<Densit
             }
         }
     }
-    let values = values.into_iter().map(|value| value as f32).collect();
-    let values = Array3::from_shape_vec([box_size; 3], values)
+    let mut rounded: Vec<f32> = zeros(values.len()).map_err(&invalid)?;
+    rounded.iter_mut().zip(&values).for_each(|(rounded, &value)| *rounded = value as f32);
+    let values = Array3::from_shape_vec([box_size; 3], rounded)
         .map_err(|error| invalid(format!("a box of {box_size} voxels: {error}")))?;
     Ok(Density { values, voxel_size })
+}
+
+/// Zeros, or why there is no room for them: an allocation that fails would end the process.
+fn zeros<T: Clone + Default>(n: usize) -> Result<Vec<T>, String> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(n).map_err(|_| format!("no memory for {n} voxels"))?;
+    values.resize(n, T::default());
+    Ok(values)
 }
 
 /// A Gaussian of height 1 at `centre` with standard deviation `sigma` (both in voxels), within the box; returns the
