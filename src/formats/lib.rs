@@ -5,6 +5,13 @@
 
 #![forbid(unsafe_code)]
 
+mod cells;
+pub mod csv;
+pub mod dynamo;
 mod error;
+pub mod particle_list;
+pub mod star;
+pub mod structure;
+mod whole;
 
 pub use error::{Error, ErrorKind, Result};
