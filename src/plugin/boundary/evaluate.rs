@@ -9,7 +9,7 @@ use super::{
     read::{self, sized_struct},
     write::{self, OutBuffer},
 };
-use crate::{error::Error, train};
+use crate::{error::Error, metrics};
 
 sized_struct!(
     cinetomo_metrics,
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn cinetomo_evaluate(
             }
             let probabilities = read::slice(probabilities, n_probabilities, "probabilities")?;
             let labels = read::slice(labels, n_labels, "labels")?;
-            let metrics = train::evaluate(probabilities, labels, n_classes)?;
+            let metrics = metrics::evaluate(probabilities, labels, n_classes)?;
             if let Some(buffer) = confusion {
                 buffer.write(&metrics.confusion.into_raw_vec_and_offset().0);
             } else if !out_len.is_null() {

@@ -10,10 +10,11 @@ use super::*;
 use crate::{
     augment::Augment,
     backbone::Pass,
+    metrics::evaluate,
     model::{Head, ModelConfig},
     monitor::{Progress, log_nothing},
     preprocess::Preprocess,
-    train::{HeadStart, OptimizerKind, Schedule, evaluate},
+    train::{HeadStart, OptimizerKind, Schedule},
     volume::{Axis, Dtype},
 };
 
