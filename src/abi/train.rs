@@ -67,6 +67,20 @@ pub enum cinetomo_augment {
     Mirror = 1,
 }
 
+/// What a subtomogram is for; see `cinetomo_split`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum cinetomo_part {
+    /// Nothing: it has no label, or no part wants it.
+    None = 0,
+    /// To train on.
+    Training = 1,
+    /// To choose and to calibrate by.
+    Validation = 2,
+    /// To measure on, once, when everything is chosen.
+    Test = 3,
+}
+
 /// How `cinetomo_model_fine_tune` trains. Fill with `cinetomo_fine_tune_options_init`, then change what you need.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

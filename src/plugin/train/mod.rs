@@ -5,6 +5,7 @@ mod fine_tune;
 mod head_start;
 mod journal;
 mod optimizer;
+mod partition;
 mod passes;
 mod probe;
 mod schedule;
@@ -13,4 +14,5 @@ mod trainable;
 
 pub use config::{BatchNorm, FineTune, HeadStart, OptimizerKind, Schedule};
 pub use fine_tune::fine_tune;
+pub use partition::{Fractions, Part, partition};
 pub use schedule::learning_rate;

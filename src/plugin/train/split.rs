@@ -16,6 +16,7 @@ pub(super) enum Purpose {
     Shuffle = 4,
     Augment = 5,
     Dropout = 6,
+    Partition = 7,
 }
 
 /// The generator of a purpose.
