@@ -7,6 +7,7 @@
 
 pub mod augment;
 pub mod backbone;
+pub mod confidence;
 pub mod error;
 pub mod metrics;
 pub mod model;
