@@ -33,20 +33,6 @@ pub enum cinetomo_interpolation {
     Nearest = 2,
 }
 
-/// Rules by which `cinetomo_model_predict` gives no class; add them up. Each has a threshold that was chosen on labelled
-/// subtomograms; see `cinetomo_calibration_options`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum cinetomo_reject {
-    /// None: every subtomogram gets its most probable class.
-    None = 0,
-    /// The most probable class is not probable enough: likely mistakes.
-    Probability = 1,
-    /// The embedding is too far from those of all classes in the training (Mahalanobis distance, Lee et al. 2018): what
-    /// belongs to none of the classes.
-    Distance = 2,
-}
-
 /// What happens to voxels before they reach the network. Part of the model and of its file: training and
 /// classification share it. Fill with `cinetomo_preprocess_init`.
 #[repr(C)]

@@ -9,6 +9,7 @@ use cinetomo_abi::{
 };
 
 use super::{
+    calibrate::calibration,
     guard::boundary,
     hooks,
     model::{MODELS, ModelObject},
@@ -45,6 +46,7 @@ sized_struct!(cinetomo_fine_tune_options, 112, {
         augment: AugmentBit::Mirror as i32,
         select_best: config.select_best.into(),
         reserved: 0,
+        calibration: ptr::null(),
     }
 });
 
@@ -66,6 +68,9 @@ pub unsafe extern "C" fn cinetomo_fine_tune_options_init(
 /// `labels` holds one class per subtomogram, counted from 0; -1 marks one without label, which is left out.
 /// `options` (NULL = defaults) and `hooks` may be NULL. Progress comes after every batch. On the CPU the same model,
 /// voxels, labels, options and thread count give the same result, bit by bit. The voxels are read again in every epoch.
+///
+/// Where subtomograms are held out (`validation_fraction`), the new model is calibrated on them; what could not be learnt
+/// from them is logged. Without, its probabilities are the network's own: calibrate it with `cinetomo_model_calibrate`.
 ///
 /// Errors: NULL_ARGUMENT; INVALID_ARGUMENT names the option, label or subtomogram; NON_FINITE for voxels, or with the
 /// epoch if the loss is no longer a number; MODEL_MISMATCH if the box is too small; OUT_OF_MEMORY; CANCELLED within one
@@ -99,7 +104,7 @@ pub unsafe extern "C" fn cinetomo_model_fine_tune(
 }
 
 /// # Safety
-/// The milestones are NULL or valid for their length.
+/// The milestones are NULL or valid for their length, the calibration options NULL or valid.
 unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
     read::check_reserved(options.reserved, "options")?;
     // SAFETY: passed on from the caller.
@@ -167,6 +172,8 @@ unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
             "options.head",
         )?,
         augment: Augment::from_bits(options.augment)?,
+        // SAFETY: passed on from the caller.
+        calibration: unsafe { calibration(options.calibration, "options.calibration") }?,
     };
     config.validate()?;
     Ok(config)

@@ -10,6 +10,9 @@ use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// Embeddings whose differences from all class means are in memory at once: some ten megabytes.
+const ROWS_AT_ONCE: i64 = 256;
+
 /// Class means and the shared covariance of training embeddings.
 #[derive(Debug)]
 pub struct Mahalanobis {
@@ -93,11 +96,16 @@ impl Mahalanobis {
 
     /// Distance of each of `embeddings` `[n, features]` from the nearest class, `[n]`.
     pub fn distances(&self, embeddings: &Tensor) -> Result<Tensor> {
-        // Differences first: embeddings have far larger means than variations, and single precision has seven digits.
-        let differences = embeddings.f_unsqueeze(1)?.f_sub(&self.means.f_unsqueeze(0)?)?;
-        let white = differences.f_matmul(&self.whitening.f_transpose(0, 1)?)?;
-        let squares = white.f_square()?.f_sum_dim_intlist([2i64].as_slice(), false, Kind::Float)?;
-        Ok(squares.f_amin([1i64].as_slice(), false)?.f_sqrt()?)
+        let whitening = self.whitening.f_transpose(0, 1)?;
+        let of_part = |part: &Tensor| -> Result<Tensor> {
+            // Differences first: embeddings have far larger means than variations, and single precision has seven digits.
+            let differences = part.f_unsqueeze(1)?.f_sub(&self.means.f_unsqueeze(0)?)?;
+            let squares = differences.f_matmul(&whitening)?.f_square()?;
+            let squares = squares.f_sum_dim_intlist([2i64].as_slice(), false, Kind::Float)?;
+            Ok(squares.f_amin([1i64].as_slice(), false)?.f_sqrt()?)
+        };
+        let parts = embeddings.f_split(ROWS_AT_ONCE, 0)?;
+        Ok(Tensor::f_cat(&parts.iter().map(of_part).collect::<Result<Vec<Tensor>>>()?, 0)?)
     }
 
     /// A copy that shares no tensor with this one.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::calibrate::Calibration;
 use crate::{
     augment::Augment,
     backbone::BackboneSpec,
@@ -74,6 +75,8 @@ pub struct FineTune {
     pub head: HeadStart,
     /// How training subtomograms are varied.
     pub augment: Augment,
+    /// What is learnt on the validation subtomograms when the training is over.
+    pub calibration: Calibration,
 }
 
 /// How the learning rate changes over the training.
@@ -110,6 +113,7 @@ impl Default for FineTune {
             batch_norm: BatchNorm::Auto,
             head: HeadStart::Auto,
             augment: Augment { mirror: true },
+            calibration: Calibration::default(),
         }
     }
 }
@@ -166,7 +170,14 @@ impl FineTune {
                 format!("milestones are {milestones:?}; they must be at least 1 and rise"),
             )?;
         }
-        Ok(())
+        self.calibration.validate().map_err(|error| error.within("calibration"))?;
+        let wished = self.calibration.precision.or(self.calibration.coverage);
+        check(
+            wished.is_none() || self.validation_fraction > 0.0,
+            "calibration: a precision or coverage is wished for, but validation_fraction is 0 and there is nothing to \
+             choose a threshold on; set it above 0, or call cinetomo_model_calibrate with other labelled subtomograms"
+                .to_owned(),
+        )
     }
 
     /// The same with every choice made that was left to the library, for a model of a network `spec` that started
@@ -255,6 +266,12 @@ mod tests {
     fn each_value_out_of_range_is_named() {
         let default = FineTune::default;
         default().validate().expect("the defaults are valid");
+        let wishing = |precision, coverage, validation_fraction| FineTune {
+            calibration: Calibration { precision, coverage, ..Calibration::default() },
+            validation_fraction,
+            ..default()
+        };
+        wishing(Some(0.9), Some(1.0), 0.2).validate().expect("valid wishes");
         let step = |milestones: &[usize], gamma| FineTune {
             schedule: Schedule::Step { milestones: milestones.to_vec(), gamma },
             ..default()
@@ -270,6 +287,9 @@ mod tests {
             (FineTune { validation_fraction: 0.6, ..default() }, "validation_fraction is 0.6;"),
             (FineTune { n_epochs: 100_001, ..default() }, "n_epochs is 100001;"),
             (FineTune { batch_size: 0, ..default() }, "batch_size is 0;"),
+            (wishing(Some(1.5), None, 0.2), "calibration: precision is 1.5;"),
+            (wishing(None, Some(f64::NAN), 0.2), "calibration: coverage is NaN;"),
+            (wishing(Some(0.9), None, 0.0), "calibration: a precision or coverage is wished for"),
             (step(&[2], 0.0), "gamma is 0;"),
             (step(&[0, 2], 0.1), "milestones are [0, 2];"),
             (step(&[3, 3], 0.1), "milestones are [3, 3];"),

@@ -4,6 +4,7 @@ use rand::seq::SliceRandom;
 use tch::Tensor;
 
 use super::{
+    calibrate::{self, calibrate_tuned},
     config::{BatchNorm, FineTune},
     head_start::{self, start_head},
     journal::{FORWARD_WORK, Journal, TRAIN_WORK, tell_choices, tell_epoch},
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::{
     backbone::BatchNormMode,
+    confidence::Confidence,
     error::{Error, ErrorKind, Result},
     model::{EpochRecord, Model, Origin, TrainingRecord},
     monitor::{Monitor, Stage},
@@ -44,7 +46,9 @@ pub fn fine_tune(
     tell_choices(model, &config, &split, monitor);
 
     let mut tuned = model.duplicate()?;
-    let mut journal = Journal::new(monitor, total_work(&config, &split));
+    // They were those of other weights.
+    (tuned.confidence, tuned.mahalanobis) = (Confidence::default(), None);
+    let mut journal = Journal::new(monitor, total_work(model, &config, &split));
     let passes = Passes { volume, labels, batch_size: config.batch_size };
     if config.batch_norm == BatchNorm::Recalibrated {
         passes.recalibrate(&tuned, &split.training, config.n_frozen_stages, &mut journal)?;
@@ -119,6 +123,7 @@ pub fn fine_tune(
     };
     optimizer.release_gradients()?;
     trainable.require_gradients(false)?;
+    calibrate_tuned(&mut tuned, &config.calibration, &passes, &split, &mut journal)?;
     tuned.history.push(TrainingRecord {
         config: serde_json::to_value(&config)
             .map_err(|error| Error::new(ErrorKind::Panic, format!("options as JSON: {error}")))?,
@@ -140,13 +145,7 @@ pub fn fine_tune(
 
 fn check(model: &Model, volume: &Volume<'_>, labels: &[i32], config: &FineTune) -> Result<()> {
     config.validate()?;
-    if labels.len() != volume.len() {
-        return Err(Error::invalid(format!(
-            "{} labels for {} subtomograms; each needs one, -1 if it has none",
-            labels.len(),
-            volume.len()
-        )));
-    }
+    check_labels(volume, labels)?;
     let n_stages = model.network.stages.len();
     if config.n_frozen_stages > n_stages {
         return Err(Error::invalid(format!(
@@ -158,8 +157,20 @@ fn check(model: &Model, volume: &Volume<'_>, labels: &[i32], config: &FineTune) 
     Ok(())
 }
 
+/// That there is one label for each subtomogram.
+pub(super) fn check_labels(volume: &Volume<'_>, labels: &[i32]) -> Result<()> {
+    if labels.len() == volume.len() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{} labels for {} subtomograms; each needs one, -1 if it has none",
+        labels.len(),
+        volume.len()
+    )))
+}
+
 /// All the work, for even progress.
-fn total_work(config: &FineTune, split: &Split) -> usize {
+fn total_work(model: &Model, config: &FineTune, split: &Split) -> usize {
     let (n_training, n_validation) = (split.training.len(), split.validation.len());
     let recalibration = match config.batch_norm {
         BatchNorm::Recalibrated => n_training * FORWARD_WORK,
@@ -167,7 +178,8 @@ fn total_work(config: &FineTune, split: &Split) -> usize {
     };
     let training = config.n_epochs * n_training * TRAIN_WORK;
     let validation = (config.n_epochs + 1) * n_validation * FORWARD_WORK;
-    recalibration + head_start::work(config, n_training) + training + validation
+    let calibration = calibrate::work(model, &config.calibration, split);
+    recalibration + head_start::work(config, n_training) + training + validation + calibration
 }
 
 /// How BatchNorm works in step `step`, counted from 0 over the whole training.

@@ -1,5 +1,6 @@
-//! Fine-tuning a model on labelled subtomograms.
+//! Fine-tuning a model on labelled subtomograms, and calibrating it.
 
+mod calibrate;
 mod config;
 mod fine_tune;
 mod head_start;
@@ -12,6 +13,7 @@ mod schedule;
 mod split;
 mod trainable;
 
+pub use calibrate::{Calibration, calibrate};
 pub use config::{BatchNorm, FineTune, HeadStart, OptimizerKind, Schedule};
 pub use fine_tune::fine_tune;
 pub use partition::{Fractions, Part, partition};
