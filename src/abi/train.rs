@@ -1,4 +1,6 @@
-//! Fine-tuning and evaluation.
+//! Fine-tuning.
+
+use super::cinetomo_calibration_options;
 
 use std::ffi::c_char;
 
@@ -199,21 +201,8 @@ pub struct cinetomo_fine_tune_options {
     pub checkpoint_interval: i32,
     /// Zero.
     pub reserved: i32,
-}
-
-/// How good scores are. Fill `struct_size` with `cinetomo_metrics_init`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "stable-abi", derive(abi_stable::StableAbi))]
-pub struct cinetomo_metrics {
-    /// In: `sizeof(cinetomo_metrics)` as the caller was compiled. Nothing beyond it is written.
-    pub struct_size: usize,
-    /// Subtomograms that counted: those whose label is not -1.
-    pub n_evaluated: i64,
-    /// Fraction whose highest score is at the label; of equal scores the first counts.
-    pub accuracy: f64,
-    /// Area under the ROC curve, one class against the rest, mean over the classes: scikit-learn's
-    /// `roc_auc_score(multi_class="ovr", average="macro")`; with two classes the area for class 1. Classes without
-    /// examples, or with nothing but examples, are left out of the mean; NaN if none is left.
-    pub macro_auc: f64,
+    /// What is learnt on the validation subtomograms when the training is over, for `cinetomo_model_classify` and
+    /// `cinetomo_model_predict`; NULL (default) = the defaults of `cinetomo_calibration_options_init`. Without validation
+    /// nothing is, but for the class means that distances are measured from.
+    pub calibration: *const cinetomo_calibration_options,
 }

@@ -1,7 +1,8 @@
 //! Model files: all of a model in one file (`tensor_file`).
 //!
-//! Tensors: `backbone/<name>` for every tensor of the network, `head/weight` and `head/bias`. The document, `cinetomo`
-//! in the header's metadata, says what else the model is.
+//! Tensors: `backbone/<name>` for every tensor of the network, `head/weight` and `head/bias`, and where the model has them
+//! `mahalanobis/means` and `mahalanobis/whitening`. The document, `cinetomo` in the header's metadata, says what else
+//! the model is.
 
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{
     backbone::{Architecture, Network},
+    confidence::{Confidence, Mahalanobis, MahalanobisRecord},
     error::{Error, ErrorKind, Result},
     model::{Head, Model, ModelConfig, Origin, TrainingRecord},
     parameters::Start,
@@ -18,8 +20,11 @@ use crate::{
     volume::Contrast,
 };
 
-/// Version of the document's format: raised when older releases would misread newer files.
-const FORMAT_VERSION: u32 = 1;
+/// Newest version of the document's format that this release reads: raised when older releases would misread newer files.
+const FORMAT_VERSION: u32 = 2;
+
+/// Version of a file without confidence: what it says is what older releases understand.
+const PLAIN_VERSION: u32 = 1;
 
 const KIND: FileKind = FileKind {
     key: "cinetomo",
@@ -42,12 +47,19 @@ struct Document {
     #[serde(with = "ContrastName")]
     contrast: Contrast,
     history: Vec<TrainingRecord>,
+    /// From version 2 on.
+    #[serde(default)]
+    confidence: Confidence,
+    /// From version 2 on.
+    #[serde(default)]
+    mahalanobis: Option<MahalanobisRecord>,
 }
 
 /// Everything that the model file says of the model, as JSON. Numbers that are not finite become `null`.
 pub fn metadata_json(model: &Model) -> String {
+    let plain = model.confidence == Confidence::default() && model.mahalanobis.is_none();
     let document = Document {
-        format_version: FORMAT_VERSION,
+        format_version: if plain { PLAIN_VERSION } else { FORMAT_VERSION },
         cinetomo_version: env!("CARGO_PKG_VERSION").to_owned(),
         backbone: model.network.architecture.to_string(),
         class_names: model.class_names.clone(),
@@ -58,6 +70,8 @@ pub fn metadata_json(model: &Model) -> String {
         voxel_size: model.voxel_size,
         contrast: model.contrast,
         history: model.history.clone(),
+        confidence: model.confidence.clone(),
+        mahalanobis: model.mahalanobis.as_ref().map(|mahalanobis| mahalanobis.record.clone()),
     };
     // Serialisation fails only for maps whose keys are not strings; the document's types have none.
     serde_json::to_string(&document).expect("the document's keys are strings")
@@ -99,11 +113,17 @@ fn tensors(model: &Model) -> Vec<(String, Tensor)> {
         .collect();
     tensors.push((HEAD_WEIGHT.to_owned(), model.head.weight.shallow_clone()));
     tensors.push((HEAD_BIAS.to_owned(), model.head.bias.shallow_clone()));
+    if let Some(mahalanobis) = &model.mahalanobis {
+        tensors.push((MEANS.to_owned(), mahalanobis.means.shallow_clone()));
+        tensors.push((WHITENING.to_owned(), mahalanobis.whitening.shallow_clone()));
+    }
     tensors
 }
 
 const HEAD_WEIGHT: &str = "head/weight";
 const HEAD_BIAS: &str = "head/bias";
+const MEANS: &str = "mahalanobis/means";
+const WHITENING: &str = "mahalanobis/whitening";
 
 fn backbone_name(name: &str) -> String {
     format!("backbone/{name}")
@@ -159,7 +179,15 @@ impl Document {
             seed: self.seed,
             dropout: self.dropout,
         };
-        config.validate()
+        config.validate()?;
+        self.confidence.check()?;
+        match &self.mahalanobis {
+            Some(record) => record.check(self.class_names.len()),
+            None if self.confidence.distance.is_some() => {
+                Err(Error::invalid("a threshold on distances from no class means"))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -176,11 +204,23 @@ fn model_of(document: Document, reader: &Reader<'_>, device: Device) -> Result<M
         .collect();
     expected.push((HEAD_WEIGHT.to_owned(), vec![n_classes, spec.n_features]));
     expected.push((HEAD_BIAS.to_owned(), vec![n_classes]));
+    if let Some(record) = &document.mahalanobis {
+        let n_means = record.classes.len() as i64;
+        expected.push((MEANS.to_owned(), vec![n_means, spec.n_features]));
+        expected.push((WHITENING.to_owned(), vec![spec.n_features; 2]));
+    }
     reader.check_tensors(&expected)?;
 
     // The header's sizes are those of the file, and the head's are the header's: what is allocated is in the file.
     let zeros = |shape: &[i64]| Tensor::f_zeros(shape, (Kind::Float, device));
     let head = Head { weight: zeros(&[n_classes, spec.n_features])?, bias: zeros(&[n_classes])? };
+    let mahalanobis = |record: MahalanobisRecord| -> Result<Mahalanobis> {
+        Ok(Mahalanobis {
+            means: zeros(&[record.classes.len() as i64, spec.n_features])?,
+            whitening: zeros(&[spec.n_features; 2])?,
+            record,
+        })
+    };
     Ok(Model {
         network,
         head,
@@ -192,6 +232,8 @@ fn model_of(document: Document, reader: &Reader<'_>, device: Device) -> Result<M
         voxel_size: document.voxel_size,
         contrast: document.contrast,
         history: document.history,
+        confidence: document.confidence,
+        mahalanobis: document.mahalanobis.map(mahalanobis).transpose()?,
         device,
     })
 }

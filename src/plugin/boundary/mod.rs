@@ -8,6 +8,7 @@
     reason = "the rules at the top of the header hold for every export"
 )]
 
+mod calibrate;
 mod cancel;
 mod context;
 mod cuda;
@@ -23,6 +24,7 @@ mod model_options;
 mod read;
 mod root_module;
 mod runtime;
+mod split;
 mod synthetic;
 mod table;
 mod threads;

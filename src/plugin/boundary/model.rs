@@ -10,11 +10,12 @@ use std::{
 };
 
 use cinetomo_abi::{
-    cinetomo_context, cinetomo_error, cinetomo_hooks, cinetomo_model, cinetomo_model_info,
-    cinetomo_model_options,
+    cinetomo_confidence, cinetomo_context, cinetomo_error, cinetomo_hooks, cinetomo_model,
+    cinetomo_model_info, cinetomo_model_options,
 };
 
 use super::{
+    calibrate,
     context::{CONTEXTS, Context},
     error::to_c_text,
     guard::{boundary, boundary_or},
@@ -38,12 +39,24 @@ pub(super) struct ModelObject {
     /// The thread whose call has the model.
     holder: Mutex<Option<ThreadId>>,
     info: Info,
+    confidence: cinetomo_confidence,
 }
 
 impl ModelObject {
     pub(super) fn new(context: Arc<Context>, model: Model) -> ModelObject {
-        let info = Info::new(&model);
-        ModelObject { context, model: Mutex::new(model), holder: Mutex::new(None), info }
+        let (info, confidence) = (Info::new(&model), calibrate::confidence(&model));
+        ModelObject {
+            context,
+            model: Mutex::new(model),
+            holder: Mutex::new(None),
+            info,
+            confidence,
+        }
+    }
+
+    /// How sure the model is.
+    pub(super) fn confidence(&self) -> cinetomo_confidence {
+        self.confidence
     }
 
     /// The model, for one call at a time. Refuses a callback that asks for the model of its own call: it would wait for

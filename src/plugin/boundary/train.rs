@@ -10,6 +10,7 @@ use cinetomo_abi::{
 };
 
 use super::{
+    calibrate::calibration,
     guard::boundary,
     hooks,
     model::{MODELS, ModelObject},
@@ -67,6 +68,7 @@ fn to_c(preset: Preset) -> cinetomo_fine_tune_options {
         schedule_interval: config.schedule_interval as i32,
         checkpoint_interval: config.checkpoint_interval as i32,
         reserved: 0,
+        calibration: ptr::null(),
     }
 }
 
@@ -109,6 +111,9 @@ pub unsafe extern "C" fn cinetomo_fine_tune_options_preset(
 /// `options` (NULL = defaults) and `hooks` may be NULL. Progress comes after every batch. On the CPU the same model,
 /// voxels, labels, options and thread count give the same result, bit by bit. The voxels are read again in every epoch.
 ///
+/// Where subtomograms are held out (`validation_fraction`), the new model is calibrated on them; what could not be learnt
+/// from them is logged. Without, its probabilities are the network's own: calibrate it with `cinetomo_model_calibrate`.
+///
 /// Errors: NULL_ARGUMENT; INVALID_ARGUMENT names the option, label or subtomogram; NON_FINITE for voxels, or with the
 /// epoch if the loss is no longer a number; MODEL_MISMATCH if the box is too small; OUT_OF_MEMORY; CANCELLED within one
 /// batch. [any thread; calls on one model take turns]
@@ -141,7 +146,7 @@ pub unsafe extern "C" fn cinetomo_model_fine_tune(
 }
 
 /// # Safety
-/// The milestones are NULL or valid for their length.
+/// The milestones are NULL or valid for their length, the calibration options NULL or valid.
 unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
     read::check_reserved(options.reserved, "options")?;
     // SAFETY: passed on from the caller.
@@ -243,6 +248,8 @@ unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
             false => Some(unsafe { read::text(options.checkpoint, "options.checkpoint") }?.into()),
         },
         checkpoint_interval: count(options.checkpoint_interval, "options.checkpoint_interval")?,
+        // SAFETY: passed on from the caller.
+        calibration: unsafe { calibration(options.calibration, "options.calibration") }?,
     };
     config.validate()?;
     Ok(config)

@@ -64,6 +64,21 @@ impl<T: Copy> OutBuffer<T> {
         ))
     }
 
+    /// Writes a result of which the length alone was as much work, or answers a question for its length.
+    ///
+    /// # Safety
+    /// `out_len` and `capacity` elements of the buffer are writable.
+    pub(super) unsafe fn fill(self, values: impl Iterator<Item = T>) -> Result<()> {
+        let values: Vec<T> = values.collect();
+        // SAFETY: passed on from the caller; the length is asked about before anything is written.
+        unsafe {
+            if self.wants(values.len())? {
+                self.write(&values);
+            }
+        }
+        Ok(())
+    }
+
     /// # Safety
     /// The buffer has `capacity` writable elements, and `wants` was asked about this length.
     pub(super) unsafe fn write(self, values: &[T]) {
@@ -72,6 +87,44 @@ impl<T: Copy> OutBuffer<T> {
         unsafe {
             std::ptr::copy_nonoverlapping(values.as_ptr(), self.pointer, values.len());
             self.out_len.write_unaligned(values.len());
+        }
+    }
+}
+
+/// An array of the caller that may be absent, for a result whose length both sides know.
+pub(super) struct WantedArray<T>(*mut T);
+
+impl<T: Copy> WantedArray<T> {
+    /// Checks before any work is done that `len` elements fit, unless the array is NULL.
+    pub(super) fn new(
+        pointer: *mut T,
+        capacity: usize,
+        len: usize,
+        argument: &str,
+    ) -> Result<WantedArray<T>> {
+        if pointer.is_null() {
+            return Ok(WantedArray(pointer));
+        }
+        check_array(pointer, capacity, argument)?;
+        if capacity < len {
+            return Err(Error::new(
+                ErrorKind::BufferTooSmall,
+                format!("{argument} holds {capacity} elements; the result has {len}"),
+            ));
+        }
+        Ok(WantedArray(pointer))
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.0.is_null()
+    }
+
+    /// # Safety
+    /// The array is NULL, or has as many writable elements as were checked for and these are that many.
+    pub(super) unsafe fn write(self, values: &[T]) {
+        if self.is_wanted() {
+            // SAFETY: as the caller promises; the caller's array overlaps nothing of ours.
+            unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.0, values.len()) }
         }
     }
 }

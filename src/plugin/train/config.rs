@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::calibrate::Calibration;
 use crate::{
     augment::{Augment, Augmentation},
     backbone::BackboneSpec,
@@ -102,6 +103,8 @@ pub struct FineTune {
     /// Epochs from one checkpoint to the next, at least 1.
     #[serde(skip)]
     pub checkpoint_interval: usize,
+    /// What is learnt on the validation subtomograms when the training is over.
+    pub calibration: Calibration,
 }
 
 /// How the learning rate changes over the training.
@@ -148,6 +151,7 @@ impl Default for FineTune {
             schedule_interval: 1,
             checkpoint: None,
             checkpoint_interval: 1,
+            calibration: Calibration::default(),
         }
     }
 }
@@ -239,7 +243,14 @@ impl FineTune {
                 format!("milestones are {milestones:?}; they must be at least 1 and rise"),
             )?;
         }
-        Ok(())
+        self.calibration.validate().map_err(|error| error.within("calibration"))?;
+        let wished = self.calibration.precision.or(self.calibration.coverage);
+        check(
+            wished.is_none() || self.validation_fraction > 0.0,
+            "calibration: a precision or coverage is wished for, but validation_fraction is 0 and there is nothing to \
+             choose a threshold on; set it above 0, or call cinetomo_model_calibrate with other labelled subtomograms"
+                .to_owned(),
+        )
     }
 
     /// The same with every choice made that was left to the library, for a model of a network `spec` that started
@@ -346,6 +357,12 @@ mod tests {
     fn each_value_out_of_range_is_named() {
         let default = FineTune::default;
         default().validate().expect("the defaults are valid");
+        let wishing = |precision, coverage, validation_fraction| FineTune {
+            calibration: Calibration { precision, coverage, ..Calibration::default() },
+            validation_fraction,
+            ..default()
+        };
+        wishing(Some(0.9), Some(1.0), 0.2).validate().expect("valid wishes");
         let step = |milestones: &[usize], gamma| FineTune {
             schedule: Schedule::Step { milestones: milestones.to_vec(), gamma },
             ..default()
@@ -369,6 +386,9 @@ mod tests {
             (FineTune { schedule_interval: 0, ..default() }, "schedule_interval is 0;"),
             (FineTune { checkpoint_interval: 0, ..default() }, "checkpoint_interval is 0;"),
             (FineTune { patience: 3, ..default() }, "patience is 3 without"),
+            (wishing(Some(1.5), None, 0.2), "calibration: precision is 1.5;"),
+            (wishing(None, Some(f64::NAN), 0.2), "calibration: coverage is NaN;"),
+            (wishing(Some(0.9), None, 0.0), "calibration: a precision or coverage is wished for"),
             (step(&[2], 0.0), "gamma is 0;"),
             (step(&[0, 2], 0.1), "milestones are [0, 2];"),
             (step(&[3, 3], 0.1), "milestones are [3, 3];"),

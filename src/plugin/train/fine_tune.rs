@@ -2,6 +2,7 @@
 
 use super::{
     balance::{class_weights, epoch_order},
+    calibrate::{self, calibrate_tuned},
     config::{BatchNorm, FineTune},
     head_start::{self, start_head},
     journal::{FORWARD_WORK, Journal, TRAIN_WORK, tell_choices, tell_epoch},
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::{
     backbone::{BatchNormMode, layers::spatial_size},
+    confidence::Confidence,
     error::{Error, ErrorKind, Result},
     model::{EpochRecord, Model, Origin, TrainingRecord},
     monitor::{Monitor, Stage},
@@ -45,7 +47,9 @@ pub fn fine_tune(
     tell_choices(model, &config, &split, monitor);
 
     let mut tuned = model.duplicate()?;
-    let mut journal = Journal::new(monitor, total_work(&config, &split));
+    // They were those of other weights.
+    (tuned.confidence, tuned.mahalanobis) = (Confidence::default(), None);
+    let mut journal = Journal::new(monitor, total_work(model, &config, &split));
     let passes = Passes { volume, labels, batch_size: config.batch_size };
     let checkpoint = Checkpoint::of(&config, model, volume, labels, journal.monitor)?;
     let saved = checkpoint.as_ref().map(Checkpoint::open).transpose()?.flatten();
@@ -63,7 +67,7 @@ pub fn fine_tune(
     let mut optimizer = Optimizer::new(&config, trainable.weights.iter().zip(factors))?;
     if let Some(saved) = saved {
         run = saved.restore(&trainable, &mut optimizer)?;
-        journal.skip(total_work(&FineTune { n_epochs: run.n_done, ..config.clone() }, &split));
+        journal.skip(start_work(&config, &split) + run.n_done * epoch_work(&split));
         journal.monitor.info(format_args!("going on after epoch {}", run.n_done));
     } else if !split.validation.is_empty() {
         let validated = passes.validate(&tuned, &split.validation, &mut journal)?;
@@ -129,13 +133,14 @@ pub fn fine_tune(
             checkpoint.keep(&run, epoch == config.n_epochs, &trainable, &optimizer)?;
         }
     }
-    journal.finish(Stage::Train)?;
 
     let selected_epoch = match run.best {
         Some(best) if config.select_best => best.restore(&trainable, journal.monitor)?,
         _ => run.n_done,
     };
     trainable.require_gradients(false)?;
+    calibrate_tuned(&mut tuned, &config.calibration, &passes, &split, &mut journal)?;
+    journal.finish(Stage::Train)?;
     tuned.history.push(TrainingRecord {
         config: serde_json::to_value(&config)
             .map_err(|error| Error::new(ErrorKind::Panic, format!("options as JSON: {error}")))?,
@@ -157,13 +162,7 @@ pub fn fine_tune(
 
 fn check(model: &Model, volume: &Volume<'_>, labels: &[i32], config: &FineTune) -> Result<()> {
     config.validate()?;
-    if labels.len() != volume.len() {
-        return Err(Error::invalid(format!(
-            "{} labels for {} subtomograms; each needs one, -1 if it has none",
-            labels.len(),
-            volume.len()
-        )));
-    }
+    check_labels(volume, labels)?;
     let n_stages = model.network.stages.len();
     if config.n_frozen_stages > n_stages {
         return Err(Error::invalid(format!(
@@ -175,16 +174,37 @@ fn check(model: &Model, volume: &Volume<'_>, labels: &[i32], config: &FineTune) 
     Ok(())
 }
 
+/// That there is one label for each subtomogram.
+pub(super) fn check_labels(volume: &Volume<'_>, labels: &[i32]) -> Result<()> {
+    if labels.len() == volume.len() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{} labels for {} subtomograms; each needs one, -1 if it has none",
+        labels.len(),
+        volume.len()
+    )))
+}
+
 /// All the work, for even progress.
-fn total_work(config: &FineTune, split: &Split) -> usize {
-    let (n_training, n_validation) = (split.training.len(), split.validation.len());
+fn total_work(model: &Model, config: &FineTune, split: &Split) -> usize {
+    let calibration = calibrate::work(model, &config.calibration, split);
+    start_work(config, split) + config.n_epochs * epoch_work(split) + calibration
+}
+
+/// The work ahead of the first epoch.
+fn start_work(config: &FineTune, split: &Split) -> usize {
+    let n_training = split.training.len();
     let recalibration = match config.batch_norm {
         BatchNorm::Recalibrated => n_training * FORWARD_WORK,
         _ => 0,
     };
-    let training = config.n_epochs * n_training * TRAIN_WORK;
-    let validation = (config.n_epochs + 1) * n_validation * FORWARD_WORK;
-    recalibration + head_start::work(config, n_training) + training + validation
+    recalibration + head_start::work(config, n_training) + split.validation.len() * FORWARD_WORK
+}
+
+/// The work of an epoch.
+fn epoch_work(split: &Split) -> usize {
+    split.training.len() * TRAIN_WORK + split.validation.len() * FORWARD_WORK
 }
 
 /// Whether the validation has not become better for as long as the caller has patience.

@@ -10,10 +10,11 @@ use super::*;
 use crate::{
     augment::{Augment, Augmentation},
     backbone::Pass,
+    metrics::evaluate,
     model::ModelConfig,
     monitor::{Progress, log_nothing},
     preprocess::Preprocess,
-    train::{Balance, HeadStart, OptimizerKind, Schedule, evaluate},
+    train::{Balance, HeadStart, OptimizerKind, Schedule},
     volume::{Axis, Dtype},
 };
 

@@ -1,12 +1,13 @@
-//! Fine-tuning a model on labelled subtomograms, and measuring how good its scores are.
+//! Fine-tuning a model on labelled subtomograms, and calibrating it.
 
 mod balance;
+mod calibrate;
 mod config;
 mod fine_tune;
 mod head_start;
 mod journal;
-mod metrics;
 mod optimizer;
+mod partition;
 mod passes;
 pub mod presets;
 mod probe;
@@ -17,8 +18,9 @@ mod split;
 mod step;
 mod trainable;
 
+pub use calibrate::{Calibration, calibrate};
 pub use config::{Balance, BatchNorm, FineTune, HeadStart, OptimizerKind, Regularizer, Schedule};
 pub use fine_tune::fine_tune;
-pub use metrics::{Metrics, evaluate};
+pub use partition::{Fractions, Part, partition};
 pub use presets::Preset;
 pub use schedule::learning_rate;

@@ -11,8 +11,9 @@ use crate::{
     augment::Mirrors,
     backbone::{BatchNormMode, Pass},
     error::Result,
-    model::Model,
+    model::{Model, not_finite},
     monitor::Stage,
+    predict::Scores,
     volume::Volume,
 };
 
@@ -136,6 +137,44 @@ impl Passes<'_> {
             }
         }
         Ok(Tensor::f_cat(&features, 0)?)
+    }
+
+    /// The classes of the subtomograms `indices`, whose labels are none of them -1.
+    pub fn classes(&self, indices: &[usize]) -> Vec<usize> {
+        indices.iter().map(|&index| self.labels[index] as usize).collect()
+    }
+
+    /// What the model says of the subtomograms `indices`, as in classification. Fails with `NonFinite` if that is no
+    /// number.
+    pub fn scores(
+        &self,
+        model: &Model,
+        indices: &[usize],
+        stage: Stage,
+        journal: &mut Journal<'_, '_>,
+    ) -> Result<Scores> {
+        let _guard = tch::no_grad_guard();
+        let batches = batches(indices.len(), self.batch_size);
+        let n_steps = batches.len();
+        let (mut log_probabilities, mut embeddings) = (Vec::new(), Vec::new());
+        for (step, batch) in batches.enumerate() {
+            let boxes = &indices[batch];
+            let input = model.prepare(self.volume, boxes)?;
+            let scores = model.score(&input, journal.monitor)?;
+            let finite = scores.log_probabilities.f_isfinite()?.f_all_dim(1, false)?;
+            let finite = Vec::<bool>::try_from(&finite)?;
+            if let Some(place) = finite.iter().position(|finite| !finite) {
+                return Err(not_finite(boxes[place]));
+            }
+            log_probabilities.push(scores.log_probabilities);
+            embeddings.push(scores.embeddings);
+            let work = boxes.len() * model.images().len() * FORWARD_WORK;
+            journal.advance(stage, step, n_steps, work)?;
+        }
+        Ok(Scores {
+            log_probabilities: Tensor::f_cat(&log_probabilities, 0)?,
+            embeddings: Tensor::f_cat(&embeddings, 0)?,
+        })
     }
 
     /// Replaces the running statistics of the stages from `n_frozen` on by their means over the batches.

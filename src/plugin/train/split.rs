@@ -16,6 +16,7 @@ pub(super) enum Purpose {
     Shuffle = 4,
     Augment = 5,
     Dropout = 6,
+    Partition = 7,
 }
 
 /// The generator of a purpose.
@@ -58,20 +59,7 @@ pub(super) fn stratified(
     fraction: f64,
     seed: u64,
 ) -> Result<Split> {
-    let mut members = vec![Vec::new(); n_classes];
-    for (index, &label) in labels.iter().enumerate() {
-        match usize::try_from(label) {
-            Ok(class) if class < n_classes => members[class].push(index),
-            _ if label == -1 => {}
-            _ => {
-                return Err(Error::invalid(format!(
-                    "label {index} is {label}; it must be from 0 to {}, or -1 for a subtomogram \
-                     without label",
-                    n_classes - 1
-                )));
-            }
-        }
-    }
+    let members = members_of(labels, n_classes)?;
     let n_present = members.iter().filter(|members| !members.is_empty()).count();
     if n_present < 2 {
         return Err(Error::invalid(format!(
@@ -92,6 +80,25 @@ pub(super) fn stratified(
     split.training.sort_unstable();
     split.validation.sort_unstable();
     Ok(split)
+}
+
+/// The positions of each class in the caller's batch, rising. Fails with `InvalidArgument` if a label is out of range.
+pub(super) fn members_of(labels: &[i32], n_classes: usize) -> Result<Vec<Vec<usize>>> {
+    let mut members = vec![Vec::new(); n_classes];
+    for (index, &label) in labels.iter().enumerate() {
+        match usize::try_from(label) {
+            Ok(class) if class < n_classes => members[class].push(index),
+            _ if label == -1 => {}
+            _ => {
+                return Err(Error::invalid(format!(
+                    "label {index} is {label}; it must be from 0 to {}, or -1 for a subtomogram \
+                     without label",
+                    n_classes - 1
+                )));
+            }
+        }
+    }
+    Ok(members)
 }
 
 /// Deals `classes` out to folds `0..n_folds`, each class in turn, so that the folds differ by at most one example in
