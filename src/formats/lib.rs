@@ -5,6 +5,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod em;
 mod error;
+pub mod montage;
+pub mod mrc;
+pub mod npy;
+pub mod npz;
+mod replace;
+mod source;
+pub mod tiff;
+pub mod volumes;
+mod voxels;
 
 pub use error::{Error, ErrorKind, Result};
+pub use voxels::{Dtype, Endian};

@@ -1,0 +1,378 @@
+//! Voxels that lie in a file one after another, and the blocks that are read from them.
+
+use std::{fmt, path::Path, sync::Arc};
+
+use half::f16;
+use ndarray::Array3;
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    source::{Packing, Source},
+};
+
+/// Bytes of a file that are held at once while a block is read, unless one row of the block is longer.
+const CHUNK: u64 = 1 << 20;
+
+/// Type of the voxels in a file. Blocks are read as f32, which holds integers of up to 16 bits and halves exactly;
+/// wider types are rounded to the nearest f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say all")]
+pub enum Dtype {
+    /// Unsigned, two voxels a byte, the lower four bits first; every row starts with a byte of its own.
+    U4,
+    U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+    F16,
+    F32,
+    F64,
+}
+
+impl Dtype {
+    /// Bytes of a row of `n` voxels, or nothing if that is no number.
+    pub(crate) fn row_bytes(self, n: u64) -> Option<u64> {
+        let bytes = match self {
+            Dtype::U4 => return Some(n.div_ceil(2)),
+            Dtype::U8 | Dtype::I8 => 1,
+            Dtype::U16 | Dtype::I16 | Dtype::F16 => 2,
+            Dtype::U32 | Dtype::I32 | Dtype::F32 => 4,
+            Dtype::U64 | Dtype::I64 | Dtype::F64 => 8,
+        };
+        n.checked_mul(bytes)
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dtype::U4 => "unsigned 4-bit integer",
+            Dtype::U8 => "unsigned 8-bit integer",
+            Dtype::I8 => "signed 8-bit integer",
+            Dtype::U16 => "unsigned 16-bit integer",
+            Dtype::I16 => "signed 16-bit integer",
+            Dtype::U32 => "unsigned 32-bit integer",
+            Dtype::I32 => "signed 32-bit integer",
+            Dtype::U64 => "unsigned 64-bit integer",
+            Dtype::I64 => "signed 64-bit integer",
+            Dtype::F16 => "16-bit float",
+            Dtype::F32 => "32-bit float",
+            Dtype::F64 => "64-bit float",
+        })
+    }
+}
+
+/// Order of the bytes of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endian {
+    /// The lowest byte first.
+    Little,
+    /// The highest byte first.
+    Big,
+}
+
+impl fmt::Display for Endian {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Endian::Little => "little-endian",
+            Endian::Big => "big-endian",
+        })
+    }
+}
+
+/// How the voxels of one or more equal volumes lie in a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    /// Number of volumes, one after another.
+    pub n: usize,
+    /// Extents of a volume in the order of the file, slowest first.
+    pub extents: [usize; 3],
+    /// Which axis each of them is: 0 = z, 1 = y, 2 = x.
+    pub axes: [usize; 3],
+    /// Type of a voxel.
+    pub dtype: Dtype,
+    /// Order of its bytes.
+    pub endian: Endian,
+}
+
+impl Grid {
+    /// Volumes of `shape` z, y, x, with z slowest.
+    pub fn zyx(n: usize, shape: [usize; 3], dtype: Dtype, endian: Endian) -> Grid {
+        Grid { n, extents: shape, axes: [0, 1, 2], dtype, endian }
+    }
+
+    /// Extents z, y, x.
+    pub fn shape(&self) -> [usize; 3] {
+        self.from_file_order(self.extents)
+    }
+
+    /// Bytes of all voxels, or nothing if that is no number.
+    pub fn bytes(&self) -> Option<u64> {
+        self.volume_bytes()?.checked_mul(u64::try_from(self.n).ok()?)
+    }
+
+    fn volume_bytes(&self) -> Option<u64> {
+        let [sections, rows, columns] = self.extents.map(|extent| extent as u64);
+        self.dtype.row_bytes(columns)?.checked_mul(rows)?.checked_mul(sections)
+    }
+
+    fn to_file_order(self, zyx: [usize; 3]) -> [usize; 3] {
+        self.axes.map(|axis| zyx[axis])
+    }
+
+    #[allow(clippy::wrong_self_convention, reason = "from the file's order")]
+    fn from_file_order(&self, file: [usize; 3]) -> [usize; 3] {
+        let mut zyx = [0; 3];
+        for (&axis, value) in self.axes.iter().zip(file) {
+            zyx[axis] = value;
+        }
+        zyx
+    }
+}
+
+/// A [`Grid`] in a file that is known to hold all of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Voxels {
+    source: Arc<Source>,
+    packing: Option<Packing>,
+    start: u64,
+    grid: Grid,
+}
+
+impl Voxels {
+    /// The grid whose first voxel is at byte `start`. Fails if there is no voxel or the file ends before the last.
+    pub fn new(source: Arc<Source>, start: u64, grid: Grid) -> Result<Voxels> {
+        if end(&grid, start, source.path())? > source.len() {
+            return Err(too_short_or_long(&source, start, &grid));
+        }
+        Ok(Voxels { source, packing: None, start, grid })
+    }
+
+    /// The grid that fills a file, packed or not, from behind its header to its end. `parse` says what the header, of
+    /// at most `n` bytes, means: something for the caller, the grid, and the byte of its first voxel.
+    pub fn of_file<T>(
+        source: Arc<Source>,
+        n: usize,
+        parse: impl FnOnce(&[u8]) -> Result<(T, Grid, u64)>,
+    ) -> Result<(T, Voxels)> {
+        let packing = source.packing()?;
+        let head = source.unpacked_head(packing, n)?;
+        let (header, grid, start) = parse(&head)?;
+        let expected = end(&grid, start, source.path())?;
+        let source = match packing {
+            Some(packing) => Arc::new(source.unpack(packing, expected)?),
+            None => source,
+        };
+        if expected != source.len() {
+            return Err(too_short_or_long(&source, start, &grid));
+        }
+        Ok((header, Voxels { source, packing, start, grid }))
+    }
+
+    /// How the file was packed, for people: empty if it was not.
+    pub fn packed(&self) -> String {
+        self.packing.map_or(String::new(), |packing| format!(", packed with {}", packing.name()))
+    }
+
+    /// What lies there.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// The file.
+    pub fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
+    /// The block of `size` from `start` on (both z, y, x) of the volume `index`, in memory z, y, x with x fastest.
+    pub fn read_block(
+        &self,
+        index: usize,
+        start: [usize; 3],
+        size: [usize; 3],
+    ) -> Result<Array3<f32>> {
+        let grid = &self.grid;
+        check_block(&self.source, grid.n, grid.shape(), index, start, size)?;
+        let [first_section, first_row, first_column] = grid.to_file_order(start);
+        let [n_sections, n_rows, n_columns] = grid.to_file_order(size);
+        let [_, all_rows, all_columns] = grid.extents.map(|extent| extent as u64);
+        let mut block = zeros(&self.source, size)?;
+
+        // `new` has shown that the last byte of the grid is within the file, so no product below overflows.
+        let bits = |n: u64| match grid.dtype {
+            Dtype::U4 => n / 2,
+            dtype => dtype.row_bytes(n).unwrap_or(0),
+        };
+        let row_bytes = grid.dtype.row_bytes(all_columns).unwrap_or(0);
+        let section_bytes = row_bytes * all_rows;
+        let skipped = bits(first_column as u64);
+        let last = grid.dtype.row_bytes((first_column + n_columns) as u64).unwrap_or(0);
+        let span = last - skipped;
+        let rows_at_once = (1 + CHUNK.saturating_sub(span) / row_bytes).min(n_rows as u64) as usize;
+        let chunk_bytes = span + (rows_at_once as u64 - 1) * row_bytes;
+        let mut chunk: Vec<u8> = zeros(&self.source, [1, 1, chunk_bytes as usize])?;
+
+        let volume = self.start + section_bytes * grid.extents[0] as u64 * index as u64;
+        let mut rows = block.chunks_exact_mut(n_columns);
+        for section in first_section..first_section + n_sections {
+            for row in (first_row..first_row + n_rows).step_by(rows_at_once) {
+                let n = rows_at_once.min(first_row + n_rows - row);
+                let chunk = &mut chunk[..(span + (n as u64 - 1) * row_bytes) as usize];
+                let position =
+                    volume + section as u64 * section_bytes + row as u64 * row_bytes + skipped;
+                self.source.read_at(position, chunk)?;
+                for (bytes, voxels) in chunk.chunks(row_bytes as usize).zip(rows.by_ref().take(n)) {
+                    let bytes = &bytes[..span as usize];
+                    decode(grid.dtype, grid.endian, bytes, first_column % 2, voxels);
+                }
+            }
+        }
+        drop(rows);
+        // The sizes are those that the vector was made for.
+        let block =
+            Array3::from_shape_vec([n_sections, n_rows, n_columns], block).map_err(|error| {
+                Error::new(ErrorKind::Invalid, self.source.path(), error.to_string())
+            })?;
+        Ok(to_zyx(block, grid))
+    }
+}
+
+/// The byte behind the last voxel of a grid. Fails if there is no voxel, or no such number.
+pub(crate) fn end(grid: &Grid, start: u64, path: &Path) -> Result<u64> {
+    let (n, shape) = (grid.n, grid.shape());
+    if n == 0 || shape.contains(&0) {
+        let message = format!("{n} volumes of {shape:?} voxels: nothing to read");
+        return Err(Error::format(path, message));
+    }
+    grid.bytes().and_then(|bytes| bytes.checked_add(start)).ok_or_else(|| {
+        let message = format!("{n} volumes of {shape:?} voxels are more than any file has");
+        Error::format(path, message)
+    })
+}
+
+fn too_short_or_long(source: &Source, start: u64, grid: &Grid) -> Error {
+    let (n, shape, dtype) = (grid.n, grid.shape(), grid.dtype);
+    // The caller has shown that the product is a number.
+    let expected = grid.bytes().unwrap_or(0).saturating_add(start);
+    let what = if n == 1 { String::new() } else { format!("{n} volumes of ") };
+    let message = format!(
+        "{what}{shape:?} voxels (z, y, x; {dtype}) from byte {start} on end at byte {expected}, the file at byte {}",
+        source.len()
+    );
+    Error::format(source.path(), message)
+}
+
+/// Turns a block in the order of the file into one that is z, y, x in memory.
+fn to_zyx(block: Array3<f32>, grid: &Grid) -> Array3<f32> {
+    if grid.axes == [0, 1, 2] {
+        return block;
+    }
+    // Axis a of the result is the file's axis at whose place `axes` has a.
+    let order = grid.from_file_order([0, 1, 2]);
+    block.permuted_axes(order).as_standard_layout().into_owned()
+}
+
+/// Fails unless the block lies within volume `index` of `n` volumes of `shape`.
+pub(crate) fn check_block(
+    source: &Source,
+    n: usize,
+    shape: [usize; 3],
+    index: usize,
+    start: [usize; 3],
+    size: [usize; 3],
+) -> Result<()> {
+    let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, source.path(), message));
+    if index >= n {
+        return invalid(format!("volume {index}: there are {n}, counted from 0"));
+    }
+    for axis in 0..3 {
+        let fits = start[axis].checked_add(size[axis]).is_some_and(|end| end <= shape[axis]);
+        if size[axis] == 0 || !fits {
+            return invalid(format!(
+                "a block of {size:?} voxels from {start:?} on (z, y, x) does not lie within {shape:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Zeros for a block of `size` in a checked volume, or an error rather than the end of the process.
+pub(crate) fn zeros<T: Clone + Default>(source: &Source, size: [usize; 3]) -> Result<Vec<T>> {
+    let mut block = Vec::new();
+    let n = size.iter().try_fold(1usize, |n, &extent| n.checked_mul(extent));
+    match n.map(|n| block.try_reserve_exact(n).map(|()| n)) {
+        Some(Ok(n)) => block.resize(n, T::default()),
+        _ => {
+            let message = format!("not enough memory for a block of {size:?} voxels");
+            return Err(Error::new(ErrorKind::Io, source.path(), message));
+        }
+    }
+    Ok(block)
+}
+
+/// Decodes a row. `odd` is 1 if a row of 4-bit voxels starts with the upper half of its first byte.
+pub(crate) fn decode(dtype: Dtype, endian: Endian, bytes: &[u8], odd: usize, voxels: &mut [f32]) {
+    let big = endian == Endian::Big;
+    match dtype {
+        Dtype::U4 => {
+            for (i, voxel) in voxels.iter_mut().enumerate() {
+                let byte = bytes[(i + odd) / 2];
+                *voxel = f32::from(if (i + odd) % 2 == 0 { byte & 0xf } else { byte >> 4 });
+            }
+        }
+        Dtype::U8 => fill(bytes, big, voxels, |[byte]| f32::from(byte)),
+        Dtype::I8 => fill(bytes, big, voxels, |bytes| f32::from(i8::from_le_bytes(bytes))),
+        Dtype::U16 => fill(bytes, big, voxels, |bytes| f32::from(u16::from_le_bytes(bytes))),
+        Dtype::I16 => fill(bytes, big, voxels, |bytes| f32::from(i16::from_le_bytes(bytes))),
+        Dtype::U32 => fill(bytes, big, voxels, |bytes| u32::from_le_bytes(bytes) as f32),
+        Dtype::I32 => fill(bytes, big, voxels, |bytes| i32::from_le_bytes(bytes) as f32),
+        Dtype::U64 => fill(bytes, big, voxels, |bytes| u64::from_le_bytes(bytes) as f32),
+        Dtype::I64 => fill(bytes, big, voxels, |bytes| i64::from_le_bytes(bytes) as f32),
+        Dtype::F16 => fill(bytes, big, voxels, |bytes| f16::from_le_bytes(bytes).to_f32()),
+        Dtype::F32 => fill(bytes, big, voxels, f32::from_le_bytes),
+        Dtype::F64 => fill(bytes, big, voxels, |bytes| f64::from_le_bytes(bytes) as f32),
+    }
+}
+
+/// Fills `voxels` from numbers of `N` bytes, which reach `number` with the lowest byte first.
+fn fill<const N: usize>(
+    bytes: &[u8],
+    big: bool,
+    voxels: &mut [f32],
+    number: impl Fn([u8; N]) -> f32,
+) {
+    let (numbers, _) = bytes.as_chunks::<N>();
+    for (voxel, &bytes) in voxels.iter_mut().zip(numbers) {
+        let mut bytes = bytes;
+        if big {
+            bytes.reverse();
+        }
+        *voxel = number(bytes);
+    }
+}
+
+/// Decodes integers. Fails with the index and value of the first that an `i64` cannot hold.
+pub(crate) fn integers(
+    dtype: Dtype,
+    endian: Endian,
+    bytes: &[u8],
+) -> Result<Vec<i64>, (usize, u64)> {
+    // A type without a size in bytes has no elements here.
+    let size = dtype.row_bytes(1).unwrap_or(1) as usize;
+    let signed = matches!(dtype, Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64);
+    let number = |(index, bytes): (usize, &[u8])| {
+        let lowest_first = |i: usize| bytes[if endian == Endian::Big { size - 1 - i } else { i }];
+        let negative = signed && lowest_first(size - 1) >= 0x80;
+        let mut wide = [if negative { 0xff } else { 0 }; 8];
+        for (i, byte) in wide.iter_mut().take(size).enumerate() {
+            *byte = lowest_first(i);
+        }
+        let value = u64::from_le_bytes(wide);
+        if !signed && value > i64::MAX as u64 { Err((index, value)) } else { Ok(value as i64) }
+    };
+    bytes.chunks_exact(size).enumerate().map(number).collect()
+}
