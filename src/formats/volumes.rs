@@ -155,3 +155,6 @@ pub trait VolumeSource: Debug + Send + Sync {
         if self.n_volumes() == 1 { name.into_owned() } else { format!("{:06}@{name}", index + 1) }
     }
 }
+
+#[cfg(test)]
+mod volumes_test;

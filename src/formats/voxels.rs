@@ -195,12 +195,29 @@ impl Voxels {
         start: [usize; 3],
         size: [usize; 3],
     ) -> Result<Array3<f32>> {
+        check_block(&self.source, self.grid.n, self.grid.shape(), index, start, size)?;
+        let mut block: Vec<f32> = zeros(&self.source, size)?;
+        self.read_rows(index, start, size, &mut block)?;
+        // The sizes are those that the vector was made for.
+        let block =
+            Array3::from_shape_vec(self.grid.to_file_order(size), block).map_err(|error| {
+                Error::new(ErrorKind::Invalid, self.source.path(), error.to_string())
+            })?;
+        Ok(to_zyx(block, &self.grid))
+    }
+
+    /// A block that lies within the volume, row by row as in the file, into `block`, which must have its size.
+    pub fn read_rows(
+        &self,
+        index: usize,
+        start: [usize; 3],
+        size: [usize; 3],
+        block: &mut [f32],
+    ) -> Result<()> {
         let grid = &self.grid;
-        check_block(&self.source, grid.n, grid.shape(), index, start, size)?;
         let [first_section, first_row, first_column] = grid.to_file_order(start);
         let [n_sections, n_rows, n_columns] = grid.to_file_order(size);
         let [_, all_rows, all_columns] = grid.extents.map(|extent| extent as u64);
-        let mut block = zeros(&self.source, size)?;
 
         // `new` has shown that the last byte of the grid is within the file, so no product below overflows.
         let bits = |n: u64| match grid.dtype {
@@ -231,13 +248,7 @@ impl Voxels {
                 }
             }
         }
-        drop(rows);
-        // The sizes are those that the vector was made for.
-        let block =
-            Array3::from_shape_vec([n_sections, n_rows, n_columns], block).map_err(|error| {
-                Error::new(ErrorKind::Invalid, self.source.path(), error.to_string())
-            })?;
-        Ok(to_zyx(block, grid))
+        Ok(())
     }
 }
 

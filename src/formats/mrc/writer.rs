@@ -16,8 +16,8 @@ const VOLUME: i32 = 1;
 /// ISPG of a stack of volumes without symmetry: that of a volume, plus 400.
 const VOLUMES: i32 = 401;
 
-/// NVERSION: ten times the year of the format, plus its revision.
-const VERSION: i32 = 20140;
+/// NVERSION: ten times the year of the format, plus its revision. 1 is the one that has mode 12, as mrcfile writes it.
+const VERSION: i32 = 20141;
 
 /// Writes one volume, indexed z, y, x, with voxels of `voxel_size` angstrom (0 = unknown). A file that is there is
 /// replaced as a whole, or stays as it is if anything fails.
