@@ -8,10 +8,11 @@ use std::{path::Path, sync::Arc};
 use ndarray::Array3;
 
 use crate::{
+    dtype::{Dtype, Endian},
     error::{Error, ErrorKind, Result},
     source::Source,
     volumes::VolumeSource,
-    voxels::{self, Dtype, Endian, Grid, Voxels},
+    voxels::{self, Grid, Voxels},
 };
 
 /// Bytes of the header.

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod dtype;
 pub mod em;
 mod error;
 pub mod montage;
@@ -17,5 +18,5 @@ pub mod tiff;
 pub mod volumes;
 mod voxels;
 
+pub use dtype::{Dtype, Endian};
 pub use error::{Error, ErrorKind, Result};
-pub use voxels::{Dtype, Endian};

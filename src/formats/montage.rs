@@ -10,10 +10,11 @@ use ndarray::{Array3, Slice};
 use png::{BitDepth, ColorType, Decoder, DecodingError, Info};
 
 use crate::{
+    dtype::{self, Dtype, Endian},
     error::{Error, ErrorKind, Result},
     source::Source,
     volumes::VolumeSource,
-    voxels::{self, Dtype, Endian},
+    voxels,
 };
 
 /// Whether a file begins like a PNG image.
@@ -73,7 +74,7 @@ impl Montage {
                 let bytes = &pixels[first..first + n * pixel_bytes];
                 // Rows of a fresh array are contiguous.
                 if let Some(voxels) = row.as_slice_mut() {
-                    voxels::decode(dtype, Endian::Big, bytes, 0, voxels);
+                    dtype::decode(dtype, Endian::Big, bytes, 0, voxels);
                 }
             }
         }
@@ -118,7 +119,7 @@ impl Grid {
         );
         let grid = grids.next().filter(|grid| grid.width() == width).ok_or(none)?;
         let (n, rows) = (grid.box_size, grid.box_size.div_ceil(grid.columns));
-        if height % (n + 1) != 0 || height / (n + 1) < rows {
+        if !height.is_multiple_of(n + 1) || height / (n + 1) < rows {
             let needed = rows * (n + 1);
             return Err(format!("{height} x {width} pixels: {n} slices need a height of {needed}"));
         }
@@ -181,5 +182,56 @@ impl VolumeSource for Montage {
             Slice::from(start[axis]..start[axis] + size[axis])
         });
         Ok(block.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Grid, Montage};
+
+    fn png(width: u32, height: u32, color: png::ColorType, depth: png::BitDepth) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, width, height);
+        encoder.set_color(color);
+        encoder.set_depth(depth);
+        let row = color.samples() * if depth == png::BitDepth::Sixteen { 2 } else { 1 };
+        let pixels = vec![7; width as usize * height as usize * row];
+        encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_papers_montages_are_recognized() {
+        // 32 slices in 6 x 6 tiles of 33 pixels; 28 slices in 5 rows of 6 tiles of 29.
+        assert_eq!(Grid::new(198, 198), Ok(Grid { box_size: 32, columns: 6 }));
+        assert_eq!(Grid::new(174, 145), Ok(Grid { box_size: 28, columns: 6 }));
+        assert_eq!(Grid::new(174, 174), Ok(Grid { box_size: 28, columns: 6 }));
+        assert_eq!(Grid { box_size: 28, columns: 6 }.corner(27), [116, 87]);
+        assert_eq!(Grid::new(2, 2), Ok(Grid { box_size: 1, columns: 1 }));
+    }
+
+    #[test]
+    fn other_images_are_refused() {
+        for (width, height) in [(0, 0), (199, 198), (174, 116), (174, 146), (1 << 31, 1)] {
+            assert!(Grid::new(width, height).is_err(), "{width} x {height}");
+        }
+        let read = |bytes| Montage::from_bytes(Path::new("a.png"), bytes).unwrap_err().to_string();
+        use png::{BitDepth, ColorType};
+        let text = read(png(198, 198, ColorType::Rgb, BitDepth::Eight));
+        assert!(text.contains("Rgb of Eight bits, expected grey of 8 or 16"), "{text}");
+        let text = read(png(128, 128, ColorType::Grayscale, BitDepth::Eight));
+        assert!(text.contains("128 x 128 pixels: expected ceil(sqrt(n)) tiles"), "{text}");
+        let text = read(png(174, 116, ColorType::Grayscale, BitDepth::Sixteen));
+        assert!(text.contains("28 slices need a height of 145"), "{text}");
+        // A header that claims more than its bytes can hold.
+        let mut bytes = png(198, 198, ColorType::Grayscale, BitDepth::Eight);
+        bytes[20..24].copy_from_slice(&(33u32 << 20).to_be_bytes());
+        let mut crc = flate2::Crc::new();
+        crc.update(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+        let text = read(bytes);
+        assert!(text.contains("34603008 x 198 pixels cannot be in"), "{text}");
     }
 }

@@ -19,10 +19,11 @@ pub use self::{
     writer::{Writer, write},
 };
 use crate::{
+    dtype::Dtype,
     error::{Error, ErrorKind, Result},
     source::Source,
     volumes::VolumeSource,
-    voxels::{Dtype, Grid, Voxels},
+    voxels::{Grid, Voxels},
 };
 
 /// What the sections of a file are.

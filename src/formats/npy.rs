@@ -11,10 +11,11 @@ use ndarray::Array3;
 
 use self::header::Header;
 use crate::{
+    dtype::{self, Dtype},
     error::{Error, ErrorKind, Result},
     source::Source,
     volumes::VolumeSource,
-    voxels::{self, Dtype, Grid, Voxels},
+    voxels::{self, Grid, Voxels},
 };
 
 /// Most bytes of a header: 16 of prefix and length, and numpy's own limit for the text (`max_header_size`).
@@ -103,7 +104,7 @@ impl Array {
         let n_bytes = self.header.data_bytes().unwrap_or(0) as usize;
         let mut bytes: Vec<u8> = voxels::zeros(&self.source, [1, 1, n_bytes])?;
         self.source.read_at(self.start, &mut bytes)?;
-        voxels::integers(dtype, self.header.endian, &bytes).map_err(|(index, value)| {
+        dtype::integers(dtype, self.header.endian, &bytes).map_err(|(index, value)| {
             self.error(ErrorKind::Format, format!("element {index} is {value}: more than 2^63 - 1"))
         })
     }

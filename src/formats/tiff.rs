@@ -17,10 +17,11 @@ use self::{
     directory::{Container, Image, Page},
 };
 use crate::{
+    dtype::{self, Dtype},
     error::{Error, ErrorKind, Result},
     source::Source,
     volumes::VolumeSource,
-    voxels::{self, Dtype, Grid, Voxels},
+    voxels::{self, Grid, Voxels},
 };
 
 /// Whether a file begins like a TIFF file: order of bytes, then 42, or 43 for BigTIFF.
@@ -187,7 +188,7 @@ impl TiffFile {
                 let from =
                     &row[(first_column - left) * voxel_bytes..(end_column - left) * voxel_bytes];
                 let to = &mut slice[to * size[1]..][first_column - start[1]..end_column - start[1]];
-                voxels::decode(dtype, order, from, 0, to);
+                dtype::decode(dtype, order, from, 0, to);
             }
         }
         Ok(())
@@ -248,3 +249,6 @@ fn voxel_size(description: &Description, resolution: Option<[f64; 2]>) -> f64 {
     let agree = |other: f64| (other - x).abs() <= 1e-3 * x;
     if agree(y) && (agree(z) || description.slices == 1) { x } else { 0.0 }
 }
+
+#[cfg(test)]
+mod tiff_test;

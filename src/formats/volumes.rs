@@ -1,4 +1,20 @@
 //! One door to all files of voxels: [`open`] tells the format by the file's content.
+//!
+//! ```
+//! use cinetomo_formats::{mrc, volumes};
+//! use ndarray::Array3;
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("tomogram.mrc");
+//! mrc::write(&path, Array3::zeros((100, 200, 300)).view(), 10.0)?;
+//!
+//! let tomogram = volumes::open(&path)?;
+//! assert_eq!((tomogram.n_volumes(), tomogram.shape()), (1, [100, 200, 300]));
+//! assert_eq!(tomogram.voxel_size(), 10.0);
+//! let subtomogram = tomogram.read_block(0, [34, 84, 134], [32, 32, 32])?;
+//! assert_eq!(subtomogram.dim(), (32, 32, 32));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod directory;
 
@@ -8,6 +24,7 @@ use ndarray::Array3;
 
 pub use self::directory::Directory;
 use crate::{
+    dtype::Dtype,
     em::{self, EmFile},
     error::{Error, ErrorKind, Result},
     montage::{self, Montage},
@@ -16,7 +33,6 @@ use crate::{
     npz::{self, Npz},
     source::Source,
     tiff::{self, TiffFile},
-    voxels::Dtype,
 };
 
 /// Extensions of files that this crate reads, in small letters; each may be followed by `.gz` or `.bz2` if it is of
@@ -156,5 +172,7 @@ pub trait VolumeSource: Debug + Send + Sync {
     }
 }
 
+#[cfg(test)]
+mod hostile_test;
 #[cfg(test)]
 mod volumes_test;

@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use crate::{
+    dtype::{Dtype, Endian},
     error::{Error, ErrorKind, Result},
-    voxels::{Dtype, Endian},
 };
 
 /// Bytes of the header.

@@ -1,6 +1,6 @@
 //! The header of a `.npy` file: a Python dict with three keys, which is read as such and not evaluated.
 
-use crate::voxels::{Dtype, Endian};
+use crate::dtype::{Dtype, Endian};
 
 /// The first bytes of every `.npy` file.
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";

@@ -5,7 +5,7 @@ use std::io::Read;
 use flate2::read::ZlibDecoder;
 use weezl::{BitOrder, LzwStatus, decode};
 
-use crate::voxels::{Dtype, Endian};
+use crate::dtype::{Dtype, Endian};
 
 /// How a chunk is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -146,3 +146,82 @@ fn shaped(text: &str) -> Result<Option<Vec<usize>>, String> {
         Err(_) => Err(format!("shape [{numbers}]: expected numbers")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Description, parse};
+
+    fn imagej(text: &str, n_pages: usize) -> Result<Description, String> {
+        parse(&format!("ImageJ=1.54f\n{text}"), n_pages)
+    }
+
+    fn counts(description: Result<Description, String>) -> (usize, usize) {
+        let description = description.unwrap();
+        (description.frames, description.slices)
+    }
+
+    #[test]
+    fn pages_are_slices_of_frames() {
+        assert_eq!(counts(parse("", 28)), (1, 28));
+        assert_eq!(counts(parse("taken on Monday", 28)), (1, 28));
+        assert_eq!(counts(imagej("", 1)), (1, 1));
+        assert_eq!(counts(imagej("images=28\nslices=28\nloop=false\n", 28)), (1, 28));
+        // ImageJ leaves out counts of 1, and all but `images` of a stack that is no hyperstack.
+        assert_eq!(counts(imagej("images=28\n", 28)), (1, 28));
+        assert_eq!(counts(imagej("images=28\nframes=28\n", 28)), (28, 1));
+        assert_eq!(
+            counts(imagej("images=56\nslices=28\nframes=2\nhyperstack=true\n", 56)),
+            (2, 28)
+        );
+        assert_eq!(counts(imagej("images=99999\nslices=9\nframes=11111\n", 1)), (11111, 9));
+        let ome = |sizes: &str, order: &str| {
+            let text =
+                format!(r#"<?xml?><OME x=""><Pixels DimensionOrder="{order}" {sizes} /></OME>"#);
+            parse(&text, 6)
+        };
+        assert_eq!(counts(ome(r#"SizeC="1" SizeT="2" SizeZ="3""#, "XYZCT")), (2, 3));
+        assert_eq!(counts(ome(r#"SizeC="1" SizeT="1" SizeZ="6""#, "XYCTZ")), (1, 6));
+        assert_eq!(counts(parse(r#"{"shape": [2, 3, 5, 5]}"#, 6)), (2, 3));
+        assert_eq!(counts(parse(r#"{"shape": [6, 5, 5], "truncated": true}"#, 1)), (1, 6));
+
+        let wrong = [
+            (imagej("images=28\nslices=27\n", 28), "slices=27 and frames=1 are not images=28"),
+            (imagej("images=28\nslices=0\n", 28), "slices=0"),
+            (imagej("images=-1\n", 28), "images=-1"),
+            (imagej("images=56\nchannels=2\nslices=28\n", 56), "channels=2"),
+            (imagej("images=2\nslices=4294967297\nframes=4294967297\n", 2), "are not images=2"),
+            (ome(r#"SizeC="2" SizeT="1" SizeZ="3""#, "XYZCT"), "SizeC is 2"),
+            (ome(r#"SizeC="1" SizeT="2" SizeZ="3""#, "XYCTZ"), "expected Z before T"),
+            (ome(r#"SizeC="1" SizeT="2""#, "XYZCT"), "expected SizeZ"),
+            (parse(r#"{"shape": [2, 3, 1, 5, 5]}"#, 6), "expected [z, y, x] or [n, z, y, x]"),
+            (parse(r#"{"shape": [2, "3""#, 6), "expected numbers"),
+        ];
+        for (description, expected) in wrong {
+            let message = description.unwrap_err();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn units_are_angstrom_and_lines_are_straight() {
+        let unit = |unit: &str| imagej(&format!("unit={unit}\nspacing=2.5\n"), 1).unwrap().unit;
+        for (name, expected) in [
+            ("nm", Some(10.0)),
+            ("angstrom", Some(1.0)),
+            ("\\u00C5", Some(1.0)),
+            ("\u{c5}", Some(1.0)),
+            ("micron", Some(1e4)),
+            ("\\u00B5m", Some(1e4)),
+            ("pixel", None),
+            ("inch", None),
+        ] {
+            assert_eq!(unit(name), expected, "{name}");
+        }
+        let line = |text: &str| imagej(text, 1).map(|description| description.line);
+        assert_eq!(line("cf=0\nc0=-32768.0\nc1=1.0\n"), Ok(Some((-32768.0, 1.0))));
+        assert_eq!(line("cf=20\n"), Ok(None));
+        assert!(line("cf=0\nc0=1\n").unwrap_err().contains("expected c0 and c1"));
+        assert!(line("cf=0\nc0=1\nc1=NaN\n").unwrap_err().contains("c1=NaN"));
+        assert!(line("cf=4\n").unwrap_err().contains("no straight line"));
+    }
+}

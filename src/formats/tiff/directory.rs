@@ -4,9 +4,10 @@ use std::{fmt, sync::Arc};
 
 use super::chunk::{Compression, Predictor};
 use crate::{
+    dtype::{Dtype, Endian},
     error::{Error, ErrorKind, Result},
     source::Source,
-    voxels::{self, Dtype, Endian},
+    voxels,
 };
 
 const IMAGE_WIDTH: u16 = 256;

@@ -10,8 +10,8 @@ use ndarray::Array3;
 
 use super::{EXTENSIONS, Options, VolumeSource, extension, open_with};
 use crate::{
+    dtype::Dtype,
     error::{Error, ErrorKind, Result},
-    voxels::Dtype,
 };
 
 /// The files of a directory, in the order of their names, numbers in them counted as numbers. Files of other
@@ -39,7 +39,7 @@ impl Directory {
         let mut files = Vec::new();
         for entry in fs::read_dir(path).map_err(io)? {
             let file = entry.map_err(io)?.path();
-            let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.');
+            let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().first() == Some(&b'.'));
             if !hidden && EXTENSIONS.contains(&extension(&file).as_str()) && file.is_file() {
                 files.push(file);
             }
