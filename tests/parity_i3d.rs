@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use cinetomo::{
-    backbone::{BatchNormMode, Network},
+    backbone::{BatchNormMode, Network, Pass},
     monitor::Monitor,
     parameters::Role,
     weights::{self, VideoWeights},
@@ -61,8 +61,9 @@ fn assert_close(name: &str, found: &Tensor, expected: &Value) {
 fn mixed_5c(network: &Network, input: &Tensor, mode: BatchNormMode) -> Tensor {
     let modules = &network.stages[..network.stages.len() - 1];
     assert_eq!(modules.last().unwrap().name, "Mixed_5c");
+    let pass = Pass::of(input, mode).unwrap();
     let x =
-        modules.iter().fold(input.shallow_clone(), |x, stage| (stage.forward)(&x, mode).unwrap());
+        modules.iter().fold(input.shallow_clone(), |x, stage| (stage.forward)(&x, pass).unwrap());
     x.mean_dim([2i64, 3, 4].as_slice(), false, None)
 }
 
@@ -152,7 +153,7 @@ fn gradients_of_every_weight() {
 #[test]
 fn the_network_is_recognised() {
     let video = video();
-    assert_eq!(video.network.spec.name, "i3d");
+    assert_eq!(video.network.spec().name, "i3d");
     assert_eq!(video.head_weight.size(), [400, 1024]);
     assert_eq!(video.head_bias.size(), [400]);
     // What `sha256sum` prints.

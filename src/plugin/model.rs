@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{
     augment::{MIRROR_IMAGES, Mirrors},
-    backbone::{self, BatchNormMode, Network},
+    backbone::{Architecture, BatchNormMode, Network, Wanted},
     error::{Error, ErrorKind, Result},
     monitor::{Monitor, Progress, Stage},
     parameters::Start,
@@ -132,7 +132,7 @@ pub struct ProbeRecord {
 /// What model to make.
 #[derive(Clone, Debug)]
 pub struct ModelConfig {
-    /// Name of the network; `None` = recognised from the checkpoint, or the default for random models.
+    /// Name of the network, with choices if any (`Architecture`); `None` = recognised from the checkpoint, or the default for random models.
     pub backbone: Option<String>,
     /// Names of the classes: at least two, distinct, not empty, without control characters.
     pub class_names: Vec<String>,
@@ -213,11 +213,8 @@ impl Model {
         monitor: &mut Monitor<'_>,
     ) -> Result<Model> {
         config.validate()?;
-        let wanted = match &config.backbone {
-            Some(name) => Some(backbone::find(name).ok_or_else(|| backbone_unknown(name))?),
-            None => None,
-        };
-        let video = weights::load_video(checkpoint, wanted, device, monitor)?;
+        let wanted = config.backbone.as_deref().map(Wanted::parse).transpose()?;
+        let video = weights::load_video(checkpoint, wanted.as_ref(), device, monitor)?;
         let name = checkpoint.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let origin = Origin::Video { checkpoint: name, sha256: video.sha256 };
         Model::fresh(video.network, origin, config, device)
@@ -227,8 +224,8 @@ impl Model {
     pub fn random(config: ModelConfig, device: Device) -> Result<Model> {
         config.validate()?;
         let name = config.backbone.as_deref().unwrap_or(DEFAULT_BACKBONE);
-        let spec = backbone::find(name).ok_or_else(|| backbone_unknown(name))?;
-        let network = Network::new(spec, device, Start::random(config.seed))?;
+        let architecture = Architecture::parse(name)?;
+        let network = Network::new(architecture, device, Start::random(config.seed))?;
         let origin = Origin::Random { seed: config.seed };
         Model::fresh(network, origin, config, device)
     }
@@ -242,7 +239,7 @@ impl Model {
     ) -> Result<Model> {
         let n_classes = config.class_names.len();
         Ok(Model {
-            head: Head::random(n_classes, network.spec.n_features, config.seed, device)?,
+            head: Head::random(n_classes, network.spec().n_features, config.seed, device)?,
             network,
             preprocess: config.preprocess,
             class_names: config.class_names,
@@ -258,7 +255,7 @@ impl Model {
 
     /// A copy that shares no tensor with this model: what fine-tuning changes.
     pub fn duplicate(&self) -> Result<Model> {
-        let network = Network::new(self.network.spec, self.device, Start::Zeros)?;
+        let network = Network::new(self.network.architecture.clone(), self.device, Start::Zeros)?;
         network.parameters.copy_from(
             self.network
                 .parameters
@@ -284,7 +281,8 @@ impl Model {
     /// The network's input `[k, 1, d, h, w]` for the subtomograms `indices`, on the model's device.
     pub fn prepare(&self, volume: &Volume<'_>, indices: &[usize]) -> Result<Tensor> {
         let boxes = volume.gather(indices, self.device)?;
-        let range = self.network.spec.input_range;
+        let architecture = &self.network.architecture;
+        let range = (architecture.spec.input_range)(architecture);
         self.preprocess.apply(&boxes, indices, volume.contrast(), range)
     }
 
@@ -352,7 +350,7 @@ impl Model {
     /// size or contrast is not that of the training.
     pub fn check_volume(&self, volume: &Volume<'_>, monitor: &Monitor<'_>) -> Result<()> {
         let size = self.preprocess.output_size(volume.box_size());
-        let spec = self.network.spec;
+        let spec = self.network.spec();
         if size.iter().zip(spec.min_input).any(|(&extent, least)| extent < least) {
             return Err(Error::new(
                 ErrorKind::ModelMismatch,
@@ -398,15 +396,6 @@ const VOXEL_SIZE_TOLERANCE: f64 = 0.1;
 fn batch_size(input_size: [i64; 3]) -> usize {
     let voxels: i64 = input_size.iter().product();
     ((MAX_BATCH_VOXELS / voxels.max(1)) as usize).clamp(1, MAX_BATCH)
-}
-
-/// The error for a backbone that this release does not have.
-pub(crate) fn backbone_unknown(name: &str) -> Error {
-    let known: Vec<&str> = backbone::BACKBONES.iter().map(|spec| spec.name).collect();
-    Error::new(
-        ErrorKind::Unsupported,
-        format!("backbone {name:?} is unknown; this release has {}", known.join(", ")),
-    )
 }
 
 #[cfg(test)]

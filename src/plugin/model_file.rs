@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    backbone::{self, Network},
+    backbone::{Architecture, Network},
     error::{Error, ErrorKind, Result},
-    model::{Head, Model, ModelConfig, Origin, TrainingRecord, backbone_unknown},
+    model::{Head, Model, ModelConfig, Origin, TrainingRecord},
     parameters::{Start, summary},
     preprocess::{ContrastName, Preprocess},
     volume::Contrast,
@@ -61,7 +61,7 @@ pub fn metadata_json(model: &Model) -> String {
     let document = Document {
         format_version: FORMAT_VERSION,
         cinetomo_version: env!("CARGO_PKG_VERSION").to_owned(),
-        backbone: model.network.spec.name.to_owned(),
+        backbone: model.network.architecture.to_string(),
         class_names: model.class_names.clone(),
         preprocess: model.preprocess.clone(),
         dropout: model.dropout,
@@ -318,9 +318,9 @@ impl Document {
 
 /// The model of the document, its tensors still to be filled from a file with that header.
 fn model_of(document: Document, header: &Metadata, device: Device) -> Result<Model> {
-    let spec =
-        backbone::find(&document.backbone).ok_or_else(|| backbone_unknown(&document.backbone))?;
-    let network = Network::new(spec, device, Start::Zeros)?;
+    let architecture = Architecture::parse(&document.backbone)?;
+    let spec = architecture.spec;
+    let network = Network::new(architecture, device, Start::Zeros)?;
     let n_classes = document.class_names.len() as i64;
     let mut expected: Vec<(String, Vec<i64>)> = network
         .parameters

@@ -39,6 +39,8 @@ pub struct Parameter {
 pub enum Start {
     /// Zeros: a checkpoint or model file will fill them.
     Zeros,
+    /// Names and shapes only, without memory for the values: what a checkpoint is compared with.
+    Shapes,
     /// Random numbers.
     Random(Box<ChaCha8Rng>),
 }
@@ -76,6 +78,7 @@ impl Parameters {
     pub fn normal(&mut self, name: &str, shape: &[i64], standard_deviation: f64) -> Result<Tensor> {
         let tensor = match &mut self.start {
             Start::Zeros => Tensor::f_zeros(shape, (Kind::Float, self.device))?,
+            Start::Shapes => without_memory(shape)?,
             Start::Random(generator) => {
                 let normal = Normal::new(0.0f32, standard_deviation as f32)
                     .map_err(|error| Error::invalid(format!("{name}: {error}")))?;
@@ -95,7 +98,10 @@ impl Parameters {
         value: f64,
         role: Role,
     ) -> Result<Tensor> {
-        let tensor = Tensor::f_full(shape, value, (Kind::Float, self.device))?;
+        let tensor = match self.start {
+            Start::Shapes => without_memory(shape)?,
+            _ => Tensor::f_full(shape, value, (Kind::Float, self.device))?,
+        };
         self.insert(name, tensor, role)
     }
 
@@ -132,17 +138,17 @@ impl Parameters {
         self.device
     }
 
-    /// What keeps tensors from replacing these: everything that is missing, unexpected or of another shape, one line
+    /// What keeps tensors of these shapes from replacing these: everything that is missing, unexpected or of another shape, one line
     /// each.
-    pub fn differences(&self, source: &HashMap<&str, &Tensor>) -> Vec<String> {
+    pub fn differences(&self, source: &HashMap<&str, impl AsRef<[i64]>>) -> Vec<String> {
         let mut wrong: Vec<String> = Vec::new();
         for parameter in self.iter() {
             match source.get(parameter.name.as_str()) {
                 None => wrong.push(format!("missing: {}", parameter.name)),
-                Some(tensor) if tensor.size() != parameter.tensor.size() => wrong.push(format!(
+                Some(shape) if shape.as_ref() != parameter.tensor.size() => wrong.push(format!(
                     "{}: shape {:?}, the network needs {:?}",
                     parameter.name,
-                    tensor.size(),
+                    shape.as_ref(),
                     parameter.tensor.size()
                 )),
                 Some(_) => {}
@@ -162,7 +168,8 @@ impl Parameters {
         source: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
     ) -> Result<()> {
         let source: HashMap<&str, &Tensor> = source.into_iter().collect();
-        let wrong = self.differences(&source);
+        let shapes = source.iter().map(|(name, tensor)| (*name, tensor.size())).collect();
+        let wrong = self.differences(&shapes);
         if !wrong.is_empty() {
             return Err(Error::new(ErrorKind::ModelMismatch, summary(&wrong)));
         }
@@ -174,6 +181,11 @@ impl Parameters {
             Ok(())
         })
     }
+}
+
+/// A tensor of that shape whose values are all one number in memory.
+fn without_memory(shape: &[i64]) -> Result<Tensor> {
+    Ok(Tensor::f_zeros([1], (Kind::Float, Device::Cpu))?.f_expand(shape, false)?)
 }
 
 /// Lines for an error message, the first 20 of them.

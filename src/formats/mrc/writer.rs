@@ -7,7 +7,7 @@ use ndarray::ArrayView3;
 use super::HEADER_BYTES;
 use crate::{
     error::{Error, ErrorKind, Result},
-    replace::Replacement,
+    whole::Replacement,
 };
 
 /// ISPG of a volume without symmetry.
@@ -63,7 +63,7 @@ impl Writer {
             }
         }
         let mut file = Replacement::create(path)?;
-        file.write(&[0; HEADER_BYTES])?;
+        file.append(&[0; HEADER_BYTES])?;
         let statistics = Statistics::default();
         Ok(Writer { file, shape: extents, voxel_size, space_group, n: 0, statistics })
     }
@@ -86,7 +86,7 @@ impl Writer {
         for row in volume.rows() {
             bytes.clear();
             bytes.extend(row.iter().flat_map(|voxel| voxel.to_le_bytes()));
-            self.file.write(&bytes)?;
+            self.file.append(&bytes)?;
         }
         self.statistics.add(volume);
         self.n = n;

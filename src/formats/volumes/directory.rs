@@ -39,7 +39,8 @@ impl Directory {
         let mut files = Vec::new();
         for entry in fs::read_dir(path).map_err(io)? {
             let file = entry.map_err(io)?.path();
-            let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().first() == Some(&b'.'));
+            let hidden =
+                file.file_name().is_some_and(|name| name.as_encoded_bytes().first() == Some(&b'.'));
             if !hidden && EXTENSIONS.contains(&extension(&file).as_str()) && file.is_file() {
                 files.push(file);
             }

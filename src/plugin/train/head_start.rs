@@ -25,7 +25,7 @@ pub(super) fn start_head(
     match config.head {
         HeadStart::Auto | HeadStart::Keep => Ok(None),
         HeadStart::Random => {
-            let n_features = tuned.network.spec.n_features;
+            let n_features = tuned.network.spec().n_features;
             tuned.head = Head::random(n_classes, n_features, config.seed, tuned.device)?;
             Ok(None)
         }

@@ -63,7 +63,7 @@ pub(super) fn tell_choices(model: &Model, config: &FineTune, split: &Split, moni
     monitor.info(format_args!(
         "fine-tuning {}: {n_per_class:?} subtomograms a class, {} of them for validation; {} \
          epochs, {:?} at {:e}, BatchNorm {:?}, head {:?}, {} of {} stages frozen",
-        model.network.spec.name,
+        model.network.spec().name,
         validation.len(),
         config.n_epochs,
         config.optimizer,

@@ -10,7 +10,11 @@ use super::{
     split::batches,
 };
 use crate::{
-    augment::Mirrors, backbone::BatchNormMode, error::Result, model::Model, monitor::Stage,
+    augment::Mirrors,
+    backbone::{BatchNormMode, Pass},
+    error::Result,
+    model::Model,
+    monitor::Stage,
     volume::Volume,
 };
 
@@ -104,12 +108,14 @@ fn forward(
     let mut x = input.shallow_clone();
     {
         let _guard = tch::no_grad_guard();
+        let pass = Pass::of(input, BatchNormMode::Running)?;
         for stage in frozen {
-            x = (stage.forward)(&x, BatchNormMode::Running)?;
+            x = (stage.forward)(&x, pass)?;
         }
     }
+    let pass = Pass::of(input, batch_norm)?;
     for stage in trained {
-        x = (stage.forward)(&x, batch_norm)?;
+        x = (stage.forward)(&x, pass)?;
     }
     Ok(x)
 }

@@ -19,7 +19,7 @@ use tch::{Device, Kind, Tensor};
 
 use self::container::{Container, N_HEAD};
 use crate::{
-    backbone::{BACKBONES, BackboneSpec, Network},
+    backbone::{Architecture, BACKBONES, Network, Shapes, Wanted},
     error::{Error, ErrorKind, Result},
     monitor::{Monitor, Progress, Stage},
     parameters::{Start, summary},
@@ -47,7 +47,7 @@ pub struct VideoWeights {
 /// `ModelMismatch` if the tensors are not exactly those of the network; the message then lists what is wrong.
 pub fn load_video(
     path: &Path,
-    wanted: Option<&'static BackboneSpec>,
+    wanted: Option<&Wanted>,
     device: Device,
     monitor: &mut Monitor<'_>,
 ) -> Result<VideoWeights> {
@@ -56,48 +56,48 @@ pub fn load_video(
 }
 
 /// The network that a checkpoint holds.
-fn fit(
-    checkpoint: Checkpoint,
-    wanted: Option<&'static BackboneSpec>,
-    device: Device,
-) -> Result<VideoWeights> {
+fn fit(checkpoint: Checkpoint, wanted: Option<&Wanted>, device: Device) -> Result<VideoWeights> {
     let refused = |message: String| Error::new(ErrorKind::ModelMismatch, message);
+    let shapes = checkpoint.shapes();
+    let of_spec = |wanted: Wanted| {
+        let told = (wanted.spec.recognise)(&shapes);
+        Fit::new(wanted.complete(&told), &shapes)
+    };
     if let Some(wanted) = wanted {
-        let fit = Fit::new(wanted, &checkpoint, device)?;
+        let fit = of_spec(wanted.clone())?;
         if fit.wrong.is_empty() {
-            return fit.fill(checkpoint);
+            return fit.fill(checkpoint, device);
         }
-        for other in BACKBONES.iter().filter(|other| other.name != wanted.name) {
-            if Fit::new(other, &checkpoint, device)?.wrong.is_empty() {
+        for spec in BACKBONES {
+            let other = of_spec(Wanted::any(spec))?;
+            if other.wrong.is_empty() {
+                let (found, wanted) = (other.architecture, fit.architecture);
                 return Err(refused(format!(
-                    "holds {}, not {}; ask for {0}, or let the network be recognised",
-                    other.name, wanted.name
+                    "holds {found}, not {wanted}; ask for {found}, or let the network be recognised"
                 )));
             }
         }
-        return Err(refused(format!("does not fit {}: {}", wanted.name, summary(&fit.wrong))));
+        let (wanted, wrong) = (fit.architecture, summary(&fit.wrong));
+        return Err(refused(format!("does not fit {wanted}: {wrong}")));
     }
     let mut best: Option<Fit> = None;
     for spec in BACKBONES {
-        let fit = Fit::new(spec, &checkpoint, device)?;
+        let fit = of_spec(Wanted::any(spec))?;
         if fit.wrong.is_empty() {
-            return fit.fill(checkpoint);
+            return fit.fill(checkpoint, device);
         }
         if fit.n_right > best.as_ref().map_or(0, |best| best.n_right) {
             best = Some(fit);
         }
     }
     Err(refused(match best {
-        Some(Fit { network, wrong, .. }) => {
-            format!("looks like {}, but: {}", network.spec.name, summary(&wrong))
+        Some(Fit { architecture, wrong, .. }) => {
+            format!("looks like {architecture}, but: {}", summary(&wrong))
         }
         None => {
             let known: Vec<&str> = BACKBONES.iter().map(|spec| spec.name).collect();
-            let found: Vec<String> = checkpoint
-                .tensors
-                .iter()
-                .map(|(name, tensor)| format!("{name} {:?}", tensor.size()))
-                .collect();
+            let found: Vec<String> =
+                shapes.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect();
             let (known, found) = (known.join(", "), summary(&found));
             format!("holds no network that is known ({known}), but these tensors: {found}")
         }
@@ -106,7 +106,7 @@ fn fit(
 
 /// How a checkpoint fits a network.
 struct Fit {
-    network: Network,
+    architecture: Architecture,
     /// Everything that does not fit, one line each.
     wrong: Vec<String>,
     /// Number of tensors that fit.
@@ -114,26 +114,27 @@ struct Fit {
 }
 
 impl Fit {
-    fn new(spec: &'static BackboneSpec, checkpoint: &Checkpoint, device: Device) -> Result<Fit> {
-        let network = Network::new(spec, device, Start::Zeros)?;
-        let mut body: HashMap<&str, &Tensor> =
-            checkpoint.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    fn new(architecture: Architecture, shapes: &Shapes) -> Result<Fit> {
+        let spec = architecture.spec;
+        let network = Network::new(architecture.clone(), Device::Cpu, Start::Shapes)?;
+        let mut body: HashMap<&str, &[i64]> =
+            shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
         let (weight, bias) = (body.remove(spec.head_weight), body.remove(spec.head_bias));
         let mut wrong = network.parameters.differences(&body);
         let parameters = network.parameters.iter();
         let n_right = parameters
             .filter(|parameter| {
                 body.get(parameter.name.as_str())
-                    .is_some_and(|tensor| tensor.size() == parameter.tensor.size())
+                    .is_some_and(|shape| *shape == parameter.tensor.size())
             })
             .count();
-        for (name, tensor) in [(spec.head_weight, weight), (spec.head_bias, bias)] {
-            if tensor.is_none() {
+        for (name, shape) in [(spec.head_weight, weight), (spec.head_bias, bias)] {
+            if shape.is_none() {
                 wrong.push(format!("missing: {name}"));
             }
         }
-        if let (Some(weight), Some(bias)) = (weight.map(Tensor::size), bias.map(Tensor::size)) {
-            let fits = match (weight.as_slice(), bias.as_slice()) {
+        if let (Some(weight), Some(bias)) = (weight, bias) {
+            let fits = match (weight, bias) {
                 (&[classes, features, ref rest @ ..], &[biases]) => {
                     classes == biases
                         && features == spec.n_features
@@ -148,13 +149,13 @@ impl Fit {
                 ));
             }
         }
-        Ok(Fit { network, wrong, n_right })
+        Ok(Fit { architecture, wrong, n_right })
     }
 
     /// The network with the checkpoint's values. Nothing may be wrong.
-    fn fill(self, mut checkpoint: Checkpoint) -> Result<VideoWeights> {
-        let spec = self.network.spec;
-        let device = self.network.parameters.device();
+    fn fill(self, mut checkpoint: Checkpoint, device: Device) -> Result<VideoWeights> {
+        let spec = self.architecture.spec;
+        let network = Network::new(self.architecture, device, Start::Zeros)?;
         let mut head = |name: &str, shape: &[i64]| match checkpoint.tensors.remove(name) {
             Some(tensor) => Ok(tensor.f_reshape(shape)?.f_to_device(device)?),
             None => Err(Error::new(ErrorKind::ModelMismatch, format!("missing: {name}"))),
@@ -162,13 +163,8 @@ impl Fit {
         let head_weight = head(spec.head_weight, &[-1, spec.n_features])?;
         let head_bias = head(spec.head_bias, &[-1])?;
         let tensors = checkpoint.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
-        self.network.parameters.copy_from(tensors)?;
-        Ok(VideoWeights {
-            network: self.network,
-            head_weight,
-            head_bias,
-            sha256: checkpoint.sha256,
-        })
+        network.parameters.copy_from(tensors)?;
+        Ok(VideoWeights { network, head_weight, head_bias, sha256: checkpoint.sha256 })
     }
 }
 
@@ -181,6 +177,12 @@ pub struct Checkpoint {
     pub sha256: String,
     /// What the file is, in words.
     pub container: &'static str,
+}
+
+impl Checkpoint {
+    fn shapes(&self) -> Shapes {
+        self.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect()
+    }
 }
 
 /// Reads a checkpoint of any container that is known, by its content.

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Checkpoint, VideoWeights, fit, flax, load_video, open};
 use crate::{
-    backbone::{BACKBONES, Network},
+    backbone::{Architecture, BACKBONES, Network, Wanted},
     error::{Error, ErrorKind, Result},
     monitor::{Monitor, Stage, log_nothing},
     parameters::{Parameters, Start},
@@ -364,12 +364,14 @@ fn complete(parameters: &Parameters) -> BTreeMap<String, Tensor> {
 
 fn fit_tensors(tensors: BTreeMap<String, Tensor>, wanted: bool) -> Result<VideoWeights> {
     let checkpoint = Checkpoint { tensors, sha256: String::new(), container: "" };
-    fit(checkpoint, wanted.then_some(BACKBONES[0]), Device::Cpu)
+    let i3d = Wanted::any(BACKBONES[0]);
+    fit(checkpoint, wanted.then_some(&i3d), Device::Cpu)
 }
 
 #[test]
 fn a_complete_checkpoint_fills_the_network() {
-    let network = Network::new(BACKBONES[0], Device::Cpu, Start::Zeros).unwrap();
+    let network =
+        Network::new(Architecture::default_of(BACKBONES[0]), Device::Cpu, Start::Zeros).unwrap();
     for wanted in [false, true] {
         let video = fit_tensors(complete(&network.parameters), wanted).unwrap();
         assert_eq!(video.head_weight.size(), [5, BACKBONES[0].n_features]);
@@ -383,7 +385,7 @@ fn a_complete_checkpoint_fills_the_network() {
 #[test]
 fn everything_that_does_not_fit_is_listed() {
     let spec = BACKBONES[0];
-    let network = Network::new(spec, Device::Cpu, Start::Zeros).unwrap();
+    let network = Network::new(Architecture::default_of(spec), Device::Cpu, Start::Zeros).unwrap();
     let names: Vec<&str> = network.parameters.iter().map(|p| p.name.as_str()).collect();
     let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
     let refused = |tensors: BTreeMap<String, Tensor>, wanted: bool| {

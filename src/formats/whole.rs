@@ -1,7 +1,6 @@
-//! A file is replaced as a whole or not at all.
+//! Files that are read as a whole, and replaced as a whole or not at all.
 
 use std::{
-    ffi::OsStr,
     fs::{self, File},
     io::{self, BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -11,8 +10,26 @@ use tempfile::NamedTempFile;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Most symbolic links that are followed: the limit of Linux (`MAXSYMLINKS`).
-const MAX_LINKS: usize = 40;
+/// All bytes of a file. Directories, pipes and devices are refused: they have no end to rely on.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let io = |error: io::Error| Error::io(path, &error);
+    if !fs::metadata(path).map_err(io)?.is_file() {
+        let message = "is a directory, device or pipe; expected a file";
+        return Err(Error::new(ErrorKind::Invalid, path, message));
+    }
+    fs::read(path).map_err(io)
+}
+
+/// Puts what `write` writes in the place of the file at `path`, or of the one that it is a symbolic link to. Until
+/// all of it is on disk the old file stays as it is; if anything fails it stays for good.
+pub(crate) fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<NamedTempFile>) -> Result<()>,
+) -> Result<()> {
+    let mut replacement = Replacement::create(path)?;
+    write(&mut replacement.file)?;
+    replacement.commit()
+}
 
 /// A new file beside the one that it shall replace. Dropped before `commit`, it leaves nothing behind.
 #[derive(Debug)]
@@ -26,12 +43,8 @@ impl Replacement {
     /// Starts a file that will stand at `path`, or at the end of the symbolic links there.
     pub fn create(path: &Path) -> Result<Replacement> {
         let target = target(path)?;
-        let Some(name) = target.file_name() else {
-            return Err(Error::new(ErrorKind::Invalid, path, "is not the name of a file"));
-        };
         let mut builder = tempfile::Builder::new();
-        let prefix = temporary_prefix(name);
-        builder.prefix(&prefix).suffix(".tmp");
+        builder.prefix(".cinetomo.").suffix(".tmp");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -53,7 +66,7 @@ impl Replacement {
     }
 
     /// Appends.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(|error| Error::io(&self.path, &error))
     }
 
@@ -85,38 +98,25 @@ fn directory(target: &Path) -> &Path {
     }
 }
 
-/// The file that `path` names once its symbolic links are followed; it need not exist. Fails if what is there must
-/// not be replaced.
+/// The file that `path` names once its symbolic links are followed; it need not exist.
 fn target(path: &Path) -> Result<PathBuf> {
-    let refuse = |why: &str| Err(Error::new(ErrorKind::Io, path, why));
-    let mut target = path.to_owned();
-    for _ in 0..=MAX_LINKS {
-        let metadata = match fs::symlink_metadata(&target) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(target),
-            Err(error) => return Err(Error::io(path, &error)),
-        };
-        if metadata.is_symlink() {
-            let link = fs::read_link(&target).map_err(|error| Error::io(path, &error))?;
-            // A relative link starts at the directory that it lies in; an absolute one replaces all of the path.
-            target = target.parent().unwrap_or(Path::new("")).join(link);
-        } else if metadata.is_dir() {
-            return refuse("is a directory");
-        } else if !metadata.is_file() {
-            return refuse("is a device, pipe or socket, which must not be replaced");
-        } else if metadata.permissions().readonly() {
-            return refuse("is read-only");
-        } else {
-            return Ok(target);
-        }
+    let refuse = |message: &str| Err(Error::new(ErrorKind::Io, path, message));
+    if path.file_name().is_none() {
+        return refuse("is not the name of a file");
     }
-    refuse("too many symbolic links")
-}
-
-/// `.<name>.`, cut well below the 255 bytes that file systems allow a name.
-fn temporary_prefix(name: &OsStr) -> String {
-    let name: String = name.to_string_lossy().chars().take(50).collect();
-    format!(".{name}.")
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => refuse("is a directory"),
+        Ok(metadata) if !metadata.is_file() => {
+            refuse("is a device, pipe or socket, which must not be replaced")
+        }
+        Ok(metadata) if metadata.permissions().readonly() => refuse("is read-only"),
+        Ok(_) => fs::canonicalize(path).map_err(|error| Error::io(path, &error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::symlink_metadata(path) {
+            Ok(_) => refuse("is a symbolic link to nothing"),
+            Err(_) => Ok(path.to_owned()),
+        },
+        Err(error) => Err(Error::io(path, &error)),
+    }
 }
 
 /// Makes a directory's new entry durable, where the system can.
@@ -142,4 +142,40 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_leaves_the_old_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("list.star");
+        fs::write(&path, "old").unwrap();
+        let failed = replace(&path, |out| {
+            out.write_all(b"half").unwrap();
+            Err(Error::format(&path, "no"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        replace(&path, |out| out.write_all(b"new").map_err(|error| Error::io(&path, &error)))
+            .unwrap();
+        assert_eq!(read(&path).unwrap(), b"new");
+        assert!(read(directory.path()).unwrap_err().to_string().ends_with("expected a file"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        replace(&link, |out| out.write_all(b"new").map_err(|error| Error::io(&link, &error)))
+            .unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
 }
