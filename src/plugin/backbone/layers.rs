@@ -55,15 +55,27 @@ pub struct Conv3d {
     weight: Tensor,
     bias: Option<Tensor>,
     config: Conv3dConfig,
+    n_groups: i64,
 }
 
 impl Conv3d {
     /// Creates `weight` `[n_out, n_in, z, y, x]`, drawn from a normal distribution of variance 2 / fan-in (He et al.
     /// 2015, eq. 10), and, if asked for, `bias` `[n_out]`, zero.
     pub fn new(parameters: &mut Parameters, prefix: &str, config: Conv3dConfig) -> Result<Conv3d> {
+        Conv3d::grouped(parameters, prefix, config, 1)
+    }
+
+    /// The same for channels in `n_groups` groups, which divide `n_in` and `n_out`: every output channel sees the input channels of its
+    /// group, so `weight` is `[n_out, n_in / n_groups, z, y, x]`.
+    pub fn grouped(
+        parameters: &mut Parameters,
+        prefix: &str,
+        config: Conv3dConfig,
+        n_groups: i64,
+    ) -> Result<Conv3d> {
         let Conv3dConfig { n_in, n_out, kernel: [z, y, x], bias, .. } = config;
-        let fan_in = (n_in * z * y * x) as f64;
-        let shape = [n_out, n_in, z, y, x];
+        let fan_in = (n_in / n_groups * z * y * x) as f64;
+        let shape = [n_out, n_in / n_groups, z, y, x];
         let weight =
             parameters.normal(&format!("{prefix}weight"), &shape, (2.0 / fan_in).sqrt())?;
         let bias = if bias {
@@ -71,7 +83,7 @@ impl Conv3d {
         } else {
             None
         };
-        Ok(Conv3d { weight, bias, config })
+        Ok(Conv3d { weight, bias, config, n_groups })
     }
 
     /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`.
@@ -97,7 +109,7 @@ impl Conv3d {
     fn convolve(&self, input: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let Conv3dConfig { kernel, stride, padding, .. } = self.config;
         let padding = padding.amount(spatial_size(input)?, kernel, stride);
-        let (dilation, groups) = ([1; 3], 1);
+        let (dilation, groups) = ([1; 3], self.n_groups);
         if padding.iter().all(|[before, after]| before == after) {
             let padding = padding.map(|[before, _]| before);
             let bias = self.bias.as_ref();

@@ -7,6 +7,7 @@ mod i3d;
 pub mod layers;
 #[cfg(test)]
 mod layers_test;
+mod resnet3d;
 
 use tch::{Device, Tensor};
 
@@ -17,7 +18,18 @@ use crate::{
 };
 
 /// Every network that cinetomo knows.
-pub static BACKBONES: &[&BackboneSpec] = &[&i3d::I3D];
+pub static BACKBONES: &[&BackboneSpec] = &[
+    &i3d::I3D,
+    &resnet3d::RESNET3D_10,
+    &resnet3d::RESNET3D_18,
+    &resnet3d::RESNET3D_34,
+    &resnet3d::RESNET3D_50,
+    &resnet3d::RESNET3D_101,
+    &resnet3d::RESNET3D_152,
+    &resnet3d::RESNET3D_200,
+    &resnet3d::WIDE_RESNET3D_50,
+    &resnet3d::RESNEXT3D_101,
+];
 
 /// A network family member, as data. Everything that a user or a test must know of it is here.
 #[derive(Debug)]
