@@ -18,12 +18,17 @@ PLANS = {
 }
 NAMES = list(PLANS)
 # The weights of 2018 are of type A up to 34 layers and of type B from 50 on.
-DEFAULTS = {"shortcut_gradient": "flow", "conv1_t_size": "7", "conv1_t_stride": "1", "no_max_pool": "false"}
+DEFAULTS = {"shortcut_gradient": "flow", "conv1_t_size": "7", "conv1_t_stride": "1", "no_max_pool": "false", "release": "2018"}
 
 
-def build(name, choices, n_classes):
+def build(name, choices):
     blocks, width, expansion, groups = PLANS[name]
-    return ResNet3d(blocks, width, expansion, groups, n_classes, {**DEFAULTS, "shortcut": "ab"[expansion is not None], **choices})
+    choices = {**DEFAULTS, "shortcut": "a" if expansion is None else "b", **choices}
+    return ResNet3d(blocks, width, expansion, groups, {"2018": 400, "2020": 700}[choices["release"]], choices)
+
+
+def logits(model, x):
+    return model(x)
 
 
 class Subsample(nn.Module):
