@@ -4,9 +4,12 @@
 
 mod architecture;
 mod i3d;
+mod inception;
 pub mod layers;
 #[cfg(test)]
 mod layers_test;
+mod s3d;
+mod video_resnet;
 
 use tch::{Device, Tensor};
 
@@ -17,7 +20,13 @@ use crate::{
 };
 
 /// Every network that cinetomo knows.
-pub static BACKBONES: &[&BackboneSpec] = &[&i3d::I3D];
+pub static BACKBONES: &[&BackboneSpec] = &[
+    &i3d::I3D,
+    &s3d::S3D,
+    &video_resnet::R3D_18,
+    &video_resnet::MC3_18,
+    &video_resnet::R2PLUS1D_18,
+];
 
 /// A network family member, as data. Everything that a user or a test must know of it is here.
 #[derive(Debug)]
