@@ -14,6 +14,8 @@ use crate::{
 pub enum Padding {
     /// So many voxels on both sides along z, y, x.
     Fixed([i64; 3]),
+    /// (kernel - 1) / 2 voxels on both sides, rounded down: the windows of odd kernels are centred on voxels.
+    Centred,
     /// TensorFlow's SAME: output = ceil(input / stride), the odd voxel at the far end.
     Same,
 }
@@ -23,6 +25,7 @@ impl Padding {
     fn amount(self, input: [i64; 3], kernel: [i64; 3], stride: [i64; 3]) -> [[i64; 2]; 3] {
         std::array::from_fn(|axis| match self {
             Padding::Fixed(padding) => [padding[axis]; 2],
+            Padding::Centred => [(kernel[axis] - 1) / 2; 2],
             Padding::Same => {
                 let (input, stride) = (input[axis], stride[axis]);
                 let n_outputs = (input + stride - 1) / stride;
@@ -135,6 +138,13 @@ pub struct BatchNormConfig {
     pub scale: bool,
 }
 
+impl BatchNormConfig {
+    /// PyTorch's defaults.
+    pub fn pytorch(n_channels: i64) -> BatchNormConfig {
+        BatchNormConfig { n_channels, epsilon: 1e-5, momentum: 0.1, scale: true }
+    }
+}
+
 /// Batch normalisation of `[n, c, z, y, x]` (Ioffe & Szegedy 2015).
 pub struct BatchNorm3d {
     scale: Option<Tensor>,
@@ -193,6 +203,118 @@ impl BatchNorm3d {
     }
 }
 
+/// Convolutions one after the other, BatchNorm after each, ReLU between them.
+pub struct Chain {
+    first: (Conv3d, BatchNorm3d),
+    rest: Vec<(Conv3d, BatchNorm3d)>,
+}
+
+impl Chain {
+    /// A single convolution with its BatchNorm. Creates their tensors under the first and the second prefix.
+    pub fn new(
+        parameters: &mut Parameters,
+        prefixes: [&str; 2],
+        convolution: Conv3dConfig,
+        batch_norm: BatchNormConfig,
+    ) -> Result<Chain> {
+        Chain::grouped(parameters, prefixes, convolution, 1, batch_norm)
+    }
+
+    /// The same with the channels in groups; see `Conv3d::grouped`.
+    pub fn grouped(
+        parameters: &mut Parameters,
+        prefixes: [&str; 2],
+        convolution: Conv3dConfig,
+        n_groups: i64,
+        batch_norm: BatchNormConfig,
+    ) -> Result<Chain> {
+        let convolution = Conv3d::grouped(parameters, prefixes[0], convolution, n_groups)?;
+        let batch_norm = BatchNorm3d::new(parameters, prefixes[1], batch_norm)?;
+        Ok(Chain { first: (convolution, batch_norm), rest: Vec::new() })
+    }
+
+    /// `next` after this one.
+    pub fn then(mut self, next: Chain) -> Chain {
+        self.rest.push(next.first);
+        self.rest.extend(next.rest);
+        self
+    }
+
+    /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`, no ReLU at the end.
+    pub fn forward(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
+        self.finish(&self.first.0.forward(input)?, mode)
+    }
+
+    /// As `forward`, with a ReLU at the end.
+    pub fn rectified(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
+        Ok(self.forward(input, mode)?.f_relu_()?)
+    }
+
+    /// As `rectified`, from a grey input `[n, 1, z, y, x]`; see `Conv3d::forward_grey`.
+    pub fn rectified_grey(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
+        Ok(self.finish(&self.first.0.forward_grey(input)?, mode)?.f_relu_()?)
+    }
+
+    /// From the output of the first convolution.
+    fn finish(&self, convolved: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
+        let mut x = self.first.1.forward(convolved, mode)?;
+        for (convolution, batch_norm) in &self.rest {
+            // In place: the gradient of BatchNorm needs its input only, that of ReLU its output only.
+            x = batch_norm.forward(&convolution.forward(&x.f_relu_()?)?, mode)?;
+        }
+        Ok(x)
+    }
+}
+
+/// What a residual block adds to the output of its path.
+pub enum Shortcut {
+    /// Its input.
+    Identity,
+    /// Its input, brought to the shape of that output ("option B" of He et al.).
+    Projection(Box<Chain>),
+    /// Every so many-th voxel of its input and channels of zeros ("option A").
+    Subsample {
+        /// One in so many voxels along each axis is taken.
+        stride: i64,
+        /// Channels of zeros, after those of the input.
+        n_added: i64,
+        /// Whether a gradient flows back to the input.
+        gradient: bool,
+    },
+}
+
+/// A residual block (He et al. 2016, "Deep Residual Learning for Image Recognition", figures 2 and 5).
+pub struct Residual {
+    /// The layers whose output the shortcut is added to.
+    pub path: Chain,
+    /// What is added.
+    pub shortcut: Shortcut,
+}
+
+impl Residual {
+    /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`, a ReLU after the sum.
+    pub fn forward(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
+        let mut output = self.path.forward(input, mode)?;
+        // In place: the gradient of a sum needs neither summand.
+        let mut sum = match &self.shortcut {
+            Shortcut::Identity => output.f_add_(input)?,
+            Shortcut::Projection(chain) => output.f_add_(&chain.forward(input, mode)?)?,
+            &Shortcut::Subsample { stride, n_added, gradient } => {
+                let taken = subsample(input, stride, n_added)?;
+                output.f_add_(&if gradient { taken } else { taken.f_detach()? })?
+            }
+        };
+        Ok(sum.f_relu_()?)
+    }
+}
+
+/// Every `stride`-th voxel along each axis, and `n_added` channels of zeros.
+fn subsample(input: &Tensor, stride: i64, n_added: i64) -> Result<Tensor> {
+    let along_z = input.f_slice(2, None, None, stride)?;
+    let taken = along_z.f_slice(3, None, None, stride)?.f_slice(4, None, None, stride)?;
+    Ok(taken.f_constant_pad_nd([0, 0, 0, 0, 0, 0, 0, n_added])?)
+}
+
 /// Maximum over windows of `[n, c, z, y, x]`; the padding never wins.
 pub fn max_pool3d(
     input: &Tensor,
@@ -214,6 +336,11 @@ pub fn max_pool3d(
     let around = [x[0], x[1], y[0], y[1], z[0], z[1]];
     let padded = input.f_pad(around, "constant", f64::NEG_INFINITY)?;
     Ok(padded.f_max_pool3d(kernel, stride, [0; 3], [1; 3], false)?)
+}
+
+/// Average over all positions: from `[n, c, z, y, x]` to `[n, c]`.
+pub fn average(input: &Tensor) -> Result<Tensor> {
+    Ok(input.f_mean_dim([2i64, 3, 4].as_slice(), false, None)?)
 }
 
 /// The last three sizes of `[n, c, z, y, x]`.

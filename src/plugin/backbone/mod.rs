@@ -4,10 +4,13 @@
 
 mod architecture;
 mod i3d;
+mod inception;
 pub mod layers;
 #[cfg(test)]
 mod layers_test;
 mod resnet3d;
+mod s3d;
+mod video_resnet;
 
 use tch::{Device, Tensor};
 
@@ -29,6 +32,10 @@ pub static BACKBONES: &[&BackboneSpec] = &[
     &resnet3d::RESNET3D_200,
     &resnet3d::WIDE_RESNET3D_50,
     &resnet3d::RESNEXT3D_101,
+    &s3d::S3D,
+    &video_resnet::R3D_18,
+    &video_resnet::MC3_18,
+    &video_resnet::R2PLUS1D_18,
 ];
 
 /// A network family member, as data. Everything that a user or a test must know of it is here.

@@ -4,55 +4,75 @@
 //! <https://arxiv.org/abs/1711.09577>, and Kataoka et al. 2020, <https://arxiv.org/abs/2004.04968>; layers and names as in
 //! <https://github.com/kenshohara/3D-ResNets-PyTorch>. Time becomes the beam axis z.
 
-use tch::Tensor;
-
 use super::{
-    Architecture, BackboneSpec, BatchNormMode, Choice, Shapes, Stage,
-    layers::{BatchNorm3d, BatchNormConfig, Conv3d, Conv3dConfig, Padding, max_pool3d},
+    Architecture, BackboneSpec, Choice, Shapes, Stage,
+    layers::{
+        BatchNormConfig, Chain, Conv3dConfig, Padding, Residual, Shortcut, average, max_pool3d,
+    },
 };
 use crate::{error::Result, parameters::Parameters};
 
-/// 3D ResNet-10.
-pub static RESNET3D_10: BackboneSpec = spec("resnet3d_10", A_FIRST, 512, 14_225_600);
-/// 3D ResNet-18.
-pub static RESNET3D_18: BackboneSpec = spec("resnet3d_18", A_FIRST, 512, 33_030_080);
-/// 3D ResNet-34, with shortcuts of type A: the network of Jain, Li & Xu 2024.
-pub static RESNET3D_34: BackboneSpec = spec("resnet3d_34", A_FIRST, 512, 63_339_712);
-/// 3D ResNet-50.
-pub static RESNET3D_50: BackboneSpec = spec("resnet3d_50", B_FIRST, 2048, 46_198_976);
-/// 3D ResNet-101.
-pub static RESNET3D_101: BackboneSpec = spec("resnet3d_101", B_FIRST, 2048, 85_245_120);
-/// 3D ResNet-152.
-pub static RESNET3D_152: BackboneSpec = spec("resnet3d_152", B_FIRST, 2048, 117_403_840);
-/// 3D ResNet-200.
-pub static RESNET3D_200: BackboneSpec = spec("resnet3d_200", B_FIRST, 2048, 126_603_456);
-/// 3D Wide ResNet-50, twice as wide.
-pub static WIDE_RESNET3D_50: BackboneSpec = spec("wide_resnet3d_50", B_FIRST, 2048, 157_428_672);
-/// 3D ResNeXt-101 of cardinality 32.
-pub static RESNEXT3D_101: BackboneSpec = spec("resnext3d_101", B_FIRST, 2048, 47_521_216);
+/// What builds the networks of a specification.
+type Build = fn(&mut Parameters, &Architecture) -> Result<Vec<Stage>>;
 
-/// What sets the networks apart, by name.
-const PLANS: [(&str, Plan); 9] = [
-    ("resnet3d_10", Plan { n_blocks: [1, 1, 1, 1], ..BASIC }),
-    ("resnet3d_18", Plan { n_blocks: [2, 2, 2, 2], ..BASIC }),
-    ("resnet3d_34", Plan { n_blocks: [3, 4, 6, 3], ..BASIC }),
-    ("resnet3d_50", Plan { n_blocks: [3, 4, 6, 3], ..BOTTLENECK }),
-    ("resnet3d_101", Plan { n_blocks: [3, 4, 23, 3], ..BOTTLENECK }),
-    ("resnet3d_152", Plan { n_blocks: [3, 8, 36, 3], ..BOTTLENECK }),
-    ("resnet3d_200", Plan { n_blocks: [3, 24, 36, 3], ..BOTTLENECK }),
-    ("wide_resnet3d_50", Plan { n_blocks: [3, 4, 6, 3], width: 128, expansion: 2, ..BOTTLENECK }),
-    (
-        "resnext3d_101",
-        Plan { n_blocks: [3, 4, 23, 3], width: 128, expansion: 2, n_groups: 32, ..BOTTLENECK },
-    ),
-];
+/// 3D ResNet-10.
+pub static RESNET3D_10: BackboneSpec = member("resnet3d_10", A_FIRST, [512, 14_225_600], |p, a| {
+    build(p, a, Plan { n_blocks: [1, 1, 1, 1], ..BASIC })
+});
+
+/// 3D ResNet-18.
+pub static RESNET3D_18: BackboneSpec = member("resnet3d_18", A_FIRST, [512, 33_030_080], |p, a| {
+    build(p, a, Plan { n_blocks: [2, 2, 2, 2], ..BASIC })
+});
+
+/// 3D ResNet-34, by default with shortcuts of type a: the network of Jain, Li & Xu 2024.
+pub static RESNET3D_34: BackboneSpec = member("resnet3d_34", A_FIRST, [512, 63_339_712], |p, a| {
+    build(p, a, Plan { n_blocks: [3, 4, 6, 3], ..BASIC })
+});
+
+/// 3D ResNet-50.
+pub static RESNET3D_50: BackboneSpec =
+    member("resnet3d_50", B_FIRST, [2048, 46_198_976], |p, a| {
+        build(p, a, Plan { n_blocks: [3, 4, 6, 3], ..BOTTLENECK })
+    });
+
+/// 3D ResNet-101.
+pub static RESNET3D_101: BackboneSpec =
+    member("resnet3d_101", B_FIRST, [2048, 85_245_120], |p, a| {
+        build(p, a, Plan { n_blocks: [3, 4, 23, 3], ..BOTTLENECK })
+    });
+
+/// 3D ResNet-152.
+pub static RESNET3D_152: BackboneSpec =
+    member("resnet3d_152", B_FIRST, [2048, 117_403_840], |p, a| {
+        build(p, a, Plan { n_blocks: [3, 8, 36, 3], ..BOTTLENECK })
+    });
+
+/// 3D ResNet-200.
+pub static RESNET3D_200: BackboneSpec =
+    member("resnet3d_200", B_FIRST, [2048, 126_603_456], |p, a| {
+        build(p, a, Plan { n_blocks: [3, 24, 36, 3], ..BOTTLENECK })
+    });
+
+/// 3D Wide ResNet-50: ResNet-50 with twice the channels inside its blocks.
+pub static WIDE_RESNET3D_50: BackboneSpec =
+    member("wide_resnet3d_50", B_FIRST, [2048, 157_428_672], |p, a| {
+        build(p, a, Plan { n_blocks: [3, 4, 6, 3], ..WIDE })
+    });
+
+/// 3D ResNeXt-101 of cardinality 32.
+pub static RESNEXT3D_101: BackboneSpec =
+    member("resnext3d_101", B_FIRST, [2048, 47_521_216], |p, a| {
+        build(p, a, Plan { n_blocks: [3, 4, 23, 3], n_groups: 32, ..WIDE })
+    });
 
 const BASIC: Plan =
     Plan { block: Block::Basic, n_blocks: [0; 4], width: 64, expansion: 1, n_groups: 1 };
 const BOTTLENECK: Plan =
     Plan { block: Block::Bottleneck, n_blocks: [0; 4], width: 64, expansion: 4, n_groups: 1 };
+const WIDE: Plan = Plan { width: 128, expansion: 2, ..BOTTLENECK };
 
-/// A network of blocks.
+/// A network of blocks (table 1 of the paper).
 #[derive(Clone, Copy)]
 struct Plan {
     block: Block,
@@ -117,16 +137,16 @@ const RELEASE: Choice = Choice {
     about: "of the weights, which differ in the grey values of their videos; told by the classes of the checkpoint",
 };
 
-const fn spec(
+const fn member(
     name: &'static str,
     choices: &'static [Choice],
-    n_features: i64,
-    n_weights: i64,
+    [n_features, n_weights]: [i64; 2],
+    build: Build,
 ) -> BackboneSpec {
     BackboneSpec {
         name,
         paper: "Hara, Kataoka & Satoh 2018, Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and ImageNet?",
-        source: "the authors' downloads at github.com/kenshohara/3D-ResNets-PyTorch: <model>-<depth>-kinetics.pth of 2018 \
+        source: "the authors' downloads at github.com/kenshohara/3D-ResNets-PyTorch: <network>-<depth>-kinetics.pth of 2018 \
                  (Kinetics-400), r3d<depth>_K_200ep.pth and others of 2020 (Kinetics-700, Moments in Time, STAIR Actions)",
         licence: "not stated for the weights (the code: MIT)",
         choices,
@@ -137,7 +157,7 @@ const fn spec(
         min_input: [1, 1, 1],
         n_features,
         n_weights,
-        // Jain, Li & Xu 2024, section 4.
+        // Jain, Li & Xu 2024, section 4.3.2.
         learning_rates: [1e-4, 1e-3],
         head_weight: "fc.weight",
         head_bias: "fc.bias",
@@ -177,35 +197,34 @@ fn input_range(architecture: &Architecture) -> [f64; 2] {
     [-mean / deviation, (white - mean) / deviation]
 }
 
-fn build(parameters: &mut Parameters, architecture: &Architecture) -> Result<Vec<Stage>> {
-    // Every specification of this file is in the list; a test holds us to it.
-    let plan =
-        PLANS.iter().find(|(name, _)| *name == architecture.spec.name).map_or(BASIC, |plan| plan.1);
-    let shortcut = match (architecture.choice("shortcut"), architecture.choice(GRADIENT.name)) {
-        ("b", _) => Shortcut::Convolution,
-        (_, "stop") => Shortcut::Subsample { gradient: false },
-        _ => Shortcut::Subsample { gradient: true },
-    };
+fn build(
+    parameters: &mut Parameters,
+    architecture: &Architecture,
+    plan: Plan,
+) -> Result<Vec<Stage>> {
     parameters.set_stage(0);
-    let stem = Stem::new(parameters, architecture)?;
+    // These choices are numbers, written out above.
+    let number = |choice: &Choice| architecture.choice(choice.name).parse().unwrap_or(1);
+    let (kernel, stride) = ([number(&TIME_SIZE), 7, 7], [number(&TIME_STRIDE), 2, 2]);
+    let stem = layer(parameters, ["conv1.", "bn1."], [3, STEM_WIDTH], kernel, stride, 1)?;
+    let pool = architecture.choice(NO_MAX_POOL.name) != "true";
     let mut stages = vec![Stage {
         name: "conv1",
-        forward: Box::new(move |x, pass| stem.forward_grey(x, pass.batch_norm)),
+        forward: Box::new(move |x, pass| {
+            let x = stem.rectified_grey(x, pass.batch_norm)?;
+            if pool { max_pool3d(&x, [3; 3], [2; 3], Padding::Centred) } else { Ok(x) }
+        }),
     }];
-    let mut n_in = Stem::N_OUT;
+    let mut n_in = STEM_WIDTH;
     for (index, name) in ["layer1", "layer2", "layer3", "layer4"].into_iter().enumerate() {
         parameters.set_stage(1 + index);
+        let width = plan.width << index;
         let mut blocks = Vec::new();
-        for block in 0..plan.n_blocks[index] {
-            let config = BlockConfig {
-                plan,
-                n_in,
-                width: plan.width << index,
-                stride: if index > 0 && block == 0 { 2 } else { 1 },
-                shortcut,
-            };
-            blocks.push(ResidualBlock::new(parameters, &format!("{name}.{block}."), config)?);
-            n_in = config.n_out();
+        for place in 0..plan.n_blocks[index] {
+            let stride = if index > 0 && place == 0 { 2 } else { 1 };
+            let (prefix, channels) = (format!("{name}.{place}."), [n_in, width]);
+            blocks.push(block(parameters, architecture, plan, &prefix, channels, stride)?);
+            n_in = width * plan.expansion;
         }
         stages.push(Stage {
             name,
@@ -215,166 +234,63 @@ fn build(parameters: &mut Parameters, architecture: &Architecture) -> Result<Vec
             }),
         });
     }
-    // The authors' pool has windows as large as what their videos leave: the mean of all positions.
-    let mean = |x: &Tensor| x.f_mean_dim([2i64, 3, 4].as_slice(), false, None);
-    stages.push(Stage { name: "avgpool", forward: Box::new(move |x, _| Ok(mean(x)?)) });
+    // The authors' windows are as large as what their videos leave: all positions.
+    stages.push(Stage { name: "avgpool", forward: Box::new(|x, _| average(x)) });
     Ok(stages)
 }
 
-/// Convolution, BatchNorm, ReLU and, unless left out, a maximum pool.
-struct Stem {
-    convolution: Conv3d,
-    batch_norm: BatchNorm3d,
-    pool: bool,
-}
+/// Output channels of the first convolution.
+const STEM_WIDTH: i64 = 64;
 
-impl Stem {
-    const N_OUT: i64 = 64;
-
-    fn new(parameters: &mut Parameters, architecture: &Architecture) -> Result<Stem> {
-        // The choices are numbers that are written out in this file.
-        let number = |choice: &Choice| architecture.choice(choice.name).parse().unwrap_or(1);
-        let (z, stride) = (number(&TIME_SIZE), number(&TIME_STRIDE));
-        let config = Conv3dConfig {
-            n_in: 3,
-            n_out: Stem::N_OUT,
-            kernel: [z, 7, 7],
-            stride: [stride, 2, 2],
-            padding: Padding::Fixed([z / 2, 3, 3]),
-            bias: false,
-        };
-        Ok(Stem {
-            convolution: Conv3d::new(parameters, "conv1.", config)?,
-            batch_norm: batch_norm(parameters, "bn1.", Stem::N_OUT)?,
-            pool: architecture.choice(NO_MAX_POOL.name) != "true",
-        })
-    }
-
-    fn forward_grey(&self, x: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        let x = self.batch_norm.forward(&self.convolution.forward_grey(x)?, mode)?.f_relu_()?;
-        if self.pool { max_pool3d(&x, [3; 3], [2; 3], Padding::Fixed([1; 3])) } else { Ok(x) }
-    }
-}
-
-/// What goes past a block that changes the size of what it is given.
-#[derive(Clone, Copy)]
-enum Shortcut {
-    /// Type A of He et al. 2016: every stride-th voxel, and channels of zeros.
-    Subsample { gradient: bool },
-    /// Type B: a convolution of 1 x 1 x 1 and a BatchNorm.
-    Convolution,
-}
-
-#[derive(Clone, Copy)]
-struct BlockConfig {
+/// A block from `n_in` channels to `width * plan.expansion`.
+fn block(
+    parameters: &mut Parameters,
+    architecture: &Architecture,
     plan: Plan,
-    n_in: i64,
-    width: i64,
+    prefix: &str,
+    [n_in, width]: [i64; 2],
     stride: i64,
-    shortcut: Shortcut,
+) -> Result<Residual> {
+    let n_out = width * plan.expansion;
+    let mut unit = |place: usize, channels: [i64; 2], edge: i64, stride: i64, n_groups: i64| {
+        let [conv, norm] = ["conv", "bn"].map(|leaf| format!("{prefix}{leaf}{place}."));
+        layer(parameters, [&conv, &norm], channels, [edge; 3], [stride; 3], n_groups)
+    };
+    let path = match plan.block {
+        Block::Basic => {
+            unit(1, [n_in, width], 3, stride, 1)?.then(unit(2, [width, n_out], 3, 1, 1)?)
+        }
+        Block::Bottleneck => unit(1, [n_in, width], 1, 1, 1)?
+            .then(unit(2, [width, width], 3, stride, plan.n_groups)?)
+            .then(unit(3, [width, n_out], 1, 1, 1)?),
+    };
+    let shortcut = if stride == 1 && n_in == n_out {
+        Shortcut::Identity
+    } else if architecture.choice("shortcut") == "a" {
+        let gradient = architecture.choice(GRADIENT.name) != "stop";
+        Shortcut::Subsample { stride, n_added: n_out - n_in, gradient }
+    } else {
+        let [conv, norm] = ["0.", "1."].map(|leaf| format!("{prefix}downsample.{leaf}"));
+        let projection = layer(parameters, [&conv, &norm], [n_in, n_out], [1; 3], [stride; 3], 1)?;
+        Shortcut::Projection(Box::new(projection))
+    };
+    Ok(Residual { path, shortcut })
 }
 
-impl BlockConfig {
-    fn n_out(&self) -> i64 {
-        self.width * self.plan.expansion
-    }
-}
-
-/// Convolutions, each with its BatchNorm and all but the last with a ReLU; the sum with what goes past them; a ReLU.
-struct ResidualBlock {
-    layers: Vec<(Conv3d, BatchNorm3d)>,
-    downsample: Option<(Conv3d, BatchNorm3d)>,
-    config: BlockConfig,
-}
-
-impl ResidualBlock {
-    fn new(
-        parameters: &mut Parameters,
-        prefix: &str,
-        config: BlockConfig,
-    ) -> Result<ResidualBlock> {
-        let BlockConfig { plan, n_in, width, stride, shortcut } = config;
-        let n_out = config.n_out();
-        // Channels in and out, edge of the kernel, stride, groups.
-        let convolutions = match plan.block {
-            Block::Basic => vec![(n_in, width, 3, stride, 1), (width, n_out, 3, 1, 1)],
-            Block::Bottleneck => vec![
-                (n_in, width, 1, 1, 1),
-                (width, width, 3, stride, plan.n_groups),
-                (width, n_out, 1, 1, 1),
-            ],
-        };
-        let mut layers = Vec::new();
-        for (place, (n_in, n_out, edge, stride, n_groups)) in convolutions.into_iter().enumerate() {
-            let name = format!("{prefix}conv{}.", place + 1);
-            let config = convolution([n_in, n_out], edge, stride);
-            layers.push((
-                Conv3d::grouped(parameters, &name, config, n_groups)?,
-                batch_norm(parameters, &format!("{prefix}bn{}.", place + 1), n_out)?,
-            ));
-        }
-        let downsample = match shortcut {
-            Shortcut::Convolution if stride != 1 || n_in != n_out => {
-                let config = convolution([n_in, n_out], 1, stride);
-                Some((
-                    Conv3d::new(parameters, &format!("{prefix}downsample.0."), config)?,
-                    batch_norm(parameters, &format!("{prefix}downsample.1."), n_out)?,
-                ))
-            }
-            _ => None,
-        };
-        Ok(ResidualBlock { layers, downsample, config })
-    }
-
-    fn forward(&self, x: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        let past = self.past(x, mode)?;
-        let mut x = x.shallow_clone();
-        for (place, (convolution, batch_norm)) in self.layers.iter().enumerate() {
-            // In place: the gradient of BatchNorm needs its input only, that of ReLU its output only, that of a sum nothing.
-            x = batch_norm.forward(&convolution.forward(&x)?, mode)?;
-            let last = place + 1 == self.layers.len();
-            x = if last { x.f_add_(&past)? } else { x }.f_relu_()?;
-        }
-        Ok(x)
-    }
-
-    /// What goes past the convolutions.
-    fn past(&self, x: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        if let Some((convolution, batch_norm)) = &self.downsample {
-            return batch_norm.forward(&convolution.forward(x)?, mode);
-        }
-        let BlockConfig { n_in, stride, shortcut, .. } = self.config;
-        let n_added = self.config.n_out() - n_in;
-        if stride == 1 && n_added == 0 {
-            return Ok(x.shallow_clone());
-        }
-        let mut past = x.shallow_clone();
-        for axis in 2..5 {
-            past = past.f_slice(axis, None, None, stride)?;
-        }
-        past = past.f_constant_pad_nd([0, 0, 0, 0, 0, 0, 0, n_added])?;
-        let stopped = matches!(shortcut, Shortcut::Subsample { gradient: false });
-        Ok(if stopped { past.f_detach()? } else { past })
-    }
-}
-
-/// A convolution without bias that keeps the size, up to its stride. Its random start is that of `Conv3d`; the authors draw theirs from
-/// the fan-out instead of the fan-in, between which He et al. 2015 leave the choice.
-fn convolution([n_in, n_out]: [i64; 2], edge: i64, stride: i64) -> Conv3dConfig {
-    Conv3dConfig {
-        n_in,
-        n_out,
-        kernel: [edge; 3],
-        stride: [stride; 3],
-        padding: Padding::Fixed([edge / 2; 3]),
-        bias: false,
-    }
-}
-
-/// A BatchNorm with PyTorch's defaults, which the authors kept.
-fn batch_norm(parameters: &mut Parameters, prefix: &str, n_channels: i64) -> Result<BatchNorm3d> {
-    let config = BatchNormConfig { n_channels, epsilon: 1e-5, momentum: 0.1, scale: true };
-    BatchNorm3d::new(parameters, prefix, config)
+/// A convolution without bias, and BatchNorm; their tensors go under the two prefixes. The random start is that of `Conv3d`, from the
+/// fan-in; the authors draw theirs from the fan-out, and He et al. 2015 leave the choice between the two.
+fn layer(
+    parameters: &mut Parameters,
+    prefixes: [&str; 2],
+    [n_in, n_out]: [i64; 2],
+    kernel: [i64; 3],
+    stride: [i64; 3],
+    n_groups: i64,
+) -> Result<Chain> {
+    let padding = Padding::Centred;
+    let convolution = Conv3dConfig { n_in, n_out, kernel, stride, padding, bias: false };
+    let batch_norm = BatchNormConfig::pytorch(n_out);
+    Chain::grouped(parameters, prefixes, convolution, n_groups, batch_norm)
 }
 
 #[cfg(test)]
