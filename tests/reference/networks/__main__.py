@@ -4,17 +4,21 @@
 
 reads one JSON request a line:
 
-    {"network": "resnet3d_34", "choices": {"shortcut": "b"}, "container": "zip", "size": [2, 8, 33, 33], "double": true, "seed": 1,
-     "directory": "/tmp/somewhere"}
+    {"network": "resnet3d_34", "choices": {"shortcut": "b"}, "container": "zip", "modes": ["eval", "train"], "double": true,
+     "seed": 1, "directory": "/tmp/somewhere"}
 
 builds the reference network with random weights, and writes into the directory
 
     what `checkpoints.CONTAINERS` says: the weights, f32, as the network's own library writes them
-    eval.safetensors, train.safetensors: `input` [n, 1, z, y, x], `labels` [n], `logits` [n, classes], for every weight
-        `gradient/<name>` of the cross-entropy, and (train) for every running statistic `statistic/<name>` after the pass
+    <mode>.safetensors: `input` [n, 1, z, y, x], `labels` [n], `logits` [n, classes], for every weight `gradient/<name>` of the
+        cross-entropy, and for every running statistic `statistic/<name>` after the pass
 
-for BatchNorms that work with their running statistics, and with those of the batch. The network sees the grey input in three equal
-channels. It answers with one line: {"checkpoint": path} or {"error": text}. Computed in double precision if so asked; stored in f32.
+eval: BatchNorms work with their running statistics; train: with those of the batch. The network sees the grey input in three equal
+channels. It is computed in double precision if so asked, and stored in f32. The answer is one line, {"checkpoint": path} or
+{"error": text}.
+
+A family is a module with `NAMES`; `build(name, choices)`, a torch.nn.Module; `size(name, choices)`, of a small input [n, z, y, x]; and
+`logits(model, video)` of [n, 3, z, y, x].
 """
 
 import json
@@ -42,7 +46,8 @@ def answer(request):
     with random_weights.uninitialised():
         model = family.build(request["network"], request["choices"])
     generator = torch.Generator().manual_seed(request["seed"])
-    grey = torch.randn(request["size"][0], 1, *request["size"][1:], generator=generator)
+    n, *size = family.size(request["network"], request["choices"])
+    grey = torch.randn(n, 1, *size, generator=generator)
     video = grey.expand(-1, 3, -1, -1, -1)
     random_weights.fill(model, lambda: family.logits(model, video), generator)
     checkpoint = checkpoints.write(request["container"], model, directory)
@@ -50,7 +55,7 @@ def answer(request):
     if request["double"]:
         model.double()
         video = video.double()
-    for mode in ("eval", "train"):
+    for mode in request["modes"]:
         model.train(mode == "train")
         model.zero_grad()
         logits = family.logits(model, video)
@@ -58,8 +63,7 @@ def answer(request):
         functional.cross_entropy(logits, labels).backward()
         found = {"input": grey, "labels": labels, "logits": logits.detach()}
         found |= {f"gradient/{name}": weight.grad for name, weight in model.named_parameters()}
-        if mode == "train":
-            found |= {f"statistic/{name}": buffer for name, buffer in model.named_buffers() if ".running_" in f".{name}"}
+        found |= {f"statistic/{name}": buffer for name, buffer in model.named_buffers() if ".running_" in name}
         checkpoints.save_tensors(found, directory / f"{mode}.safetensors")
     return {"checkpoint": str(checkpoint)}
 

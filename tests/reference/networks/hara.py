@@ -27,6 +27,11 @@ def build(name, choices):
     return ResNet3d(blocks, width, expansion, groups, {"2018": 400, "2020": 700}[choices["release"]], choices)
 
 
+def size(name, choices):
+    # Odd sizes, so that windows hang over; 2 x 2 positions are left at the end, so that a batch has a variance.
+    return 2, 8, 33, 33
+
+
 def logits(model, x):
     return model(x)
 

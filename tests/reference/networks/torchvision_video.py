@@ -16,5 +16,9 @@ def build(name, choices):
     return model
 
 
+def size(name, choices):
+    return 2, 8, 33, 33
+
+
 def logits(model, x):
     return model(x)

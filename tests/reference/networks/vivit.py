@@ -12,5 +12,9 @@ def build(name, choices):
     return VivitForVideoClassification(config)
 
 
+def size(name, choices):
+    return 1, 32, 224, 224
+
+
 def logits(model, x):
     return model(x.transpose(1, 2)).logits

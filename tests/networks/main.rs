@@ -1,0 +1,211 @@
+//! Every network that cinetomo has computes what its published definition does: the same scores, the same gradient of every weight and the
+//! same running statistics as the reference network in PyTorch, from weights in a file that the network's own library wrote.
+//!
+//! A network is tested by being listed in `BACKBONES`; `reference/networks` must know it.
+
+mod reference;
+
+use std::collections::HashMap;
+
+use cinetomo::{
+    backbone::{Architecture, BACKBONES, BackboneSpec, BatchNormMode, Network, Shapes, Wanted},
+    monitor::Monitor,
+    parameters::{Role, Start},
+    weights::{self, VideoWeights},
+};
+use tch::{Device, Kind, Tensor};
+
+use self::reference::{Answer, Case, Reference};
+
+/// Largest relative difference (norm of the difference over that of the reference) of scores in f32.
+const TOLERANCE: f64 = 1e-4;
+
+/// The same in double precision: the reference's numbers are stored in f32.
+const TOLERANCE_DOUBLE: f64 = 1e-6;
+
+/// Networks whose reference is elsewhere: I3D's authors wrote it for another library, whose numbers `parity_i3d` has.
+const ELSEWHERE: [&str; 1] = ["i3d"];
+
+/// Networks that are tested besides the defaults of each and every value of every choice, the latter on the smallest network that has it.
+const ALSO: [&str; 3] = [
+    "resnet3d_34(shortcut=b)",
+    "resnet3d_50(shortcut=a)",
+    "resnet3d_50(shortcut=a, shortcut_gradient=stop)",
+];
+
+fn cases() -> Vec<Case> {
+    let listed = BACKBONES.iter().filter(|spec| !ELSEWHERE.contains(&spec.name));
+    let mut texts: Vec<String> = listed.map(|spec| spec.name.to_owned()).collect();
+    for spec in BACKBONES {
+        for choice in spec.choices {
+            let has = |other: &&&BackboneSpec| {
+                other.paper == spec.paper && other.choices.iter().any(|one| one.name == choice.name)
+            };
+            let smallest = BACKBONES.iter().filter(has).min_by_key(|other| other.n_weights);
+            if smallest.is_some_and(|smallest| smallest.name == spec.name) {
+                let values = choice.values[1..].iter();
+                texts.extend(values.map(|value| format!("{}({}={value})", spec.name, choice.name)));
+            }
+        }
+    }
+    texts.extend(ALSO.map(str::to_owned));
+    // Every way to store weights; transformers has its own.
+    let containers = ["safetensors"];
+    let case = |(seed, text): (usize, String)| {
+        let architecture = Architecture::parse(&text).unwrap();
+        let container = containers[seed % containers.len()];
+        // The gradients of BatchNorms, taken from the few values of a small batch, lose digits in f32 on either side.
+        let double = has_statistics(&architecture);
+        let modes: &[&str] = if double { &["eval", "train"] } else { &["eval"] };
+        Case { architecture, container, modes, double, seed }
+    };
+    texts.into_iter().enumerate().map(case).collect()
+}
+
+/// Whether it has BatchNorms.
+fn has_statistics(architecture: &Architecture) -> bool {
+    let network = Network::new(architecture.clone(), Device::Cpu, Start::Shapes).unwrap();
+    network.parameters.iter().any(|parameter| parameter.role == Role::Statistic)
+}
+
+#[test]
+fn every_network_computes_what_its_reference_does() {
+    let mut reference = Reference::start();
+    let filter = std::env::var("FILTER").unwrap_or_default();
+    for case in cases() {
+        if !case.architecture.to_string().starts_with(&filter) {
+            continue;
+        }
+        let start = std::time::Instant::now();
+        let answer = reference.ask(&case);
+        println!("{:?}", start.elapsed());
+        check(&case, &answer);
+        println!("{:?}", start.elapsed());
+    }
+}
+
+fn check(case: &Case, answer: &Answer) {
+    let name = case.architecture.to_string();
+    let video = load(case, answer);
+    assert_eq!(video.network.architecture, case.architecture);
+
+    let mut head = [video.head_weight, video.head_bias];
+    for mode in case.modes {
+        let batch_norm = match *mode {
+            "train" => BatchNormMode::Batch,
+            _ => BatchNormMode::Running,
+        };
+        let expected = answer.take_numbers(mode);
+        let kind = if case.double { Kind::Double } else { Kind::Float };
+        if *mode == "eval" && case.double {
+            // As it is used.
+            let features = video.network.features(&expected["input"], batch_norm).unwrap();
+            let logits = features.linear(&head[0], Some(&head[1]));
+            assert_close(&format!("{name}, {mode}, f32"), &logits, &expected["logits"], TOLERANCE);
+            make_double(&video.network, &mut head);
+        }
+        let tolerance = if case.double { TOLERANCE_DOUBLE } else { TOLERANCE };
+        start_gradients(&video.network, &mut head);
+        let input = expected["input"].to_kind(kind);
+        let features = video.network.features(&input, batch_norm).unwrap();
+        let logits = features.linear(&head[0], Some(&head[1]));
+        logits.cross_entropy_for_logits(&expected["labels"]).backward();
+        assert_close(&format!("{name}, {mode}, logits"), &logits, &expected["logits"], tolerance);
+        check_gradients(&format!("{name}, {mode}"), &video.network, &head, &expected, tolerance);
+        check_statistics(&format!("{name}, {mode}"), &video.network, &expected, tolerance);
+    }
+}
+
+/// The weights that the reference wrote, in a network that was recognised by them as far as they show what it is.
+fn load(case: &Case, answer: &Answer) -> VideoWeights {
+    let tensors: HashMap<String, Tensor> =
+        Tensor::read_safetensors(&answer.checkpoint).unwrap().into_iter().collect();
+    let network = Network::new(case.architecture.clone(), Device::Cpu, Start::Zeros).unwrap();
+    let spec = case.architecture.spec;
+    let body: Vec<(&str, &Tensor)> = tensors
+        .iter()
+        .map(|(n, t)| (n.as_str(), t))
+        .filter(|(n, _)| {
+            !n.ends_with("num_batches_tracked") && *n != spec.head_weight && *n != spec.head_bias
+        })
+        .collect();
+    network.parameters.copy_from(body).unwrap();
+    VideoWeights {
+        network,
+        head_weight: tensors[spec.head_weight].reshape([-1, spec.n_features]),
+        head_bias: tensors[spec.head_bias].shallow_clone(),
+        sha256: String::new(),
+    }
+}
+
+fn make_double(network: &Network, head: &mut [Tensor; 2]) {
+    let tensors = network.parameters.iter().map(|parameter| &parameter.tensor);
+    for tensor in tensors.chain(head.iter()) {
+        tensor.shallow_clone().set_data(&tensor.to_kind(Kind::Double));
+    }
+}
+
+fn start_gradients(network: &Network, head: &mut [Tensor; 2]) {
+    let weights = network.parameters.iter().filter(|parameter| parameter.role == Role::Weight);
+    for tensor in weights.map(|weight| &weight.tensor).chain(head.iter()) {
+        tensor.shallow_clone().set_requires_grad(true).zero_grad();
+    }
+}
+
+/// Holds the gradient of every weight against the reference's of the same name.
+fn check_gradients(
+    what: &str,
+    network: &Network,
+    head: &[Tensor; 2],
+    expected: &HashMap<String, Tensor>,
+    tolerance: f64,
+) {
+    let spec = network.spec();
+    let weights = network.parameters.iter().filter(|parameter| parameter.role == Role::Weight);
+    let mut found: Vec<(&str, Tensor)> =
+        weights.map(|weight| (weight.name.as_str(), weight.tensor.grad())).collect();
+    found.push((spec.head_weight, head[0].grad()));
+    found.push((spec.head_bias, head[1].grad()));
+    let n_expected = expected.keys().filter(|name| name.starts_with("gradient/")).count();
+    assert_eq!(found.len(), n_expected, "{what}: numbers of weights");
+
+    let norm = |tensor: &Tensor| tensor.norm().double_value(&[]);
+    let mut worst = (0.0, "");
+    for (name, gradient) in &found {
+        let expected = &expected[&format!("gradient/{name}")];
+        let expected = expected.to_kind(Kind::Double).reshape(gradient.size());
+        let difference = norm(&(gradient.to_kind(Kind::Double) - &expected)) / norm(&expected);
+        if !(difference < worst.0) {
+            worst = (difference, name);
+        }
+    }
+    let (difference, name) = worst;
+    println!("{what}, gradients: relative difference at most {difference:.1e} ({name})");
+    assert!(difference < tolerance, "{what}: gradient of {name} differs by {difference:e}");
+}
+
+fn check_statistics(
+    what: &str,
+    network: &Network,
+    expected: &HashMap<String, Tensor>,
+    tolerance: f64,
+) {
+    let statistics =
+        network.parameters.iter().filter(|parameter| parameter.role == Role::Statistic);
+    let mut n_statistics = 0;
+    for statistic in statistics {
+        let expected = &expected[&format!("statistic/{}", statistic.name)];
+        let what = format!("{what}, {} after training", statistic.name);
+        assert_close(&what, &statistic.tensor, expected, tolerance);
+        n_statistics += 1;
+    }
+    let n_expected = expected.keys().filter(|name| name.starts_with("statistic/")).count();
+    assert_eq!(n_statistics, n_expected, "{what}: numbers of statistics");
+}
+
+fn assert_close(what: &str, found: &Tensor, expected: &Tensor, tolerance: f64) {
+    assert_eq!(found.size(), expected.size(), "{what}");
+    let (found, expected) = (found.to_kind(Kind::Double), expected.to_kind(Kind::Double));
+    let difference = ((found - &expected).norm() / expected.norm()).double_value(&[]);
+    assert!(difference < tolerance, "{what}: relative difference {difference:e}");
+}
