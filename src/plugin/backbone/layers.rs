@@ -243,35 +243,6 @@ impl Chain {
     }
 }
 
-/// What a residual block adds to the output of its path.
-pub enum Shortcut {
-    /// Its input.
-    Identity,
-    /// Its input, brought to the shape of that output.
-    Projection(Box<Chain>),
-}
-
-/// A residual block (He et al. 2016, "Deep Residual Learning for Image Recognition", figures 2 and 5).
-pub struct Residual {
-    /// The layers whose output the shortcut is added to.
-    pub path: Chain,
-    /// What is added.
-    pub shortcut: Shortcut,
-}
-
-impl Residual {
-    /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`, a ReLU after the sum.
-    pub fn forward(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        let mut output = self.path.forward(input, mode)?;
-        // In place: the gradient of a sum needs neither summand.
-        let mut sum = match &self.shortcut {
-            Shortcut::Identity => output.f_add_(input)?,
-            Shortcut::Projection(chain) => output.f_add_(&chain.forward(input, mode)?)?,
-        };
-        Ok(sum.f_relu_()?)
-    }
-}
-
 /// Maximum over windows of `[n, c, z, y, x]`; the padding never wins.
 pub fn max_pool3d(
     input: &Tensor,

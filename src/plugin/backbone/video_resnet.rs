@@ -3,9 +3,11 @@
 //! Tran et al. 2018, "A Closer Look at Spatiotemporal Convolutions for Action Recognition", section 3 and table 1,
 //! <https://arxiv.org/abs/1711.11248>; layers and names as in `torchvision.models.video`. Time becomes the beam axis z.
 
+use tch::Tensor;
+
 use super::{
-    Architecture, BackboneSpec, Stage,
-    layers::{BatchNormConfig, Chain, Conv3dConfig, Padding, Residual, Shortcut, average},
+    Architecture, BackboneSpec, BatchNormMode, Stage,
+    layers::{BatchNormConfig, Chain, Conv3dConfig, Padding, average},
 };
 use crate::{error::Result, parameters::Parameters};
 
@@ -111,8 +113,8 @@ fn build(parameters: &mut Parameters, kernels: [Kernel; 4]) -> Result<Vec<Stage>
     {
         parameters.set_stage(1 + index);
         let blocks = [
-            block(parameters, &format!("{name}.0."), [n_in, n_out], kernel, stride)?,
-            block(parameters, &format!("{name}.1."), [n_out, n_out], kernel, 1)?,
+            Block::new(parameters, &format!("{name}.0."), [n_in, n_out], kernel, stride)?,
+            Block::new(parameters, &format!("{name}.1."), [n_out, n_out], kernel, 1)?,
         ];
         stages.push(Stage {
             name,
@@ -126,44 +128,60 @@ fn build(parameters: &mut Parameters, kernels: [Kernel; 4]) -> Result<Vec<Stage>
     Ok(stages)
 }
 
-/// Two convolutions and a shortcut.
-fn block(
-    parameters: &mut Parameters,
-    prefix: &str,
-    [n_in, n_out]: [i64; 2],
-    kernel: Kernel,
-    stride: i64,
-) -> Result<Residual> {
-    // As many weights as the 3D convolution has (section 3.5); torchvision takes the first one's for the second too.
-    let n_middle = (27 * n_in * n_out) / (9 * n_in + 3 * n_out);
-    let mut convolution = |name: &str, n_in: i64, stride: i64| {
-        let [outer, last] = [".0.", ".1."].map(|leaf| format!("{prefix}{name}{leaf}"));
-        let in_plane = [1, stride, stride];
-        match kernel {
-            Kernel::Cube => layer(parameters, [&outer, &last], [n_in, n_out], [3; 3], [stride; 3]),
-            Kernel::Plane => layer(parameters, [&outer, &last], [n_in, n_out], [1, 3, 3], in_plane),
-            Kernel::PlaneThenLine => {
-                let [plane, norm, line] = ["0.", "1.", "3."].map(|leaf| format!("{outer}{leaf}"));
-                let first =
-                    layer(parameters, [&plane, &norm], [n_in, n_middle], [1, 3, 3], in_plane)?;
-                let along_z = [stride, 1, 1];
-                let second =
-                    layer(parameters, [&line, &last], [n_middle, n_out], [3, 1, 1], along_z)?;
-                Ok(first.then(second))
+/// A residual block: two convolutions and a shortcut, a ReLU after their sum.
+struct Block {
+    path: Chain,
+    /// From the block's input to the shape of the path's output, where that differs.
+    projection: Option<Chain>,
+}
+
+impl Block {
+    fn new(
+        parameters: &mut Parameters,
+        prefix: &str,
+        [n_in, n_out]: [i64; 2],
+        kernel: Kernel,
+        stride: i64,
+    ) -> Result<Block> {
+        // As many weights as a 3 x 3 x 3 convolution has (section 3.5); torchvision takes the first one's for the second too.
+        let n_middle = (27 * n_in * n_out) / (9 * n_in + 3 * n_out);
+        let mut convolution = |name: &str, n_in: i64, stride: i64| {
+            let [conv, norm] = [".0.", ".1."].map(|leaf| format!("{prefix}{name}{leaf}"));
+            let (channels, in_plane) = ([n_in, n_out], [1, stride, stride]);
+            match kernel {
+                Kernel::Cube => layer(parameters, [&conv, &norm], channels, [3; 3], [stride; 3]),
+                Kernel::Plane => layer(parameters, [&conv, &norm], channels, [1, 3, 3], in_plane),
+                Kernel::PlaneThenLine => {
+                    let [plane, middle, line] = [0, 1, 3].map(|place| format!("{conv}{place}."));
+                    let (kernel, channels) = ([1, 3, 3], [n_in, n_middle]);
+                    let plane = layer(parameters, [&plane, &middle], channels, kernel, in_plane)?;
+                    let (kernel, channels) = ([3, 1, 1], [n_middle, n_out]);
+                    let along_z = [stride, 1, 1];
+                    Ok(plane.then(layer(parameters, [&line, &norm], channels, kernel, along_z)?))
+                }
             }
-        }
-    };
-    let path = convolution("conv1", n_in, stride)?.then(convolution("conv2", n_out, 1)?);
-    let shortcut = if n_in == n_out {
-        Shortcut::Identity
-    } else {
-        let z_stride = if matches!(kernel, Kernel::Plane) { 1 } else { stride };
-        let [conv, norm] = ["0.", "1."].map(|leaf| format!("{prefix}downsample.{leaf}"));
-        let stride = [z_stride, stride, stride];
-        let projection = layer(parameters, [&conv, &norm], [n_in, n_out], [1; 3], stride)?;
-        Shortcut::Projection(Box::new(projection))
-    };
-    Ok(Residual { path, shortcut })
+        };
+        let path = convolution("conv1", n_in, stride)?.then(convolution("conv2", n_out, 1)?);
+        let projection = if n_in == n_out {
+            None
+        } else {
+            let z_stride = if matches!(kernel, Kernel::Plane) { 1 } else { stride };
+            let [conv, norm] = [0, 1].map(|place| format!("{prefix}downsample.{place}."));
+            let stride = [z_stride, stride, stride];
+            Some(layer(parameters, [&conv, &norm], [n_in, n_out], [1; 3], stride)?)
+        };
+        Ok(Block { path, projection })
+    }
+
+    fn forward(&self, x: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
+        let mut output = self.path.forward(x, mode)?;
+        // In place: the gradients of BatchNorm and of a sum do not need the path's output.
+        let mut sum = match &self.projection {
+            Some(projection) => output.f_add_(&projection.forward(x, mode)?)?,
+            None => output.f_add_(x)?,
+        };
+        Ok(sum.f_relu_()?)
+    }
 }
 
 /// A convolution without bias, and BatchNorm; their tensors go under the two prefixes.
