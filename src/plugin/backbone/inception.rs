@@ -137,12 +137,11 @@ impl Module {
 
     fn forward(&self, x: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
         let [branch_0, branch_1, branch_2, branch_3] = &self.branches;
-        let pooled = max_pool3d(x, [3; 3], [1; 3], self.padding)?;
         let outputs = [
             branch_0.rectified(x, mode)?,
             branch_1.rectified(x, mode)?,
             branch_2.rectified(x, mode)?,
-            branch_3.rectified(&pooled, mode)?,
+            branch_3.rectified(&max_pool3d(x, [3; 3], [1; 3], self.padding)?, mode)?,
         ];
         Ok(Tensor::f_cat(&outputs, 1)?)
     }
@@ -164,4 +163,45 @@ fn average_pool(x: &Tensor) -> Result<Tensor> {
     let [z, y, x_size] = spatial_size(x)?;
     let window = [z.min(2), y.min(7), x_size.min(7)];
     average(&x.f_avg_pool3d(window, [1; 3], [0; 3], false, true, None)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Kind;
+
+    use super::*;
+
+    #[test]
+    fn boxes_of_any_size_are_averaged_over_windows() {
+        let value = |position: [i64; 3]| {
+            position.iter().fold(0.5, |sum, i| sum * 1.7 + (*i as f64 * 2.3).sin())
+        };
+        for (size, window) in [
+            ([1, 1, 1], [1, 1, 1]),
+            ([2, 7, 7], [2, 7, 7]),
+            ([3, 4, 7], [2, 4, 7]),
+            ([1, 9, 8], [1, 7, 7]),
+            ([5, 3, 10], [2, 3, 7]),
+        ] {
+            let positions = |size: [i64; 3]| {
+                let [z, y, x] = size;
+                (0..z * y * x).map(move |i| [i / (y * x), i / x % y, i % x])
+            };
+            let starts: [i64; 3] = std::array::from_fn(|axis| size[axis] - window[axis] + 1);
+            let n_windows = starts.iter().product::<i64>() as f64;
+            let of_window = |start: [i64; 3]| {
+                let inside = positions(window)
+                    .map(|at| value(std::array::from_fn(|axis| start[axis] + at[axis])));
+                inside.sum::<f64>() / window.iter().product::<i64>() as f64
+            };
+            let expected = positions(starts).map(of_window).sum::<f64>() / n_windows;
+
+            let values: Vec<f64> = positions(size).map(value).collect();
+            let [z, y, x] = size;
+            let input = Tensor::from_slice(&values).reshape([1, 1, z, y, x]);
+            let found = average_pool(&input).expect("averages");
+            assert_eq!((found.size(), found.kind()), (vec![1, 1], Kind::Double));
+            assert!((found.double_value(&[0, 0]) - expected).abs() < 1e-12, "{size:?}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod inception;
 pub mod layers;
 #[cfg(test)]
 mod layers_test;
+mod residual;
 mod resnet3d;
 mod s3d;
 mod video_resnet;

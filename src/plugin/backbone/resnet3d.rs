@@ -6,9 +6,8 @@
 
 use super::{
     Architecture, BackboneSpec, Choice, Shapes, Stage,
-    layers::{
-        BatchNormConfig, Chain, Conv3dConfig, Padding, Residual, Shortcut, average, max_pool3d,
-    },
+    layers::{BatchNormConfig, Chain, Conv3dConfig, Padding, average, max_pool3d},
+    residual::{Residual, Shortcut},
 };
 use crate::{error::Result, parameters::Parameters};
 

@@ -5,7 +5,8 @@
 
 use super::{
     Architecture, BackboneSpec, Stage,
-    layers::{BatchNormConfig, Chain, Conv3dConfig, Padding, Residual, Shortcut, average},
+    layers::{BatchNormConfig, Chain, Conv3dConfig, Padding, average},
+    residual::{Residual, Shortcut},
 };
 use crate::{error::Result, parameters::Parameters};
 
@@ -134,22 +135,21 @@ fn block(
     kernel: Kernel,
     stride: i64,
 ) -> Result<Residual> {
-    // As many weights as the 3D convolution has (section 3.5); torchvision takes the first one's for the second too.
+    // As many weights as a 3 x 3 x 3 convolution has (section 3.5); torchvision takes the first one's for the second too.
     let n_middle = (27 * n_in * n_out) / (9 * n_in + 3 * n_out);
     let mut convolution = |name: &str, n_in: i64, stride: i64| {
-        let [outer, last] = [".0.", ".1."].map(|leaf| format!("{prefix}{name}{leaf}"));
-        let in_plane = [1, stride, stride];
+        let [conv, norm] = [".0.", ".1."].map(|leaf| format!("{prefix}{name}{leaf}"));
+        let (channels, in_plane) = ([n_in, n_out], [1, stride, stride]);
         match kernel {
-            Kernel::Cube => layer(parameters, [&outer, &last], [n_in, n_out], [3; 3], [stride; 3]),
-            Kernel::Plane => layer(parameters, [&outer, &last], [n_in, n_out], [1, 3, 3], in_plane),
+            Kernel::Cube => layer(parameters, [&conv, &norm], channels, [3; 3], [stride; 3]),
+            Kernel::Plane => layer(parameters, [&conv, &norm], channels, [1, 3, 3], in_plane),
             Kernel::PlaneThenLine => {
-                let [plane, norm, line] = ["0.", "1.", "3."].map(|leaf| format!("{outer}{leaf}"));
-                let first =
-                    layer(parameters, [&plane, &norm], [n_in, n_middle], [1, 3, 3], in_plane)?;
+                let [plane, middle, line] = [0, 1, 3].map(|place| format!("{conv}{place}."));
+                let (kernel, channels) = ([1, 3, 3], [n_in, n_middle]);
+                let plane = layer(parameters, [&plane, &middle], channels, kernel, in_plane)?;
+                let (kernel, channels) = ([3, 1, 1], [n_middle, n_out]);
                 let along_z = [stride, 1, 1];
-                let second =
-                    layer(parameters, [&line, &last], [n_middle, n_out], [3, 1, 1], along_z)?;
-                Ok(first.then(second))
+                Ok(plane.then(layer(parameters, [&line, &norm], channels, kernel, along_z)?))
             }
         }
     };
@@ -158,7 +158,7 @@ fn block(
         Shortcut::Identity
     } else {
         let z_stride = if matches!(kernel, Kernel::Plane) { 1 } else { stride };
-        let [conv, norm] = ["0.", "1."].map(|leaf| format!("{prefix}downsample.{leaf}"));
+        let [conv, norm] = [0, 1].map(|place| format!("{prefix}downsample.{place}."));
         let stride = [z_stride, stride, stride];
         let projection = layer(parameters, [&conv, &norm], [n_in, n_out], [1; 3], stride)?;
         Shortcut::Projection(Box::new(projection))
