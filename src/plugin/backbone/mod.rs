@@ -3,6 +3,7 @@
 //! To add one: write `backbone/<family>.rs` with a `BackboneSpec`, then name the module and the spec below.
 
 mod architecture;
+pub mod attention;
 mod i3d;
 pub mod layers;
 #[cfg(test)]
