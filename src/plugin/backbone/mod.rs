@@ -8,6 +8,8 @@ mod i3d;
 pub mod layers;
 #[cfg(test)]
 mod layers_test;
+mod mvit;
+mod swin3d;
 
 use tch::{Device, Tensor};
 
@@ -18,7 +20,14 @@ use crate::{
 };
 
 /// Every network that cinetomo knows.
-pub static BACKBONES: &[&BackboneSpec] = &[&i3d::I3D];
+pub static BACKBONES: &[&BackboneSpec] = &[
+    &i3d::I3D,
+    &swin3d::SWIN3D_T,
+    &swin3d::SWIN3D_S,
+    &swin3d::SWIN3D_B,
+    &mvit::MVIT_V1_B,
+    &mvit::MVIT_V2_S,
+];
 
 /// A network family member, as data. Everything that a user or a test must know of it is here.
 #[derive(Debug)]
