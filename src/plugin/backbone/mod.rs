@@ -3,14 +3,17 @@
 //! To add one: write `backbone/<family>.rs` with a `BackboneSpec`, then name the module and the spec below.
 
 mod architecture;
+pub mod attention;
 mod i3d;
 mod inception;
 pub mod layers;
 #[cfg(test)]
 mod layers_test;
+mod mvit;
 mod residual;
 mod resnet3d;
 mod s3d;
+mod swin3d;
 mod video_resnet;
 
 use tch::{Device, Tensor};
@@ -37,6 +40,11 @@ pub static BACKBONES: &[&BackboneSpec] = &[
     &video_resnet::R3D_18,
     &video_resnet::MC3_18,
     &video_resnet::R2PLUS1D_18,
+    &swin3d::SWIN3D_T,
+    &swin3d::SWIN3D_S,
+    &swin3d::SWIN3D_B,
+    &mvit::MVIT_V1_B,
+    &mvit::MVIT_V2_S,
 ];
 
 /// A network family member, as data. Everything that a user or a test must know of it is here.
