@@ -1,9 +1,6 @@
 //! The directory of a zip archive, read more strictly than archivers do: two readers must not see two archives in it.
 
-use std::{
-    collections::HashMap,
-    io,
-};
+use std::{collections::HashMap, io};
 
 use rawzip::{CompressionMethod, ReaderAt, ZipLocator};
 
@@ -116,7 +113,8 @@ impl Archive {
         for pair in spans.windows(2) {
             let ((_, end, first), (start, _, second)) = (pair[0], pair[1]);
             if start < end {
-                let name = |member: usize| self.members[member].0.chars().take(200).collect::<String>();
+                let name =
+                    |member: usize| self.members[member].0.chars().take(200).collect::<String>();
                 return Err(Error::format(format!(
                     "members {:?} and {:?} of the zip archive overlap",
                     name(first),

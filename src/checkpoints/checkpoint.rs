@@ -57,7 +57,8 @@ impl Checkpoint {
             Kind::Zip => {
                 let archive = archive::Archive::read(&*source).map_err(in_file)?;
                 let root = torch::zip_root(&archive).ok_or_else(|| {
-                    let message = format!("is a zip archive of something else; {}", container::READ);
+                    let message =
+                        format!("is a zip archive of something else; {}", container::READ);
                     in_file(crate::Error::format(message))
                 })?;
                 (Container::TorchZip, torch::read_zip(&*source, &archive, root))

@@ -12,8 +12,7 @@ use crate::{
 };
 
 /// What the pickles may contain.
-static RULES: Rules =
-    Rules { names: numpy::NAMES, allowed: "numpy arrays are", persistent: false };
+static RULES: Rules = Rules { names: numpy::NAMES, allowed: "numpy arrays are", persistent: false };
 
 /// The collections that make up a network.
 const COLLECTIONS: [&str; 2] = ["params", "batch_stats"];

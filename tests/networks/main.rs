@@ -8,11 +8,12 @@ mod reference;
 use std::collections::HashMap;
 
 use cinetomo::{
-    backbone::{Architecture, BACKBONES, BackboneSpec, BatchNormMode, Network, Shapes, Wanted},
+    backbone::{Architecture, BACKBONES, BackboneSpec, BatchNormMode, Choice, Network, Wanted},
     monitor::Monitor,
     parameters::{Role, Start},
     weights::{self, VideoWeights},
 };
+use cinetomo_checkpoints::Container;
 use tch::{Device, Kind, Tensor};
 
 use self::reference::{Answer, Case, Reference};
@@ -26,40 +27,51 @@ const TOLERANCE_DOUBLE: f64 = 1e-6;
 /// Networks whose reference is elsewhere: I3D's authors wrote it for another library, whose numbers `parity_i3d` has.
 const ELSEWHERE: [&str; 1] = ["i3d"];
 
-/// Networks that are tested besides the defaults of each and every value of every choice, the latter on the smallest network that has it.
-const ALSO: [&str; 3] = [
-    "resnet3d_34(shortcut=b)",
-    "resnet3d_50(shortcut=a)",
-    "resnet3d_50(shortcut=a, shortcut_gradient=stop)",
+/// Choices that no checkpoint shows: they must be asked for.
+const UNSEEN: [&str; 3] = ["shortcut_gradient", "conv1_t_stride", "no_max_pool"];
+
+/// Tested besides every network as it is by default and every value of every choice, the latter on the smallest network that has it.
+const ALSO: [(&str, &str); 9] = [
+    ("resnet3d_34(shortcut=b)", "legacy"),
+    ("resnet3d_50(shortcut=a)", "safetensors"),
+    ("resnet3d_50(shortcut=a, shortcut_gradient=stop)", "data_parallel"),
+    ("s3d", "data_parallel"),
+    ("mc3_18", "safetensors"),
+    ("swin3d_t", "safetensors"),
+    ("mvit_v2_s", "legacy"),
+    ("vivit_b_16x2", "pretrained"),
+    ("vivit_b_16x2", "pretrained_parts"),
 ];
 
 fn cases() -> Vec<Case> {
     let listed = BACKBONES.iter().filter(|spec| !ELSEWHERE.contains(&spec.name));
-    let mut texts: Vec<String> = listed.map(|spec| spec.name.to_owned()).collect();
+    let mut cases: Vec<(String, &str)> = listed.map(|spec| (spec.name.to_owned(), "zip")).collect();
+    let mut other_containers = ["data_parallel", "safetensors", "legacy"].into_iter().cycle();
     for spec in BACKBONES {
-        for choice in spec.choices {
-            let has = |other: &&&BackboneSpec| {
-                other.paper == spec.paper && other.choices.iter().any(|one| one.name == choice.name)
-            };
-            let smallest = BACKBONES.iter().filter(has).min_by_key(|other| other.n_weights);
-            if smallest.is_some_and(|smallest| smallest.name == spec.name) {
-                let values = choice.values[1..].iter();
-                texts.extend(values.map(|value| format!("{}({}={value})", spec.name, choice.name)));
+        for choice in spec.choices.iter().filter(|choice| is_smallest_with(spec, choice)) {
+            for value in &choice.values[1..] {
+                let text = format!("{}({}={value})", spec.name, choice.name);
+                cases.push((text, other_containers.next().unwrap()));
             }
         }
     }
-    texts.extend(ALSO.map(str::to_owned));
-    // Every way to store weights; transformers has its own.
-    let containers = ["safetensors"];
-    let case = |(seed, text): (usize, String)| {
+    cases.extend(ALSO.map(|(text, container)| (text.to_owned(), container)));
+    let case = |(seed, (text, container)): (usize, (String, &'static str))| {
         let architecture = Architecture::parse(&text).unwrap();
-        let container = containers[seed % containers.len()];
         // The gradients of BatchNorms, taken from the few values of a small batch, lose digits in f32 on either side.
         let double = has_statistics(&architecture);
         let modes: &[&str] = if double { &["eval", "train"] } else { &["eval"] };
         Case { architecture, container, modes, double, seed }
     };
-    texts.into_iter().enumerate().map(case).collect()
+    cases.into_iter().enumerate().map(case).collect()
+}
+
+fn is_smallest_with(spec: &BackboneSpec, choice: &Choice) -> bool {
+    let has = |other: &&&BackboneSpec| {
+        other.paper == spec.paper && other.choices.iter().any(|one| one.name == choice.name)
+    };
+    let smallest = BACKBONES.iter().filter(has).min_by_key(|other| other.n_weights);
+    smallest.is_some_and(|smallest| smallest.name == spec.name)
 }
 
 /// Whether it has BatchNorms.
@@ -87,9 +99,8 @@ fn every_network_computes_what_its_reference_does() {
 fn check(case: &Case, answer: &Answer) {
     let name = case.architecture.to_string();
     let video = load(case, answer);
-    assert_eq!(video.network.architecture, case.architecture);
-
-    let mut head = [video.head_weight, video.head_bias];
+    let head = video.head.unwrap();
+    let mut head = [head.weight, head.bias];
     for mode in case.modes {
         let batch_norm = match *mode {
             "train" => BatchNormMode::Batch,
@@ -118,24 +129,19 @@ fn check(case: &Case, answer: &Answer) {
 
 /// The weights that the reference wrote, in a network that was recognised by them as far as they show what it is.
 fn load(case: &Case, answer: &Answer) -> VideoWeights {
-    let tensors: HashMap<String, Tensor> =
-        Tensor::read_safetensors(&answer.checkpoint).unwrap().into_iter().collect();
-    let network = Network::new(case.architecture.clone(), Device::Cpu, Start::Zeros).unwrap();
-    let spec = case.architecture.spec;
-    let body: Vec<(&str, &Tensor)> = tensors
-        .iter()
-        .map(|(n, t)| (n.as_str(), t))
-        .filter(|(n, _)| {
-            !n.ends_with("num_batches_tracked") && *n != spec.head_weight && *n != spec.head_bias
-        })
-        .collect();
-    network.parameters.copy_from(body).unwrap();
-    VideoWeights {
-        network,
-        head_weight: tensors[spec.head_weight].reshape([-1, spec.n_features]),
-        head_bias: tensors[spec.head_bias].shallow_clone(),
-        sha256: String::new(),
-    }
+    let text = case.architecture.to_string();
+    let unseen = UNSEEN.iter().any(|choice| text.contains(choice));
+    let wanted = unseen.then(|| Wanted::parse(&text).unwrap());
+    let (path, device) = (&answer.checkpoint, Device::Cpu);
+    let video = weights::load_video(path, wanted.as_ref(), device, &mut Monitor::silent()).unwrap();
+    assert_eq!(video.network.architecture, case.architecture);
+    let expected = match case.container {
+        "zip" => Container::TorchZip,
+        "legacy" | "data_parallel" => Container::TorchLegacy,
+        _ => Container::Safetensors,
+    };
+    assert_eq!(video.container, expected, "{text} as {}", case.container);
+    video
 }
 
 fn make_double(network: &Network, head: &mut [Tensor; 2]) {

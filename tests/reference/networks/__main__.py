@@ -17,8 +17,13 @@ eval: BatchNorms work with their running statistics; train: with those of the ba
 channels. It is computed in double precision if so asked, and stored in f32. The answer is one line, {"checkpoint": path} or
 {"error": text}.
 
-A family is a module with `NAMES`; `build(name, choices)`, a torch.nn.Module; `size(name, choices)`, of a small input [n, z, y, x]; and
-`logits(model, video)` of [n, 3, z, y, x].
+A family is a module with
+
+    NAMES                     of its networks
+    size(name)                [n, z, y, x] of a small input
+    build(name, choices)      a torch.nn.Module without dropout
+    logits(model, video)      [n, classes] of a video [n, 3, z, y, x]
+    checkpoint_name(name)     of a weight, in files; only where that is not the module's own
 """
 
 import json
@@ -34,8 +39,11 @@ import hara
 import random_weights
 import torchvision_video
 import vivit
+import vivit_factorised
 
-FAMILIES = {name: family for family in (hara, torchvision_video, vivit) for name in family.NAMES}
+FAMILIES = {
+    name: family for family in (hara, torchvision_video, vivit, vivit_factorised) for name in family.NAMES
+}
 
 
 def answer(request):
@@ -46,11 +54,12 @@ def answer(request):
     with random_weights.uninitialised():
         model = family.build(request["network"], request["choices"])
     generator = torch.Generator().manual_seed(request["seed"])
-    n, *size = family.size(request["network"], request["choices"])
+    n, *size = family.size(request["network"])
     grey = torch.randn(n, 1, *size, generator=generator)
     video = grey.expand(-1, 3, -1, -1, -1)
     random_weights.fill(model, lambda: family.logits(model, video), generator)
-    checkpoint = checkpoints.write(request["container"], model, directory)
+    name_of = getattr(family, "checkpoint_name", str)
+    checkpoint = checkpoints.CONTAINERS[request["container"]](model, name_of, directory)
 
     if request["double"]:
         model.double()
@@ -62,8 +71,8 @@ def answer(request):
         labels = torch.randint(logits.shape[1], logits.shape[:1], generator=generator)
         functional.cross_entropy(logits, labels).backward()
         found = {"input": grey, "labels": labels, "logits": logits.detach()}
-        found |= {f"gradient/{name}": weight.grad for name, weight in model.named_parameters()}
-        found |= {f"statistic/{name}": buffer for name, buffer in model.named_buffers() if ".running_" in name}
+        found |= {f"gradient/{name_of(name)}": weight.grad for name, weight in model.named_parameters()}
+        found |= {f"statistic/{name_of(name)}": buffer for name, buffer in model.named_buffers() if ".running_" in name}
         checkpoints.save_tensors(found, directory / f"{mode}.safetensors")
     return {"checkpoint": str(checkpoint)}
 

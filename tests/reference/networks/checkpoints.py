@@ -1,25 +1,29 @@
-"""The files that PyTorch's libraries write weights to."""
+"""The files that PyTorch's libraries write weights to. Each function returns the path that a user would name."""
 
 import safetensors.torch
 import torch
 
 
-def zip_archive(model, directory):
-    """torch.save of today: a zip archive."""
-    torch.save(model.state_dict(), directory / "weights.pth")
+def state_of(model, name_of):
+    return {name_of(name): tensor for name, tensor in model.state_dict().items()}
+
+
+def zip_archive(model, name_of, directory):
+    """torch.save of today."""
+    torch.save(state_of(model, name_of), directory / "weights.pth")
     return directory / "weights.pth"
 
 
-def legacy(model, directory):
+def legacy(model, name_of, directory):
     """torch.save before PyTorch 1.6: pickles and raw numbers, one after the other."""
-    torch.save(model.state_dict(), directory / "weights.pth", _use_new_zipfile_serialization=False)
+    torch.save(state_of(model, name_of), directory / "weights.pth", _use_new_zipfile_serialization=False)
     return directory / "weights.pth"
 
 
-def data_parallel(model, directory):
-    """As training scripts keep it: the weights of a DataParallel network beside epoch and optimiser; the format of before 1.6, without
-    counts of batches, which are younger."""
-    state = {f"module.{name}": tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
+def data_parallel(model, name_of, directory):
+    """As training scripts keep it: the weights of a DataParallel network beside epoch and optimiser, in the format of before 1.6 and
+    without counts of batches, which are younger."""
+    state = {f"module.{name}": tensor for name, tensor in state_of(model, name_of).items() if "num_batches" not in name}
     momenta = {0: {"momentum_buffer": torch.zeros(3)}}
     optimizer = {"state": momenta, "param_groups": [{"lr": 0.1, "nesterov": False, "params": [0]}]}
     training = {"epoch": 200, "arch": "resnet-34", "state_dict": state, "optimizer": optimizer}
@@ -27,16 +31,21 @@ def data_parallel(model, directory):
     return directory / "weights.pth"
 
 
-def safetensors_file(model, directory):
-    """safetensors, as timm and others publish."""
-    save_tensors(model.state_dict(), directory / "weights.safetensors")
+def safetensors_file(model, name_of, directory):
+    save_tensors(state_of(model, name_of), directory / "weights.safetensors")
     return directory / "weights.safetensors"
 
 
-def pretrained(model, directory):
-    """The directory that transformers writes."""
-    model.save_pretrained(directory / "pretrained")
-    return directory / "pretrained"
+def pretrained(model, name_of, directory):
+    """transformers; the names are its own business."""
+    model.save_pretrained(directory)
+    return directory / "model.safetensors"
+
+
+def pretrained_parts(model, name_of, directory):
+    """The same in parts, as it does with large networks."""
+    model.save_pretrained(directory, max_shard_size="150MB")
+    return directory / "model.safetensors.index.json"
 
 
 CONTAINERS = {
@@ -45,12 +54,8 @@ CONTAINERS = {
     "data_parallel": data_parallel,
     "safetensors": safetensors_file,
     "pretrained": pretrained,
+    "pretrained_parts": pretrained_parts,
 }
-
-
-def write(container, model, directory):
-    """The path of the checkpoint."""
-    return CONTAINERS[container](model, directory)
 
 
 def save_tensors(tensors, path):

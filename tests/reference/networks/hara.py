@@ -21,15 +21,15 @@ NAMES = list(PLANS)
 DEFAULTS = {"shortcut_gradient": "flow", "conv1_t_size": "7", "conv1_t_stride": "1", "no_max_pool": "false", "release": "2018"}
 
 
+def size(name):
+    # Odd sizes, so that windows hang over; 2 x 2 positions are left at the end, so that a batch has a variance.
+    return 2, 8, 33, 33
+
+
 def build(name, choices):
     blocks, width, expansion, groups = PLANS[name]
     choices = {**DEFAULTS, "shortcut": "a" if expansion is None else "b", **choices}
     return ResNet3d(blocks, width, expansion, groups, {"2018": 400, "2020": 700}[choices["release"]], choices)
-
-
-def size(name, choices):
-    # Odd sizes, so that windows hang over; 2 x 2 positions are left at the end, so that a batch has a variance.
-    return 2, 8, 33, 33
 
 
 def logits(model, x):

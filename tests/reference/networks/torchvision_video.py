@@ -1,10 +1,26 @@
-"""The video networks of torchvision, without dropout and stochastic depth."""
+"""The video networks of torchvision, without dropout and stochastic depth, at sizes that its own code does not all allow."""
 
+import types
+
+import torch
 from torch import nn
+from torch.nn import functional
 from torchvision.models import video
+from torchvision.models.video.mvit import MViT
+from torchvision.models.video.s3d import S3D
 from torchvision.ops import StochasticDepth
 
-NAMES = ["r3d_18", "mc3_18", "r2plus1d_18", "s3d", "swin3d_t", "swin3d_s", "swin3d_b", "mvit_v1_b", "mvit_v2_s"]
+CONVOLUTIONS = ["r3d_18", "mc3_18", "r2plus1d_18", "s3d"]
+TRANSFORMERS = ["swin3d_t", "swin3d_s", "swin3d_b", "mvit_v1_b", "mvit_v2_s"]
+NAMES = CONVOLUTIONS + TRANSFORMERS
+
+
+def size(name):
+    if name in CONVOLUTIONS:
+        # Several positions are left at the end, so that a batch has a variance.
+        return 2, 9, 34, 35
+    # 9 x 10 x 9 tokens for Swin: more than a window along every axis, and no multiple of it.
+    return 2, 17, 39, 33
 
 
 def build(name, choices):
@@ -13,12 +29,30 @@ def build(name, choices):
     for module in model.modules():
         if isinstance(module, (nn.Dropout, StochasticDepth)):
             module.p = 0.0
+    if name == "mvit_v1_b":
+        model.pos_encoding.forward = types.MethodType(resampled_positions, model.pos_encoding)
     return model
 
 
-def size(name, choices):
-    return 2, 8, 33, 33
-
-
 def logits(model, x):
+    if isinstance(model, S3D):
+        # Windows of 2 x 7 x 7 where they fit.
+        with torch.no_grad():
+            left = model.features(x).shape[2:]
+        model.avgpool.kernel_size = [min(window, n) for window, n in zip((2, 7, 7), left)]
+    if isinstance(model, MViT):
+        # What it calls its size is that of its tokens; the tables of version 2 it resamples itself.
+        z, *plane = (-(-n // stride) for n, stride in zip(x.shape[2:], model.conv_proj.stride))
+        model.pos_encoding.temporal_size, model.pos_encoding.spatial_size = z, tuple(plane)
     return model(x)
+
+
+def resampled_positions(self, x):
+    """PositionalEncoding.forward for other sizes than the learned one: tables linear along z and bilinear in the plane."""
+    edge = int(len(self.spatial_pos) ** 0.5)
+    plane = self.spatial_pos.T.unflatten(1, (edge, edge)).unsqueeze(0)
+    plane = functional.interpolate(plane, self.spatial_size, mode="bilinear").squeeze(0).flatten(1).T
+    line = functional.interpolate(self.temporal_pos.T.unsqueeze(0), self.temporal_size, mode="linear").squeeze(0).T
+    map_positions = (line[:, None] + plane[None]).flatten(0, 1)
+    class_token = (self.class_token + self.class_pos).expand(len(x), 1, -1)
+    return torch.cat([class_token, x + map_positions], 1)
