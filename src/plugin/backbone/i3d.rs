@@ -11,6 +11,7 @@ use super::{
     layers::{
         BatchNorm3d, BatchNormConfig, Conv3d, Conv3dConfig, Padding, max_pool3d, spatial_size,
     },
+    ledger,
 };
 use crate::{error::Result, parameters::Parameters};
 
@@ -166,7 +167,9 @@ impl Inception {
         let branch_2 = self.branch_2[1].forward(&self.branch_2[0].forward(x, mode)?, mode)?;
         let pooled = max_pool3d(x, [3; 3], [1; 3], Padding::Same)?;
         let branch_3 = self.branch_3.forward(&pooled, mode)?;
-        Ok(Tensor::f_cat(&[branch_0, branch_1, branch_2, branch_3], 1)?)
+        let output = Tensor::f_cat(&[branch_0, branch_1, branch_2, branch_3], 1)?;
+        ledger::enter(&output, ledger::F32, 0);
+        Ok(output)
     }
 }
 
