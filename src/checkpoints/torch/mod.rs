@@ -74,7 +74,9 @@ impl<'p> StorageRef<'p> {
                             pickle.count(n_values, "the size of a view")?,
                         ]),
                         _ => {
-                            return Err(pickle.damage(view, "the view of a storage has not 3 parts"));
+                            return Err(
+                                pickle.damage(view, "the view of a storage has not 3 parts")
+                            );
                         }
                     },
                 };

@@ -39,7 +39,9 @@ pub(crate) fn read(source: &dyn Source, archive: &Archive, root: &str) -> Result
             b"little" => false,
             b"big" => true,
             _ => {
-                return Err(Error::format("the member byteorder is neither \"little\" nor \"big\""));
+                return Err(Error::format(
+                    "the member byteorder is neither \"little\" nor \"big\"",
+                ));
             }
         },
     };

@@ -9,6 +9,7 @@ use tch::Tensor;
 use super::{
     BatchNormMode, Stage,
     layers::{Chain, Padding, average, max_pool3d, spatial_size},
+    ledger,
 };
 use crate::{error::Result, parameters::Parameters};
 
@@ -143,7 +144,9 @@ impl Module {
             branch_2.rectified(x, mode)?,
             branch_3.rectified(&max_pool3d(x, [3; 3], [1; 3], self.padding)?, mode)?,
         ];
-        Ok(Tensor::f_cat(&outputs, 1)?)
+        let output = Tensor::f_cat(&outputs, 1)?;
+        ledger::enter(&output, ledger::F32, 0);
+        Ok(output)
     }
 }
 

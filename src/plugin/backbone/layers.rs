@@ -3,7 +3,10 @@
 
 use tch::{Device, Tensor};
 
-use super::BatchNormMode;
+use super::{
+    BatchNormMode,
+    ledger::{self, F32},
+};
 use crate::{
     error::{Error, Result},
     parameters::{Parameters, Role},
@@ -112,16 +115,19 @@ impl Conv3d {
     fn convolve(&self, input: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let Conv3dConfig { kernel, stride, padding, .. } = self.config;
         let padding = padding.amount(spatial_size(input)?, kernel, stride);
-        let (dilation, groups) = ([1; 3], self.n_groups);
-        if padding.iter().all(|[before, after]| before == after) {
+        let (bias, dilation, groups) = (self.bias.as_ref(), [1; 3], self.n_groups);
+        let output = if padding.iter().all(|[before, after]| before == after) {
             let padding = padding.map(|[before, _]| before);
-            let bias = self.bias.as_ref();
-            return Ok(input.f_conv3d(weight, bias, stride, padding, dilation, groups)?);
-        }
-        // One more copy of the input, which convolutions with symmetric padding are spared.
-        let [z, y, x] = padding;
-        let padded = input.f_constant_pad_nd([x[0], x[1], y[0], y[1], z[0], z[1]])?;
-        Ok(padded.f_conv3d(weight, self.bias.as_ref(), stride, [0; 3], dilation, groups)?)
+            input.f_conv3d(weight, bias, stride, padding, dilation, groups)?
+        } else {
+            // One more copy of the input, which convolutions with symmetric padding are spared.
+            let [z, y, x] = padding;
+            let padded = input.f_constant_pad_nd([x[0], x[1], y[0], y[1], z[0], z[1]])?;
+            ledger::enter(&padded, F32, 0);
+            padded.f_conv3d(weight, bias, stride, [0; 3], dilation, groups)?
+        };
+        ledger::enter(&output, F32, weight.size()[1..].iter().product());
+        Ok(output)
     }
 }
 
@@ -190,7 +196,7 @@ impl BatchNorm3d {
                  batches, larger boxes or the running statistics"
             )));
         }
-        Ok(input.f_batch_norm(
+        let output = input.f_batch_norm(
             self.scale.as_ref(),
             Some(&self.shift),
             Some(&self.running_mean),
@@ -199,7 +205,9 @@ impl BatchNorm3d {
             momentum,
             self.config.epsilon,
             true,
-        )?)
+        )?;
+        ledger::enter(&output, F32, 0);
+        Ok(output)
     }
 }
 
@@ -280,13 +288,18 @@ pub fn max_pool3d(
     let overhang = !symmetric
         && std::iter::zip(amount, stride)
             .all(|([before, after], stride)| before == after || stride > 1);
-    if symmetric || overhang {
-        return Ok(input.f_max_pool3d(kernel, stride, before, [1; 3], overhang)?);
-    }
-    let [z, y, x] = amount;
-    let around = [x[0], x[1], y[0], y[1], z[0], z[1]];
-    let padded = input.f_pad(around, "constant", f64::NEG_INFINITY)?;
-    Ok(padded.f_max_pool3d(kernel, stride, [0; 3], [1; 3], false)?)
+    let output = if symmetric || overhang {
+        input.f_max_pool3d(kernel, stride, before, [1; 3], overhang)?
+    } else {
+        let [z, y, x] = amount;
+        let around = [x[0], x[1], y[0], y[1], z[0], z[1]];
+        let padded = input.f_pad(around, "constant", f64::NEG_INFINITY)?;
+        ledger::enter(&padded, F32, 0);
+        padded.f_max_pool3d(kernel, stride, [0; 3], [1; 3], false)?
+    };
+    // libtorch keeps the place of each maximum, an i64.
+    ledger::enter(&output, F32 + 8, 0);
+    Ok(output)
 }
 
 /// Average over all positions: from `[n, c, z, y, x]` to `[n, c]`.

@@ -9,16 +9,21 @@ mod inception;
 pub mod layers;
 #[cfg(test)]
 mod layers_test;
+mod ledger;
 mod mvit;
 mod residual;
 mod resnet3d;
 mod s3d;
 mod swin3d;
 mod video_resnet;
+mod vivit;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
-pub use self::architecture::{Architecture, Choice, Shapes, Wanted};
+pub use self::{
+    architecture::{Architecture, Choice, Shapes, Wanted},
+    ledger::Ledger,
+};
 use crate::{
     error::Result,
     parameters::{Parameters, Start},
@@ -45,6 +50,8 @@ pub static BACKBONES: &[&BackboneSpec] = &[
     &swin3d::SWIN3D_B,
     &mvit::MVIT_V1_B,
     &mvit::MVIT_V2_S,
+    &vivit::VIVIT_B_16X2,
+    &vivit::VIVIT_B_16X2_FACTORISED,
 ];
 
 /// A network family member, as data. Everything that a user or a test must know of it is here.
@@ -160,6 +167,14 @@ impl Network {
         }
         Ok(x)
     }
+
+    /// What a pass of a sample of size `input_size` (z, y, x) allocates and multiplies: an empty batch walks through.
+    pub fn cost(&self, input_size: [i64; 3]) -> Result<Ledger> {
+        let _guard = tch::no_grad_guard();
+        let [z, y, x] = input_size;
+        let nothing = Tensor::f_zeros([0, 1, z, y, x], (Kind::Float, self.parameters.device()))?;
+        Ledger::of(|| self.features(&nothing, BatchNormMode::Running).map(drop))
+    }
 }
 
 /// The network of that name.
@@ -170,8 +185,6 @@ pub fn find(name: &str) -> Option<&'static BackboneSpec> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-
-    use tch::Kind;
 
     use super::*;
     use crate::parameters::Role;

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::{BatchNormMode, layers::Chain};
+use super::{BatchNormMode, layers::Chain, ledger};
 use crate::error::Result;
 
 /// A residual block (He et al. 2016, "Deep Residual Learning for Image Recognition", figures 2 and 5).
@@ -51,5 +51,7 @@ pub enum Shortcut {
 fn subsample(input: &Tensor, stride: i64, n_added: i64) -> Result<Tensor> {
     let along_z = input.f_slice(2, None, None, stride)?;
     let taken = along_z.f_slice(3, None, None, stride)?.f_slice(4, None, None, stride)?;
-    Ok(taken.f_constant_pad_nd([0, 0, 0, 0, 0, 0, 0, n_added])?)
+    let output = taken.f_constant_pad_nd([0, 0, 0, 0, 0, 0, 0, n_added])?;
+    ledger::enter(&output, ledger::F32, 0);
+    Ok(output)
 }
