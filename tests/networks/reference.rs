@@ -20,8 +20,6 @@ pub struct Case {
     pub container: &'static str,
     /// `eval` and, where it differs, `train`.
     pub modes: &'static [&'static str],
-    /// Whether it computes in double precision.
-    pub double: bool,
     pub seed: usize,
 }
 
@@ -86,7 +84,6 @@ impl Reference {
             "choices": choices,
             "container": case.container,
             "modes": case.modes,
-            "double": case.double,
             "seed": case.seed,
             "directory": directory.path(),
         });
