@@ -1,9 +1,6 @@
 //! The directory of a zip archive, read more strictly than archivers do: two readers must not see two archives in it.
 
-use std::{
-    collections::HashMap,
-    io,
-};
+use std::{collections::HashMap, io};
 
 use rawzip::{CompressionMethod, ReaderAt, ZipLocator};
 
@@ -116,7 +113,8 @@ impl Archive {
         for pair in spans.windows(2) {
             let ((_, end, first), (start, _, second)) = (pair[0], pair[1]);
             if start < end {
-                let name = |member: usize| self.members[member].0.chars().take(200).collect::<String>();
+                let name =
+                    |member: usize| self.members[member].0.chars().take(200).collect::<String>();
                 return Err(Error::format(format!(
                     "members {:?} and {:?} of the zip archive overlap",
                     name(first),
@@ -142,6 +140,20 @@ impl Archive {
     pub fn get(&self, name: &str) -> Option<&Storage> {
         self.index.get(name).map(|member| &self.members[*member].1)
     }
+}
+
+/// What an archive is that holds no checkpoint, in words.
+pub(crate) fn other(archive: &Archive) -> String {
+    let has = |name: &str| archive.get(name).is_some();
+    if has("model.weights.h5") {
+        return "is a Keras network (zip)".to_owned();
+    }
+    let names = archive.members.iter().take(3).map(|(name, _)| format!("{name:.60?}"));
+    let names = names.collect::<Vec<_>>().join(", ");
+    format!(
+        "is a zip archive of {} members ({names}), none of them data.pkl",
+        archive.members.len()
+    )
 }
 
 /// The first bytes of a member, decoded, at most `limit` of them.

@@ -12,11 +12,16 @@ use crate::{
 };
 
 /// What the pickles may contain.
-static RULES: Rules =
-    Rules { names: numpy::NAMES, allowed: "numpy arrays are", persistent: false };
+static RULES: Rules = Rules { names: numpy::NAMES, allowed: "numpy arrays are", persistent: false };
 
 /// The collections that make up a network.
 const COLLECTIONS: [&str; 2] = ["params", "batch_stats"];
+
+/// The path below the collection, if the path of keys is in one.
+pub(crate) fn below_collection(path: &str) -> Option<&str> {
+    let (collection, path) = path.split_once('/')?;
+    COLLECTIONS.contains(&collection).then_some(path)
+}
 
 /// The tensors of a pickled flax checkpoint, under PyTorch's leaf names and axes. Their names are the paths of keys below the
 /// collection, joined by `/`.

@@ -8,15 +8,20 @@
 
 mod archive;
 mod checkpoint;
+#[cfg(test)]
+mod checkpoint_test;
 mod container;
 mod dtype;
 mod error;
 mod flax;
 mod hash;
+mod json;
+mod npz;
 mod numpy;
 mod pickle;
 mod read;
 mod safetensors;
+mod shards;
 mod source;
 mod tensor;
 mod torch;

@@ -51,9 +51,14 @@ pub(crate) fn array(pickle: &Pickle, id: Id) -> Result<Option<(Layout, Storage)>
             };
             of_parts(pickle, id, shape, dtype, fortran, data)?
         }
-        ("scalar", &[dtype, data], None) => {
-            checked(pickle, id, Vec::new(), read_dtype(pickle, dtype)?, false, bytes(pickle, data)?)?
-        }
+        ("scalar", &[dtype, data], None) => checked(
+            pickle,
+            id,
+            Vec::new(),
+            read_dtype(pickle, dtype)?,
+            false,
+            bytes(pickle, data)?,
+        )?,
         ("_reconstruct", _, None) => {
             return Err(pickle.damage(id, "an array without shape and values"));
         }

@@ -107,8 +107,9 @@ fn end(dtype: Dtype, shape: &[u64], strides: &[u64], offset: u64) -> Option<u64>
     if n_bytes == 0 {
         return Some(offset);
     }
-    let last = std::iter::zip(shape, strides)
-        .try_fold(0u64, |last, (extent, stride)| last.checked_add((extent - 1).checked_mul(*stride)?))?;
+    let last = std::iter::zip(shape, strides).try_fold(0u64, |last, (extent, stride)| {
+        last.checked_add((extent - 1).checked_mul(*stride)?)
+    })?;
     last.checked_add(1)?.checked_mul(dtype.n_bytes())?.checked_add(offset)
 }
 

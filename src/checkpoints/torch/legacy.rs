@@ -83,7 +83,8 @@ fn storages(
         let n_values = u64::from_le_bytes(word);
         if n_values != storage.n_values {
             let n = storage.n_values;
-            let message = format!("the storage {short:?} has {n_values} values, its tensors say {n}");
+            let message =
+                format!("the storage {short:?} has {n_values} values, its tensors say {n}");
             return Err(object.damage(*id, message));
         }
         if index.insert(key.to_owned(), list.len()).is_some() {

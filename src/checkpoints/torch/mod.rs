@@ -8,7 +8,10 @@ mod names;
 mod tree;
 mod zip;
 
-pub(crate) use self::{legacy::read as read_legacy, zip::{read as read_zip, root as zip_root}};
+pub(crate) use self::{
+    legacy::read as read_legacy,
+    zip::{read as read_zip, root as zip_root},
+};
 
 use std::collections::HashMap;
 
@@ -70,7 +73,11 @@ impl<'p> StorageRef<'p> {
                             pickle.count(start, "the start of a view")?,
                             pickle.count(n_values, "the size of a view")?,
                         ]),
-                        _ => return Err(pickle.damage(view, "the view of a storage has not 3 parts")),
+                        _ => {
+                            return Err(
+                                pickle.damage(view, "the view of a storage has not 3 parts")
+                            );
+                        }
                     },
                 };
                 let key = pickle.text(key, "the key of a storage")?;

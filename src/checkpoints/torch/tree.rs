@@ -90,7 +90,10 @@ fn dict(pickle: &Pickle, id: Id) -> Result<Option<Vec<(Id, Id)>>> {
     match pickle.value(id) {
         Value::Dict(pairs) => Ok(Some(pairs.clone())),
         Value::Call { global, arguments, items, .. } => {
-            if !matches!(pickle.global(*global).1, "OrderedDict" | "defaultdict" | "Counter" | "dict") {
+            if !matches!(
+                pickle.global(*global).1,
+                "OrderedDict" | "defaultdict" | "Counter" | "dict"
+            ) {
                 return Ok(None);
             }
             let mut pairs = items.clone();
@@ -139,15 +142,16 @@ fn inner(tensors: &Tensors<'_>, items: &[(&str, Id)]) -> Result<Option<Id>> {
             continue;
         }
         let lower = key.to_ascii_lowercase();
-        let is_training = TRAINING.contains(&&*lower)
-            || TRAINING_PARTS.iter().any(|part| lower.contains(part));
+        let is_training =
+            TRAINING.contains(&&*lower) || TRAINING_PARTS.iter().any(|part| lower.contains(part));
         if is_training {
             n_training += 1;
         } else if !leaves(tensors, id)?.is_empty() {
             networks.push((key, id));
         }
     }
-    let preferred = NETWORK.iter().find_map(|wanted| networks.iter().find(|(key, _)| key == wanted));
+    let preferred =
+        NETWORK.iter().find_map(|wanted| networks.iter().find(|(key, _)| key == wanted));
     match (preferred, networks.as_slice()) {
         (Some((_, id)), _) | (None, [(_, id)]) => Ok(Some(*id)),
         (None, []) if n_training > 0 => Err(only_training()),

@@ -38,7 +38,11 @@ pub(crate) fn read(source: &dyn Source, archive: &Archive, root: &str) -> Result
         Some(member) => match archive::beginning(source, member, 16)?.as_slice() {
             b"little" => false,
             b"big" => true,
-            _ => return Err(Error::format("the member byteorder is neither \"little\" nor \"big\"")),
+            _ => {
+                return Err(Error::format(
+                    "the member byteorder is neither \"little\" nor \"big\"",
+                ));
+            }
         },
     };
     let mut list: Vec<Storage> = Vec::new();
