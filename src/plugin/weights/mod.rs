@@ -158,7 +158,10 @@ fn beside_hash<T>(
                         monitor.check().inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
                     }
                     Err(RecvTimeoutError::Disconnected) => {
-                        return Err(Error::new(ErrorKind::Panic, "the thread that hashes ended early"));
+                        return Err(Error::new(
+                            ErrorKind::Panic,
+                            "the thread that hashes ended early",
+                        ));
                     }
                 }
             }
