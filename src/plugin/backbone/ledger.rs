@@ -8,6 +8,8 @@ use std::cell::RefCell;
 
 use tch::Tensor;
 
+use crate::error::Result;
+
 /// Bytes of an f32.
 pub const F32: u64 = 4;
 
@@ -17,10 +19,10 @@ thread_local! {
 }
 
 /// What one sample costs.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Ledger {
-    /// Bytes of the tensors that layers make, in their order.
-    entries: Vec<u64>,
+    /// Bytes of the tensors that the layers of each stage make, in their order.
+    stages: Vec<Vec<u64>>,
     /// Multiply-adds of a pass forward.
     pub multiply_adds: u64,
     /// Rows of a layer's batch that one sample makes up.
@@ -28,8 +30,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Everything that is entered on this thread while `walk` runs.
-    pub fn of<E>(walk: impl FnOnce() -> Result<(), E>) -> Result<Ledger, E> {
+    /// What stages enter on this thread while `walk` goes through them. It calls `next_stage` before each.
+    pub fn of(walk: impl FnOnce() -> Result<()>) -> Result<Ledger> {
         let outer = LEDGER.replace(Some(Ledger { rows: 1, ..Ledger::default() }));
         let outcome = walk();
         let ledger = LEDGER.replace(outer).unwrap_or_default();
@@ -41,24 +43,35 @@ impl Ledger {
     /// A layer's input and output are alive, and the tensor before them: a block's input, which waits for the block's
     /// end, or one side of an addition.
     pub fn inference(&self) -> u64 {
-        let neighbours = |end: usize| self.entries[end.saturating_sub(2)..=end].iter().sum();
-        (0..self.entries.len()).map(neighbours).max().unwrap_or(0)
+        let entries = self.stages.concat();
+        let neighbours = |end: usize| entries[end.saturating_sub(2)..=end].iter().sum();
+        (0..entries.len()).map(neighbours).max().unwrap_or(0)
     }
 
-    /// Bytes that live at once in a pass with gradients, at most, without those of the weights.
+    /// Bytes that live at once in a pass with gradients from stage `n_frozen` on, at most, without those of the weights.
     ///
     /// Backward needs about every tensor of the forward pass. When it has come down to a layer, what was made up to there
     /// is still alive, and the gradients of the layer's output and input are.
-    pub fn training(&self) -> u64 {
+    pub fn training(&self, n_frozen: usize) -> u64 {
         let mut made = 0;
-        let mut most = 0;
-        for (index, bytes) in self.entries.iter().enumerate() {
+        let mut before = 0;
+        let mut most = self.inference();
+        for bytes in self.stages.iter().skip(n_frozen).flatten() {
             made += bytes;
-            let input = index.checked_sub(1).map_or(0, |before| self.entries[before]);
-            most = most.max(made + bytes + input);
+            most = most.max(made + bytes + before);
+            before = *bytes;
         }
         most
     }
+}
+
+/// What is entered from now on is the next stage's.
+pub fn next_stage() {
+    LEDGER.with_borrow_mut(|ledger| {
+        if let Some(ledger) = ledger {
+            ledger.stages.push(Vec::new());
+        }
+    });
 }
 
 /// Enters a new tensor `[n, ...]` of so many bytes and multiply-adds a value.
@@ -66,7 +79,9 @@ pub fn enter(output: &Tensor, bytes: u64, multiply_adds: i64) {
     LEDGER.with_borrow_mut(|ledger| {
         if let Some(ledger) = ledger {
             let n_values = output.size().iter().skip(1).product::<i64>() as u64 * ledger.rows;
-            ledger.entries.push(n_values * bytes);
+            if let Some(stage) = ledger.stages.last_mut() {
+                stage.push(n_values * bytes);
+            }
             ledger.multiply_adds += n_values * multiply_adds as u64;
         }
     });
