@@ -9,6 +9,7 @@ pub mod augment;
 pub mod backbone;
 pub mod confidence;
 pub mod error;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod model_file;

@@ -114,7 +114,8 @@ pub fn calibrate(
     if !config.wants_validation() {
         return Ok(calibrated);
     }
-    let passes = Passes { volume, labels, batch_size: model.batch_size(volume) };
+    let batch_size = model.batch_size(volume.box_size())?;
+    let passes = Passes { volume, labels, batch_size };
     let mut journal = Journal::new(monitor, indices.len() * work_of_one(model));
     let scores = passes.scores(&calibrated, &indices, Stage::Validate, &mut journal)?;
     let out_of_reach = settle(&mut calibrated, &scores, &passes, &indices, config, monitor)?;

@@ -3,7 +3,7 @@
 use super::{
     balance::{class_weights, epoch_order},
     calibrate::{self, calibrate_tuned},
-    config::{BatchNorm, FineTune},
+    config::{BatchNorm, FineTune, OptimizerKind},
     head_start::{self, start_head},
     journal::{FORWARD_WORK, Journal, TRAIN_WORK, tell_choices, tell_epoch},
     optimizer::Optimizer,
@@ -19,6 +19,7 @@ use crate::{
     backbone::{BatchNormMode, layers::spatial_size},
     confidence::Confidence,
     error::{Error, ErrorKind, Result},
+    memory::Work,
     model::{EpochRecord, Model, Origin, TrainingRecord},
     monitor::{Monitor, Stage},
     volume::{Contrast, Volume},
@@ -45,6 +46,9 @@ pub fn fine_tune(
     let split =
         stratified(labels, model.class_names.len(), config.validation_fraction, config.seed)?;
     tell_choices(model, &config, &split, monitor);
+    let at_once = config.batch_size.min(config.micro_batch_size);
+    let largest_batch = at_once.min(split.training.len().max(split.validation.len()));
+    model.warn_of_memory(volume.box_size(), largest_batch, work(&config, &split), monitor)?;
 
     let mut tuned = model.duplicate()?;
     // They were those of other weights.
@@ -211,6 +215,16 @@ fn epoch_work(split: &Split) -> usize {
 fn is_stale(config: &FineTune, run: &Run) -> bool {
     let best_epoch = run.best.as_ref().map_or(run.n_done, |best| best.epoch);
     config.patience > 0 && run.n_done - best_epoch >= config.patience
+}
+
+/// What the training keeps in memory.
+fn work(config: &FineTune, split: &Split) -> Work {
+    let n_moments = match config.optimizer {
+        OptimizerKind::Adam | OptimizerKind::AdamW => 2,
+        OptimizerKind::Sgd => u64::from(config.momentum != 0.0),
+    };
+    let best = u64::from(!split.validation.is_empty());
+    Work::Training { n_frozen_stages: config.n_frozen_stages, n_copies: 1 + n_moments + best }
 }
 
 /// How BatchNorm works in step `step`, counted from 0 over the whole training.
