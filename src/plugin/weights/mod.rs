@@ -4,6 +4,7 @@
 //! networks and read into one.
 
 mod fit;
+mod inspect;
 mod names;
 #[cfg(test)]
 mod weights_test;
@@ -18,10 +19,11 @@ use std::{
     time::Duration,
 };
 
-use cinetomo_checkpoints::{Checkpoint, Container, ErrorKind as FileErrorKind};
+use cinetomo_checkpoints::{Checkpoint, ErrorKind as FileErrorKind};
 use tch::{Device, Tensor};
 
 use self::fit::Fit;
+pub use self::inspect::{InspectedTensor, Inspection, inspect};
 use crate::{
     backbone::{Network, Wanted},
     error::{Error, ErrorKind, Result},
@@ -41,8 +43,6 @@ pub struct VideoWeights {
     /// SHA-256 of the checkpoint, 64 lower-case hexadecimal digits; of one in parts, of the index and the parts in the order
     /// of their names, one after the other.
     pub sha256: String,
-    /// What the file was.
-    pub container: Container,
 }
 
 /// The classifier that a network was trained on video with.
@@ -71,7 +71,7 @@ pub fn load_video(
     let (sha256, (network, head)) =
         beside_hash(&checkpoint, monitor, |monitor| fill(&checkpoint, &fit, device, monitor))?;
     monitor.report(Progress::batch(Stage::Load, N_STEPS, N_STEPS))?;
-    Ok(VideoWeights { network, head, sha256, container: checkpoint.container() })
+    Ok(VideoWeights { network, head, sha256 })
 }
 
 /// The network and head with the checkpoint's values.
