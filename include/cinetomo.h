@@ -149,7 +149,8 @@ typedef enum cinetomo_balance {
 } cinetomo_balance;
 
 /**
- * What becomes of the running statistics of BatchNorm.
+ * What becomes of the running statistics of BatchNorm. It means nothing to a network without BatchNorm (the
+ * transformers).
  */
 typedef enum cinetomo_batch_norm {
   /**
@@ -244,7 +245,7 @@ typedef enum cinetomo_dtype {
 typedef enum cinetomo_head {
   /**
    * RANDOM for a fresh network, but PROBE for one fresh from video that is tuned for fewer than 16 epochs: as
-   * measured. KEEP for one already fine-tuned.
+   * measured; or that has no BatchNorm. KEEP for one already fine-tuned.
    */
   CINETOMO_HEAD_AUTO = 0,
   /**
@@ -871,8 +872,8 @@ typedef struct cinetomo_fine_tune_options {
    */
   size_t struct_size;
   /**
-   * Initial learning rate; 0 (default) = the library's choice: with Adam 1e-3 where BatchNorm is
-   * TRAINED, 3e-5 where it is not; with SGD 1e-2 and 1e-3.
+   * Initial learning rate; 0 (default) = the library's choice: with Adam the network's own where BatchNorm is TRAINED
+   * (1e-3 for I3D) or there is none (3e-5 from video), else 3e-5; with SGD 1e-2 and 1e-3.
    */
   double learning_rate;
   /**
@@ -1663,6 +1664,14 @@ typedef struct cinetomo_api {
                            const struct cinetomo_hooks *hooks,
                            const struct cinetomo_predictions *out_predictions,
                            struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_weights_inspect`.
+   */
+  int32_t (*weights_inspect)(const char *path,
+                             char *out_json,
+                             size_t capacity,
+                             size_t *out_len,
+                             struct cinetomo_error **out_error);
 } cinetomo_api;
 
 /**
@@ -2254,6 +2263,31 @@ const char *cinetomo_version(void);
  */
 int32_t cinetomo_volume_init(struct cinetomo_volume *out_volume,
                              size_t struct_size);
+
+/**
+ * Looks into a checkpoint of a video network without loading it: what it is, and whether `cinetomo_model_from_video` will
+ * take it. `path` is UTF-8. `out_json` receives a JSON object as NUL-terminated text; `*out_len` its length in bytes,
+ * the NUL included. With `capacity` 0 only `*out_len` is written, and only the headers of the file are read; with a
+ * buffer all of it is, once, for the hash. No code in a file is ever run.
+ *
+ * Fields of the object:
+ * "path": text, the file. "container": text, what the file is, in words. "n_parts": number of files with weights, 1 unless it
+ * is the index of several. "n_bytes": size of all files. "sha256": text, 64 hexadecimal digits, of the file; of an index,
+ * of it and its parts in the order of their names, one after the other. "metadata": object of texts, plain values that the
+ * file keeps beside the tensors, such as "epoch" and "arch". "tensors": array, by name, of objects with "name" (text),
+ * "dtype" (text, such as "float32"), "shape" (array of numbers), "n_bytes" (number). "network": text, what
+ * `options->backbone` calls the network that the file holds, or null. "n_classes": number of classes of its video head, or
+ * null. "nearest": text, the network that it comes nearest to if it holds none, or null. "wrong": array of texts, all that
+ * keeps it from being that. "guess": text, what else it may be, or "". Fields may be added.
+ *
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; IO; FORMAT if the file is no checkpoint that is read, the message saying what it
+ * is; BUFFER_TOO_SMALL. A file that holds no known network is no error. [any thread]
+ */
+int32_t cinetomo_weights_inspect(const char *path,
+                                 char *out_json,
+                                 size_t capacity,
+                                 size_t *out_len,
+                                 struct cinetomo_error **out_error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -452,6 +452,15 @@ class Plugin {
     return static_cast<const Table *>(api_->get_extension(id.c_str()));
   }
 
+  // Looks into a checkpoint without loading it: JSON, whose fields cinetomo_weights_inspect documents.
+  std::string weights_inspect(const std::string &path) const {
+    auto json = detail::fetch<char>(
+        api_, [&](char *buffer, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+          return api_->weights_inspect(path.c_str(), buffer, capacity, len, error);
+        });
+    return std::string(json.begin(), std::find(json.begin(), json.end(), '\0'));
+  }
+
   // Compares rows of scores with labels; -1 leaves a row out.
   Evaluation evaluate(const std::vector<float> &probabilities, const std::vector<std::int32_t> &labels,
                       std::size_t n_classes) const {

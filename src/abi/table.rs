@@ -253,4 +253,12 @@ pub struct cinetomo_api {
         out_predictions: *const cinetomo_predictions,
         out_error: *mut *mut cinetomo_error,
     ) -> i32,
+    /// See `cinetomo_weights_inspect`.
+    pub weights_inspect: unsafe extern "C" fn(
+        path: *const c_char,
+        out_json: *mut c_char,
+        capacity: usize,
+        out_len: *mut usize,
+        out_error: *mut *mut cinetomo_error,
+    ) -> i32,
 }

@@ -11,7 +11,7 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use crate::{
     Cancel, Context, ContextOptions, FineTuneOptions, Manifest,
-    error::{Error, call, text},
+    error::{Error, c_path, call, text},
     libtorch, manifest,
 };
 
@@ -204,6 +204,19 @@ impl Plugin {
             init(&mut options, size_of::<T>());
             options
         }
+    }
+
+    /// Looks into a checkpoint of a video network without loading it: a JSON object whose fields
+    /// `cinetomo_weights_inspect` documents.
+    pub fn weights_inspect(self, path: impl AsRef<Path>) -> Result<String, Error> {
+        let path = c_path(path.as_ref())?;
+        // SAFETY: the path is terminated; the buffer has the stated length.
+        let json = crate::buffer::fetch(self.api, |buffer, capacity, len, error| unsafe {
+            (self.api.weights_inspect)(path.as_ptr(), buffer, capacity, len, error)
+        })?;
+        let bytes = json.iter().map(|character| *character as u8);
+        let bytes: Vec<u8> = bytes.take_while(|byte| *byte != 0).collect();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Compares scores `[n, n_classes]` with labels (-1 leaves a row out).

@@ -305,6 +305,17 @@ pub const NULL_CASES: &[Case] = &[
             e
         ))
     }),
+    ("weights_inspect", NULL, &["path"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.weights_inspect)(ptr::null(), ptr::null_mut(), 0, &mut len, e))
+    }),
+    ("weights_inspect", NULL, &["out_json"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.weights_inspect)(c"x".as_ptr(), ptr::null_mut(), 9, &mut len, e))
+    }),
+    ("weights_inspect", NULL, &["out_len"], |f, e| {
+        raw!((f.api.weights_inspect)(c"x".as_ptr(), ptr::null_mut(), 0, ptr::null_mut(), e))
+    }),
     ("synthetic phantom_density", NULL, &["out_len"], |f, e| {
         raw!((f.synthetic().phantom_density)(0, 16, 10.0, ptr::null_mut(), 0, ptr::null_mut(), e))
     }),

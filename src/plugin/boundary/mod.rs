@@ -30,4 +30,5 @@ mod table;
 mod threads;
 mod train;
 mod volume;
+mod weights;
 mod write;

@@ -10,7 +10,7 @@ use cinetomo_abi::{CINETOMO_ABI_VERSION, cinetomo_api};
 use super::{
     calibrate::*, cancel::*, context::*, error::*, evaluate::*, guard::boundary_or, hooks::*,
     infer::*, model::*, model_options::*, read, runtime::*, split::*, synthetic, train::*,
-    volume::*,
+    volume::*, weights::*,
 };
 
 /// Returns the functions of this header as a table, or NULL if `abi_version` is not one that the library serves (this
@@ -81,4 +81,5 @@ pub(super) static API: cinetomo_api = cinetomo_api {
     model_confidence_get: cinetomo_model_confidence_get,
     predictions_init: cinetomo_predictions_init,
     model_predict: cinetomo_model_predict,
+    weights_inspect: cinetomo_weights_inspect,
 };
