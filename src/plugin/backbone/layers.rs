@@ -17,6 +17,8 @@ use crate::{
 pub enum Padding {
     /// So many voxels on both sides along z, y, x.
     Fixed([i64; 3]),
+    /// (kernel - 1) / 2 voxels on both sides, rounded down: the windows of odd kernels are centred on voxels.
+    Centred,
     /// TensorFlow's SAME: output = ceil(input / stride), the odd voxel at the far end.
     Same,
 }
@@ -26,6 +28,7 @@ impl Padding {
     fn amount(self, input: [i64; 3], kernel: [i64; 3], stride: [i64; 3]) -> [[i64; 2]; 3] {
         std::array::from_fn(|axis| match self {
             Padding::Fixed(padding) => [padding[axis]; 2],
+            Padding::Centred => [(kernel[axis] - 1) / 2; 2],
             Padding::Same => {
                 let (input, stride) = (input[axis], stride[axis]);
                 let n_outputs = (input + stride - 1) / stride;
@@ -58,15 +61,27 @@ pub struct Conv3d {
     weight: Tensor,
     bias: Option<Tensor>,
     config: Conv3dConfig,
+    n_groups: i64,
 }
 
 impl Conv3d {
     /// Creates `weight` `[n_out, n_in, z, y, x]`, drawn from a normal distribution of variance 2 / fan-in (He et al.
     /// 2015, eq. 10), and, if asked for, `bias` `[n_out]`, zero.
     pub fn new(parameters: &mut Parameters, prefix: &str, config: Conv3dConfig) -> Result<Conv3d> {
+        Conv3d::grouped(parameters, prefix, config, 1)
+    }
+
+    /// The same for channels in `n_groups` groups, which divide `n_in` and `n_out`: every output channel sees the input channels of its
+    /// group, so `weight` is `[n_out, n_in / n_groups, z, y, x]`.
+    pub fn grouped(
+        parameters: &mut Parameters,
+        prefix: &str,
+        config: Conv3dConfig,
+        n_groups: i64,
+    ) -> Result<Conv3d> {
         let Conv3dConfig { n_in, n_out, kernel: [z, y, x], bias, .. } = config;
-        let fan_in = (n_in * z * y * x) as f64;
-        let shape = [n_out, n_in, z, y, x];
+        let fan_in = (n_in / n_groups * z * y * x) as f64;
+        let shape = [n_out, n_in / n_groups, z, y, x];
         let weight =
             parameters.normal(&format!("{prefix}weight"), &shape, (2.0 / fan_in).sqrt())?;
         let bias = if bias {
@@ -74,7 +89,7 @@ impl Conv3d {
         } else {
             None
         };
-        Ok(Conv3d { weight, bias, config })
+        Ok(Conv3d { weight, bias, config, n_groups })
     }
 
     /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`.
@@ -100,7 +115,7 @@ impl Conv3d {
     fn convolve(&self, input: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let Conv3dConfig { kernel, stride, padding, .. } = self.config;
         let padding = padding.amount(spatial_size(input)?, kernel, stride);
-        let (bias, dilation, groups) = (self.bias.as_ref(), [1; 3], 1);
+        let (bias, dilation, groups) = (self.bias.as_ref(), [1; 3], self.n_groups);
         let output = if padding.iter().all(|[before, after]| before == after) {
             let padding = padding.map(|[before, _]| before);
             input.f_conv3d(weight, bias, stride, padding, dilation, groups)?
@@ -127,6 +142,13 @@ pub struct BatchNormConfig {
     pub momentum: f64,
     /// Whether channels are scaled; they are always shifted.
     pub scale: bool,
+}
+
+impl BatchNormConfig {
+    /// PyTorch's defaults.
+    pub fn pytorch(n_channels: i64) -> BatchNormConfig {
+        BatchNormConfig { n_channels, epsilon: 1e-5, momentum: 0.1, scale: true }
+    }
 }
 
 /// Batch normalisation of `[n, c, z, y, x]` (Ioffe & Szegedy 2015).
@@ -189,6 +211,69 @@ impl BatchNorm3d {
     }
 }
 
+/// Convolutions one after the other, BatchNorm after each, ReLU between them.
+pub struct Chain {
+    first: (Conv3d, BatchNorm3d),
+    rest: Vec<(Conv3d, BatchNorm3d)>,
+}
+
+impl Chain {
+    /// A single convolution with its BatchNorm. Creates their tensors under the first and the second prefix.
+    pub fn new(
+        parameters: &mut Parameters,
+        prefixes: [&str; 2],
+        convolution: Conv3dConfig,
+        batch_norm: BatchNormConfig,
+    ) -> Result<Chain> {
+        Chain::grouped(parameters, prefixes, convolution, 1, batch_norm)
+    }
+
+    /// The same with the channels in groups; see `Conv3d::grouped`.
+    pub fn grouped(
+        parameters: &mut Parameters,
+        prefixes: [&str; 2],
+        convolution: Conv3dConfig,
+        n_groups: i64,
+        batch_norm: BatchNormConfig,
+    ) -> Result<Chain> {
+        let convolution = Conv3d::grouped(parameters, prefixes[0], convolution, n_groups)?;
+        let batch_norm = BatchNorm3d::new(parameters, prefixes[1], batch_norm)?;
+        Ok(Chain { first: (convolution, batch_norm), rest: Vec::new() })
+    }
+
+    /// `next` after this one.
+    pub fn then(mut self, next: Chain) -> Chain {
+        self.rest.push(next.first);
+        self.rest.extend(next.rest);
+        self
+    }
+
+    /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`, no ReLU at the end.
+    pub fn forward(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
+        self.finish(&self.first.0.forward(input)?, mode)
+    }
+
+    /// As `forward`, with a ReLU at the end.
+    pub fn rectified(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
+        Ok(self.forward(input, mode)?.f_relu_()?)
+    }
+
+    /// As `rectified`, from a grey input `[n, 1, z, y, x]`; see `Conv3d::forward_grey`.
+    pub fn rectified_grey(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
+        Ok(self.finish(&self.first.0.forward_grey(input)?, mode)?.f_relu_()?)
+    }
+
+    /// From the output of the first convolution.
+    fn finish(&self, convolved: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
+        let mut x = self.first.1.forward(convolved, mode)?;
+        for (convolution, batch_norm) in &self.rest {
+            // In place: the gradient of BatchNorm needs its input only, that of ReLU its output only.
+            x = batch_norm.forward(&convolution.forward(&x.f_relu_()?)?, mode)?;
+        }
+        Ok(x)
+    }
+}
+
 /// Maximum over windows of `[n, c, z, y, x]`; the padding never wins.
 pub fn max_pool3d(
     input: &Tensor,
@@ -215,6 +300,11 @@ pub fn max_pool3d(
     // libtorch keeps the place of each maximum, an i64.
     ledger::enter(&output, F32 + 8, 0);
     Ok(output)
+}
+
+/// Average over all positions: from `[n, c, z, y, x]` to `[n, c]`.
+pub fn average(input: &Tensor) -> Result<Tensor> {
+    Ok(input.f_mean_dim([2i64, 3, 4].as_slice(), false, None)?)
 }
 
 /// The last three sizes of `[n, c, z, y, x]`.

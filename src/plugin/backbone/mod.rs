@@ -5,10 +5,17 @@
 mod architecture;
 pub mod attention;
 mod i3d;
+mod inception;
 pub mod layers;
 #[cfg(test)]
 mod layers_test;
 mod ledger;
+mod mvit;
+mod residual;
+mod resnet3d;
+mod s3d;
+mod swin3d;
+mod video_resnet;
 mod vivit;
 
 use tch::{Device, Kind, Tensor};
@@ -23,8 +30,29 @@ use crate::{
 };
 
 /// Every network that cinetomo knows.
-pub static BACKBONES: &[&BackboneSpec] =
-    &[&i3d::I3D, &vivit::VIVIT_B_16X2, &vivit::VIVIT_B_16X2_FACTORISED];
+pub static BACKBONES: &[&BackboneSpec] = &[
+    &i3d::I3D,
+    &resnet3d::RESNET3D_10,
+    &resnet3d::RESNET3D_18,
+    &resnet3d::RESNET3D_34,
+    &resnet3d::RESNET3D_50,
+    &resnet3d::RESNET3D_101,
+    &resnet3d::RESNET3D_152,
+    &resnet3d::RESNET3D_200,
+    &resnet3d::WIDE_RESNET3D_50,
+    &resnet3d::RESNEXT3D_101,
+    &s3d::S3D,
+    &video_resnet::R3D_18,
+    &video_resnet::MC3_18,
+    &video_resnet::R2PLUS1D_18,
+    &swin3d::SWIN3D_T,
+    &swin3d::SWIN3D_S,
+    &swin3d::SWIN3D_B,
+    &mvit::MVIT_V1_B,
+    &mvit::MVIT_V2_S,
+    &vivit::VIVIT_B_16X2,
+    &vivit::VIVIT_B_16X2_FACTORISED,
+];
 
 /// A network family member, as data. Everything that a user or a test must know of it is here.
 #[derive(Debug)]

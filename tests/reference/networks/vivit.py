@@ -21,10 +21,15 @@ RELEASED = {
 }
 
 
+def size(name):
+    # 5 x 3 x 4 tubelets and what fills none.
+    return 2, 11, 50, 64
+
+
 def build(name, choices):
     assert not choices, f"{name} has no choices, not {choices}"
     config = VivitConfig(
-        num_labels=400, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="eager"
+        num_labels=400, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="sdpa"
     )
     return VivitForVideoClassification(config)
 

@@ -10,6 +10,11 @@ from torch.nn import functional
 NAMES = ["vivit_b_16x2_factorised"]
 
 
+def size(name):
+    # 5 x 3 x 4 tubelets and what fills none.
+    return 2, 11, 50, 64
+
+
 def build(name, choices):
     assert not choices, f"{name} has no choices, not {choices}"
     return FactorisedEncoder(400)
