@@ -6,6 +6,7 @@
 
 use tch::Tensor;
 
+use super::ledger::{self, F32};
 use crate::{
     error::Result,
     parameters::{Parameters, Role},
@@ -39,7 +40,9 @@ impl LayerNorm {
     /// From `[..., n]` to the same shape.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (Some(&self.weight), Some(&self.bias));
-        Ok(input.f_layer_norm(self.weight.size(), weight, bias, self.epsilon, true)?)
+        let output = input.f_layer_norm(self.weight.size(), weight, bias, self.epsilon, true)?;
+        ledger::enter(&output, F32, 0);
+        Ok(output)
     }
 }
 
@@ -68,7 +71,9 @@ impl Linear {
 
     /// From `[..., n_in]` to `[..., n_out]`.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        Ok(input.f_linear(&self.weight, self.bias.as_ref())?)
+        let output = input.f_linear(&self.weight, self.bias.as_ref())?;
+        ledger::enter(&output, F32, self.weight.size()[1]);
+        Ok(output)
     }
 }
 
@@ -107,7 +112,9 @@ impl Mlp {
             Gelu::Tanh => "tanh",
         };
         let [first, second] = &self.layers;
-        second.forward(&first.forward(input)?.f_gelu(form)?)
+        let hidden = first.forward(input)?.f_gelu(form)?;
+        ledger::enter(&hidden, F32, 0);
+        second.forward(&hidden)
     }
 }
 
@@ -121,7 +128,7 @@ pub fn attend(
     bias: Option<&Tensor>,
 ) -> Result<Tensor> {
     let (no_dropout, is_causal, default_scale) = (0.0, false, None::<f64>);
-    Ok(Tensor::f_scaled_dot_product_attention(
+    let output = Tensor::f_scaled_dot_product_attention(
         query,
         key,
         value,
@@ -130,7 +137,14 @@ pub fn attend(
         is_causal,
         default_scale,
         false,
-    )?)
+    )?;
+    let [n_keys, n_heads, n_queries] = [key.size()[2], query.size()[1], query.size()[2]];
+    if bias.is_some() {
+        // A bias that is learned takes libtorch's plain way, which keeps the weights of every pair of tokens.
+        ledger::enter_for_training(&[n_heads, n_queries, n_keys]);
+    }
+    ledger::enter(&output, F32, 2 * n_keys);
+    Ok(output)
 }
 
 /// Channels dealt out to heads: from `[n, t, heads * c]` to `[n, heads, t, c]`.

@@ -5,15 +5,25 @@
 mod architecture;
 pub mod attention;
 mod i3d;
+mod inception;
 pub mod layers;
 #[cfg(test)]
 mod layers_test;
+mod ledger;
 mod mvit;
+mod residual;
+mod resnet3d;
+mod s3d;
 mod swin3d;
+mod video_resnet;
+mod vivit;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
-pub use self::architecture::{Architecture, Choice, Shapes, Wanted};
+pub use self::{
+    architecture::{Architecture, Choice, Shapes, Wanted},
+    ledger::Ledger,
+};
 use crate::{
     error::Result,
     parameters::{Parameters, Role, Start},
@@ -22,11 +32,26 @@ use crate::{
 /// Every network that cinetomo knows.
 pub static BACKBONES: &[&BackboneSpec] = &[
     &i3d::I3D,
+    &resnet3d::RESNET3D_10,
+    &resnet3d::RESNET3D_18,
+    &resnet3d::RESNET3D_34,
+    &resnet3d::RESNET3D_50,
+    &resnet3d::RESNET3D_101,
+    &resnet3d::RESNET3D_152,
+    &resnet3d::RESNET3D_200,
+    &resnet3d::WIDE_RESNET3D_50,
+    &resnet3d::RESNEXT3D_101,
+    &s3d::S3D,
+    &video_resnet::R3D_18,
+    &video_resnet::MC3_18,
+    &video_resnet::R2PLUS1D_18,
     &swin3d::SWIN3D_T,
     &swin3d::SWIN3D_S,
     &swin3d::SWIN3D_B,
     &mvit::MVIT_V1_B,
     &mvit::MVIT_V2_S,
+    &vivit::VIVIT_B_16X2,
+    &vivit::VIVIT_B_16X2_FACTORISED,
 ];
 
 /// A network family member, as data. Everything that a user or a test must know of it is here.
@@ -147,6 +172,22 @@ impl Network {
         }
         Ok(x)
     }
+
+    /// What a pass of a sample of size `input_size` (z, y, x) allocates and multiplies: an empty batch walks through.
+    pub fn cost(&self, input_size: [i64; 3]) -> Result<Ledger> {
+        let _guard = tch::no_grad_guard();
+        let [z, y, x] = input_size;
+        let nothing = Tensor::f_zeros([0, 1, z, y, x], (Kind::Float, self.parameters.device()))?;
+        let pass = Pass::of(&nothing, BatchNormMode::Running)?;
+        Ledger::of(|| {
+            let mut x = nothing;
+            for stage in &self.stages {
+                ledger::next_stage();
+                x = (stage.forward)(&x, pass)?;
+            }
+            Ok(())
+        })
+    }
 }
 
 /// The network of that name.
@@ -157,8 +198,6 @@ pub fn find(name: &str) -> Option<&'static BackboneSpec> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-
-    use tch::Kind;
 
     use super::*;
 
@@ -179,6 +218,8 @@ mod tests {
             let [z, y, x] = spec.min_input;
             for extra in [0, 3, 17] {
                 let input = waves(&[2, 1, z + extra, y + extra, x + extra]);
+                let cost = network.cost([z + extra, y + extra, x + extra]).unwrap();
+                assert!(cost.multiply_adds > 0 && cost.training(2, 0) > cost.inference(2));
                 for mode in [BatchNormMode::Running, BatchNormMode::Batch] {
                     let features = network.features(&input, mode).unwrap();
                     assert_eq!(features.size(), [2, spec.n_features], "{}", spec.name);
