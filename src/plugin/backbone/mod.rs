@@ -26,7 +26,7 @@ pub use self::{
 };
 use crate::{
     error::Result,
-    parameters::{Parameters, Start},
+    parameters::{Parameters, Role, Start},
 };
 
 /// Every network that cinetomo knows.
@@ -158,6 +158,11 @@ impl Network {
         self.architecture.spec
     }
 
+    /// Whether it has BatchNorm layers: transformers have none.
+    pub fn has_batch_norm(&self) -> bool {
+        self.parameters.iter().any(|parameter| parameter.role == Role::Statistic)
+    }
+
     /// Features `[n, n_features]` of the input `[n, 1, z, y, x]`.
     pub fn features(&self, input: &Tensor, batch_norm: BatchNormMode) -> Result<Tensor> {
         let pass = Pass::of(input, batch_norm)?;
@@ -195,7 +200,6 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::parameters::Role;
 
     fn waves(size: &[i64]) -> Tensor {
         let n = size.iter().product::<i64>();
@@ -214,6 +218,8 @@ mod tests {
             let [z, y, x] = spec.min_input;
             for extra in [0, 3, 17] {
                 let input = waves(&[2, 1, z + extra, y + extra, x + extra]);
+                let cost = network.cost([z + extra, y + extra, x + extra]).unwrap();
+                assert!(cost.multiply_adds > 0 && cost.training(2, 0) > cost.inference(2));
                 for mode in [BatchNormMode::Running, BatchNormMode::Batch] {
                     let features = network.features(&input, mode).unwrap();
                     assert_eq!(features.size(), [2, spec.n_features], "{}", spec.name);
