@@ -17,6 +17,10 @@ use crate::{
 /// Bytes of an f32.
 const F32: u64 = 4;
 
+/// What the allocator keeps of freed blocks, and a tenth of what is alive for the gaps between its blocks: glibc's, as
+/// measured.
+const ALLOCATOR_BYTES: u64 = 32 << 20;
+
 /// Longest edge of a box that is estimated. None that long fits into a machine, and the numbers stay in range.
 const MAX_EDGE: i64 = 4096;
 
@@ -52,25 +56,25 @@ impl Model {
         batch_size: usize,
         work: Work,
     ) -> Result<u64> {
-        if box_size.iter().any(|extent| !(1..=MAX_EDGE).contains(extent)) || batch_size == 0 {
-            return Err(Error::invalid(format!(
-                "box_size {box_size:?} in batches of {batch_size}: each edge must be from 1 to {MAX_EDGE} voxels, and a \
-                 batch at least 1"
-            )));
+        check_box(box_size)?;
+        if batch_size == 0 {
+            return Err(Error::invalid("batch_size is 0; it must be at least 1"));
         }
         let input_size = self.input_size(box_size)?;
         let cost = self.network.cost(input_size)?;
-        let n_voxels = input_size.iter().product::<i64>() as u64;
-        // The input, and its mirror image or augmented version.
-        let input = 2 * n_voxels * F32;
-        let all = self.bytes(0);
-        let (sample, kept) = match work {
-            Work::Inference => (cost.inference(), all),
-            Work::Training { n_frozen_stages, n_copies } => {
-                (cost.training(n_frozen_stages), 2 * all + n_copies * self.bytes(n_frozen_stages))
-            }
+        let (all, n) = (self.bytes(0), batch_size as u64);
+        let (kept, pass) = match work {
+            Work::Inference => (all, cost.inference(n)),
+            Work::Training { n_frozen_stages, n_copies } => (
+                2 * all + n_copies * self.bytes(n_frozen_stages),
+                cost.training(n, n_frozen_stages),
+            ),
         };
-        Ok(kept.saturating_add((input + sample).saturating_mul(batch_size as u64)))
+        // The input, and its mirror image or augmented version.
+        let n_voxels = input_size.iter().product::<i64>() as u64;
+        let inputs = (2 * n_voxels * F32).saturating_mul(n);
+        let alive = kept.saturating_add(pass).saturating_add(inputs);
+        Ok(alive.saturating_add(alive / 10).saturating_add(ALLOCATOR_BYTES))
     }
 
     /// Bytes of the head and of the tensors of the stages from `first_stage` on.
@@ -114,6 +118,16 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// Fails with `InvalidArgument` unless work on boxes of that size can be estimated.
+pub fn check_box(box_size: [i64; 3]) -> Result<()> {
+    if box_size.iter().all(|extent| (1..=MAX_EDGE).contains(extent)) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "box_size {box_size:?}: each edge must be from 1 to {MAX_EDGE} voxels"
+    )))
 }
 
 #[cfg(test)]

@@ -363,9 +363,10 @@ impl Model {
     pub fn batch_size(&self, box_size: [i64; 3]) -> Result<usize> {
         let input_size = self.input_size(box_size)?;
         let n_voxels: i64 = input_size.iter().product();
-        let by_voxels = MAX_BATCH_VOXELS / n_voxels.max(1);
-        let by_bytes = MAX_BATCH_BYTES / self.network.cost(input_size)?.inference().max(1);
-        Ok((by_voxels as usize).min(by_bytes as usize).clamp(1, MAX_BATCH))
+        let by_voxels = ((MAX_BATCH_VOXELS / n_voxels.max(1)) as usize).clamp(1, MAX_BATCH);
+        let cost = self.network.cost(input_size)?;
+        let fits = |n: &usize| cost.inference(*n as u64) <= MAX_BATCH_BYTES;
+        Ok((1..=by_voxels).rev().find(fits).unwrap_or(1))
     }
 
     /// Size of the network's input for subtomograms of that size. Fails with `ModelMismatch` if it is too small.

@@ -218,6 +218,8 @@ mod tests {
             let [z, y, x] = spec.min_input;
             for extra in [0, 3, 17] {
                 let input = waves(&[2, 1, z + extra, y + extra, x + extra]);
+                let cost = network.cost([z + extra, y + extra, x + extra]).unwrap();
+                assert!(cost.multiply_adds > 0 && cost.training(2, 0) > cost.inference(2));
                 for mode in [BatchNormMode::Running, BatchNormMode::Batch] {
                     let features = network.features(&input, mode).unwrap();
                     assert_eq!(features.size(), [2, spec.n_features], "{}", spec.name);

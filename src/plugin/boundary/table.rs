@@ -8,9 +8,7 @@ use std::{
 use cinetomo_abi::{CINETOMO_ABI_VERSION, cinetomo_api};
 
 use super::{
-    calibrate::*, cancel::*, context::*, error::*, evaluate::*, guard::boundary_or, hooks::*,
-    infer::*, model::*, model_options::*, read, runtime::*, split::*, synthetic, train::*,
-    volume::*, weights::*,
+    calibrate::*, cancel::*, context::*, error::*, evaluate::*, guard::boundary_or, hooks::*, infer::*, memory::*, model::*, model_options::*, read, runtime::*, split::*, synthetic, train::*, volume::*, weights::*,
 };
 
 /// Returns the functions of this header as a table, or NULL if `abi_version` is not one that the library serves (this
@@ -82,4 +80,5 @@ pub(super) static API: cinetomo_api = cinetomo_api {
     predictions_init: cinetomo_predictions_init,
     model_predict: cinetomo_model_predict,
     weights_inspect: cinetomo_weights_inspect,
+    memory_estimate: cinetomo_memory_estimate,
 };
