@@ -8,8 +8,8 @@ use std::{
 };
 
 use cinetomo_abi::{
-    cinetomo_context_options, cinetomo_fine_tune_options, cinetomo_log_level,
-    cinetomo_model_options, cinetomo_preprocess,
+    cinetomo_calibration_options, cinetomo_context_options, cinetomo_fine_tune_options,
+    cinetomo_log_level, cinetomo_model_options, cinetomo_preprocess,
 };
 
 use crate::{
@@ -48,16 +48,24 @@ impl ContextOptions {
 pub struct FineTuneOptions {
     raw: cinetomo_fine_tune_options,
     milestones: Vec<i32>,
+    calibration: Option<cinetomo_calibration_options>,
 }
 
 impl FineTuneOptions {
     pub(crate) fn new(raw: cinetomo_fine_tune_options) -> FineTuneOptions {
-        FineTuneOptions { raw, milestones: Vec::new() }
+        FineTuneOptions { raw, milestones: Vec::new(), calibration: None }
     }
 
     /// Epochs after which the STEP schedule lowers the learning rate.
     pub fn milestones(mut self, milestones: impl Into<Vec<i32>>) -> FineTuneOptions {
         self.milestones = milestones.into();
+        self
+    }
+
+    /// What is learnt on the validation subtomograms.
+    pub fn calibration(mut self, options: cinetomo_calibration_options) -> FineTuneOptions {
+        let struct_size = size_of::<cinetomo_calibration_options>();
+        self.calibration = Some(cinetomo_calibration_options { struct_size, ..options });
         self
     }
 
@@ -71,6 +79,7 @@ impl FineTuneOptions {
                 self.milestones.as_ptr()
             },
             n_milestones: self.milestones.len(),
+            calibration: self.calibration.as_ref().map_or(ptr::null(), ptr::from_ref),
             ..self.raw
         }
     }
