@@ -803,7 +803,7 @@ typedef struct cinetomo_fine_tune_options {
    */
   size_t n_milestones;
   /**
-   * Fraction of each class held out to watch and choose by, from 0 (default: none) to 0.5.
+   * Fraction of each class held out to watch, choose and calibrate by, from 0 (default: none) to 0.5.
    */
   double validation_fraction;
   /**
