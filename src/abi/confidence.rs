@@ -38,7 +38,7 @@ pub struct cinetomo_calibration_options {
 
 /// A threshold of a rule and what it did on the labelled subtomograms that it was chosen on. Never grows.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "stable-abi", derive(abi_stable::StableAbi))]
 pub struct cinetomo_threshold {
     /// The last value that is accepted; NaN = the rule has no threshold.
@@ -56,7 +56,7 @@ pub struct cinetomo_threshold {
 
 /// How sure a model is, and what that rests on.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "stable-abi", derive(abi_stable::StableAbi))]
 pub struct cinetomo_confidence {
     /// In: `sizeof(cinetomo_confidence)` as the caller was compiled; set by the `_init`. Nothing beyond it is written.

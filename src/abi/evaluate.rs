@@ -37,7 +37,7 @@ pub struct cinetomo_metrics {
 
 /// One class against the rest. What would be 0 / 0 is NaN. Never grows.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "stable-abi", derive(abi_stable::StableAbi))]
 pub struct cinetomo_class_metrics {
     /// Subtomograms with this label.
@@ -56,7 +56,7 @@ pub struct cinetomo_class_metrics {
 
 /// A point of a ROC curve: what counting scores from `threshold` on as the class comes to. Never grows.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "stable-abi", derive(abi_stable::StableAbi))]
 pub struct cinetomo_roc_point {
     /// The lowest score that counts; infinite in the first point, where none does.
@@ -69,7 +69,7 @@ pub struct cinetomo_roc_point {
 
 /// The subtomograms whose highest probability is above `low` and at most `high`. Never grows.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "stable-abi", derive(abi_stable::StableAbi))]
 pub struct cinetomo_reliability_bin {
     /// Lower end, excluded (0 itself belongs to the first bin).

@@ -151,7 +151,7 @@ pub struct cinetomo_fine_tune_options {
     pub milestones: *const i32,
     /// Number of milestones.
     pub n_milestones: usize,
-    /// Fraction of each class held out to watch and choose by, from 0 (default: none) to 0.5.
+    /// Fraction of each class held out to watch, choose and calibrate by, from 0 (default: none) to 0.5.
     pub validation_fraction: f64,
     /// Seed of shuffling, splitting, augmentation and the random head. Same seed, same result on the CPU. Default: 0.
     pub seed: u64,

@@ -9,8 +9,8 @@ use std::{
 };
 
 use cinetomo_abi::{
-    cinetomo_context_options, cinetomo_fine_tune_options, cinetomo_log_level,
-    cinetomo_model_options, cinetomo_preprocess,
+    cinetomo_calibration_options, cinetomo_context_options, cinetomo_fine_tune_options,
+    cinetomo_log_level, cinetomo_model_options, cinetomo_preprocess,
 };
 
 use crate::{
@@ -50,6 +50,7 @@ pub struct FineTuneOptions {
     raw: cinetomo_fine_tune_options,
     milestones: Vec<i32>,
     checkpoint: Option<CString>,
+    calibration: Option<cinetomo_calibration_options>,
 }
 
 impl FineTuneOptions {
@@ -59,7 +60,7 @@ impl FineTuneOptions {
             // SAFETY: the library's own milestones live as long as the process.
             false => unsafe { slice::from_raw_parts(raw.milestones, raw.n_milestones) }.to_vec(),
         };
-        FineTuneOptions { raw, milestones, checkpoint: None }
+        FineTuneOptions { raw, milestones, checkpoint: None, calibration: None }
     }
 
     /// Where the state of the training is kept, and from where it goes on if it is there.
@@ -74,6 +75,13 @@ impl FineTuneOptions {
         self
     }
 
+    /// What is learnt on the validation subtomograms.
+    pub fn calibration(mut self, options: cinetomo_calibration_options) -> FineTuneOptions {
+        let struct_size = size_of::<cinetomo_calibration_options>();
+        self.calibration = Some(cinetomo_calibration_options { struct_size, ..options });
+        self
+    }
+
     /// The options as C sees them, valid while `self` is.
     pub(crate) fn to_c(&self) -> cinetomo_fine_tune_options {
         cinetomo_fine_tune_options {
@@ -85,6 +93,7 @@ impl FineTuneOptions {
             },
             n_milestones: self.milestones.len(),
             checkpoint: self.checkpoint.as_ref().map_or(ptr::null(), |path| path.as_ptr()),
+            calibration: self.calibration.as_ref().map_or(ptr::null(), ptr::from_ref),
             ..self.raw
         }
     }

@@ -8,7 +8,9 @@ use std::{
 use cinetomo_abi::{CINETOMO_ABI_VERSION, cinetomo_api};
 
 use super::{
-    calibrate::*, cancel::*, context::*, error::*, evaluate::*, guard::boundary_or, hooks::*, infer::*, memory::*, model::*, model_options::*, read, runtime::*, split::*, synthetic, train::*, volume::*, weights::*,
+    calibrate::*, cancel::*, context::*, error::*, evaluate::*, guard::boundary_or, hooks::*,
+    infer::*, memory::*, model::*, model_options::*, read, runtime::*, split::*, synthetic,
+    train::*, volume::*, weights::*,
 };
 
 /// Returns the functions of this header as a table, or NULL if `abi_version` is not one that the library serves (this

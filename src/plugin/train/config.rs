@@ -64,7 +64,7 @@ pub struct FineTune {
     pub batch_size: usize,
     /// Seed of shuffling, splitting, augmentation, dropout and the random head.
     pub seed: u64,
-    /// Fraction of each class held out to watch and choose by, from 0 (none) to 0.5.
+    /// Fraction of each class held out to watch, choose and calibrate by, from 0 (none) to 0.5.
     pub validation_fraction: f64,
     /// With validation: return the epoch with the best validation accuracy, not the last.
     pub select_best: bool,
