@@ -143,7 +143,7 @@ fn a_damaged_object_has_its_message() {
         (of(b"NQ".to_vec()), "a reference to outside is None, not a tuple"),
         (of(b"N".to_vec()), "a tensor's storage is None"),
         (rebuilt(b")"), "a tensor without a storage"),
-        (rebuilt(b"(NNNNNN}K\x01K\x02stt"), "a tensor's storage is None"),
+        (rebuilt(b"(NNNNNN}K\x01K\x02st"), "a tensor's storage is None"),
         (
             rebuilt(&tuple(&[
                 floats(2),
