@@ -897,7 +897,7 @@ typedef struct cinetomo_fine_tune_options {
    */
   size_t n_milestones;
   /**
-   * Fraction of each class held out to watch and choose by, from 0 (default: none) to 0.5.
+   * Fraction of each class held out to watch, choose and calibrate by, from 0 (default: none) to 0.5.
    */
   double validation_fraction;
   /**
@@ -1672,6 +1672,17 @@ typedef struct cinetomo_api {
                              size_t capacity,
                              size_t *out_len,
                              struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_memory_estimate`.
+   */
+  int32_t (*memory_estimate)(const struct cinetomo_model *model,
+                             int64_t z,
+                             int64_t y,
+                             int64_t x,
+                             int64_t batch_size,
+                             int32_t stage,
+                             uint64_t *out_bytes,
+                             struct cinetomo_error **out_error);
 } cinetomo_api;
 
 /**
@@ -1983,6 +1994,29 @@ const void *cinetomo_get_extension(const char *id);
  */
 int32_t cinetomo_hooks_init(struct cinetomo_hooks *out_hooks,
                             size_t struct_size);
+
+/**
+ * Estimates how many bytes a model and the work on it take at once on its device: weights, activations and, in
+ * training, gradients, the optimiser's state and the new model. The caller's voxels and libtorch itself are not counted.
+ *
+ * `z`, `y`, `x` are the voxels of a subtomogram, the beam along z. `batch_size` 0 stands for what classification takes
+ * at once, or for the default of `cinetomo_fine_tune_options`. `stage` is CINETOMO_STAGE_CLASSIFY, CINETOMO_STAGE_EMBED
+ * or CINETOMO_STAGE_TRAIN (Adam, no stage frozen, no validation). Nothing is computed: the call takes milliseconds.
+ * Measured on the CPU, estimates were within 20 %; benches/record/networks.md has them.
+ *
+ * Classification and fine-tuning log a warning if their estimate exceeds the memory that the machine has available.
+ *
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; MODEL_MISMATCH if the box is too small for the network. [any thread; calls on
+ * one model take turns]
+ */
+int32_t cinetomo_memory_estimate(const struct cinetomo_model *model,
+                                 int64_t z,
+                                 int64_t y,
+                                 int64_t x,
+                                 int64_t batch_size,
+                                 int32_t stage,
+                                 uint64_t *out_bytes,
+                                 struct cinetomo_error **out_error);
 
 /**
  * Fills `out_metrics` with empty values. `struct_size` is `sizeof *out_metrics`.
