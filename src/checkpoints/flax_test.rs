@@ -11,7 +11,10 @@ use crate::{
 };
 
 /// The file's description and all its values.
-fn read(file: &[u8]) -> Result<Vec<(String, Vec<u64>, Vec<f32>)>> {
+/// Name, shape and values.
+type Found = (String, Vec<u64>, Vec<f32>);
+
+fn read(file: &[u8]) -> Result<Vec<Found>> {
     let checkpoint = describe(file.to_vec())?;
     let tensors = checkpoint.tensors().iter();
     tensors
