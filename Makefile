@@ -27,7 +27,7 @@ demo: build ## simulate, fine-tune, classify: video weights against random ones 
 	$(CXX) -std=c++17 $(CXXFLAGS) $(WARNINGS) -I$(STAGE)/include examples/cpp/*.cpp -o $(DEMO) -ldl
 	@.cargo/with-libtorch env CINETOMO_PLUGIN_PATH=$(STAGE)/share/cinetomo/plugins $(DEMO) $(DEMO_ARGS)
 
-test: ## run every test (fetches the CUDA part of libtorch too: 4 GB in all)
+test: ## run every test (fetches the CUDA part of libtorch and the reference networks too: 4 GB in all)
 	@$(PYTHON) src/setup/setup.py --tests
 	cargo test --release --workspace
 

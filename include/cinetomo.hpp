@@ -269,6 +269,16 @@ class Model {
     detail::check(api_, [&](cinetomo_error **error) { return api_->model_save(get(), path.c_str(), error); });
   }
 
+  // Bytes that work on boxes of that size (z, y, x) will take at once; see cinetomo_memory_estimate.
+  std::uint64_t memory_estimate(const std::array<std::int64_t, 3> &box_size, std::int32_t stage,
+                                std::int64_t batch_size = 0) const {
+    std::uint64_t bytes = 0;
+    detail::check(api_, [&](cinetomo_error **error) {
+      return api_->memory_estimate(get(), box_size[0], box_size[1], box_size[2], batch_size, stage, &bytes, error);
+    });
+    return bytes;
+  }
+
   ModelInfo info() const {
     cinetomo_model_info raw = detail::defaults(api_, api_->model_info_init);
     detail::check(api_, [&](cinetomo_error **error) { return api_->model_info_get(get(), &raw, error); });

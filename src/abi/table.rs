@@ -158,4 +158,15 @@ pub struct cinetomo_api {
         out_len: *mut usize,
         out_error: *mut *mut cinetomo_error,
     ) -> i32,
+    /// See `cinetomo_memory_estimate`.
+    pub memory_estimate: unsafe extern "C" fn(
+        model: *const cinetomo_model,
+        z: i64,
+        y: i64,
+        x: i64,
+        batch_size: i64,
+        stage: i32,
+        out_bytes: *mut u64,
+        out_error: *mut *mut cinetomo_error,
+    ) -> i32,
 }

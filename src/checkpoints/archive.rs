@@ -142,6 +142,20 @@ impl Archive {
     }
 }
 
+/// What an archive is that holds no checkpoint, in words.
+pub(crate) fn other(archive: &Archive) -> String {
+    let has = |name: &str| archive.get(name).is_some();
+    if has("model.weights.h5") {
+        return "is a Keras network (zip)".to_owned();
+    }
+    let names = archive.members.iter().take(3).map(|(name, _)| format!("{name:.60?}"));
+    let names = names.collect::<Vec<_>>().join(", ");
+    format!(
+        "is a zip archive of {} members ({names}), none of them data.pkl",
+        archive.members.len()
+    )
+}
+
 /// The first bytes of a member, decoded, at most `limit` of them.
 pub(crate) fn beginning(source: &dyn Source, member: &Storage, limit: u64) -> Result<Vec<u8>> {
     read::beginning(Stretch::new(source, member.start, member.n_stored), member, limit)

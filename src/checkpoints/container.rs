@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     FlaxPickle,
     /// Its members tell more.
     Zip,
+    /// Perhaps the index of a checkpoint in parts.
+    Json,
 }
 
 /// What is read, for messages about files that are something else.
@@ -104,6 +106,7 @@ fn by_bytes(head: &[u8], tail: &[u8]) -> Result<Kind, &'static str> {
         {
             "is a pickle of protocol 0 or 1; save it with protocol 4"
         }
+        _ if text.starts_with('{') => return Ok(Kind::Json),
         _ if head.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) => {
             "is a text file"
         }

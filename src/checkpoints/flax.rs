@@ -17,6 +17,12 @@ static RULES: Rules = Rules { names: numpy::NAMES, allowed: "numpy arrays are", 
 /// The collections that make up a network.
 const COLLECTIONS: [&str; 2] = ["params", "batch_stats"];
 
+/// The path below the collection, if the path of keys is in one.
+pub(crate) fn below_collection(path: &str) -> Option<&str> {
+    let (collection, path) = path.split_once('/')?;
+    COLLECTIONS.contains(&collection).then_some(path)
+}
+
 /// The tensors of a pickled flax checkpoint, under PyTorch's leaf names and axes. Their names are the paths of keys below the
 /// collection, joined by `/`.
 pub(crate) fn read(source: &dyn Source) -> Result<Contents> {

@@ -8,15 +8,26 @@
 
 mod archive;
 mod checkpoint;
+#[cfg(test)]
+mod checkpoint_test;
 mod container;
+#[cfg(test)]
+mod container_test;
 mod dtype;
 mod error;
 mod flax;
+#[cfg(test)]
+mod flax_test;
 mod hash;
+#[cfg(test)]
+mod instructions;
+mod json;
+mod npz;
 mod numpy;
 mod pickle;
 mod read;
 mod safetensors;
+mod shards;
 mod source;
 mod tensor;
 mod torch;

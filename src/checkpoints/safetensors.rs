@@ -1,14 +1,15 @@
 //! Safetensors: the length of a JSON header in 8 bytes, the header, the values. Format: <https://github.com/huggingface/safetensors>.
 
-use std::{collections::HashSet, fmt};
+use std::fmt;
 
 use safetensors::{Dtype as Code, tensor::Metadata};
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 
 use crate::{
     checkpoint::Contents,
     dtype::Dtype,
     error::{Error, Result},
+    json::Unique,
     source::Source,
     tensor::{Layout, MAX_TENSORS, Storage, is_sound_name, row_major},
 };
@@ -38,7 +39,7 @@ pub(crate) fn read(source: &dyn Source) -> Result<Contents> {
     let damaged = |error: &dyn fmt::Display| {
         Error::format(format!("the header is not that of safetensors: {error}"))
     };
-    check_keys(&text).map_err(|error| damaged(&error))?;
+    serde_json::from_slice::<Unique<IgnoredAny>>(&text).map_err(|error| damaged(&error))?;
     let header: Metadata = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
     let n_expected = (8 + n_header).saturating_add(header.data_len() as u64);
     if n_bytes != n_expected {
@@ -104,31 +105,4 @@ fn dtype(code: Code) -> Dtype {
         // Types of less than a byte, and what later releases add.
         _ => Dtype::Other("of a kind for quantised networks", 0),
     }
-}
-
-/// Fails if a key of the JSON object is there twice: JSON readers take the last without a word.
-pub(crate) fn check_keys(json: &[u8]) -> Result<(), serde_json::Error> {
-    struct Keys;
-    impl<'de> Visitor<'de> for Keys {
-        type Value = ();
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a JSON object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-            let mut seen: HashSet<String> = HashSet::new();
-            while let Some(key) = map.next_key::<String>()? {
-                map.next_value::<IgnoredAny>()?;
-                if seen.contains(&key) {
-                    let short: String = key.chars().take(200).collect();
-                    let message = format!("{short:?} is there twice");
-                    return Err(serde::de::Error::custom(message));
-                }
-                seen.insert(key);
-            }
-            Ok(())
-        }
-    }
-    serde_json::Deserializer::from_slice(json).deserialize_map(Keys)
 }

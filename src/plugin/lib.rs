@@ -8,6 +8,7 @@
 pub mod augment;
 pub mod backbone;
 pub mod error;
+pub mod memory;
 pub mod model;
 pub mod model_file;
 pub mod monitor;

@@ -12,6 +12,7 @@ use crate::{
     augment::{MIRROR_IMAGES, Mirrors},
     backbone::{Architecture, BatchNormMode, Network, Wanted},
     error::{Error, ErrorKind, Result},
+    memory::Work,
     monitor::{Monitor, Progress, Stage},
     parameters::Start,
     preprocess::Preprocess,
@@ -33,6 +34,10 @@ const MAX_BATCH: usize = 16;
 /// 32 x 64 x 64: best at 4; of 32 x 128 x 128: 528, 484, 544 ms a box for batches of 1, 2, 4 on one thread) and let
 /// the host wait longer for progress.
 const MAX_BATCH_VOXELS: i64 = 16 * 32 * 32 * 32;
+
+/// Most bytes that a batch may take in the network, so that networks that need more for a voxel than convolutions do
+/// stay within what any machine has. I3D's batches take a tenth of it.
+const MAX_BATCH_BYTES: u64 = 1 << 29;
 
 /// The last linear layer.
 #[derive(Debug)]
@@ -318,7 +323,8 @@ impl Model {
         self.check_volume(volume, monitor)?;
         let _guard = tch::no_grad_guard();
         let indices: Vec<usize> = (0..volume.len()).collect();
-        let batch_size = batch_size(self.preprocess.output_size(volume.box_size()));
+        let batch_size = self.batch_size(volume.box_size())?;
+        self.warn_of_memory(volume.box_size(), batch_size, Work::Inference, monitor)?;
         let n_batches = indices.len().div_ceil(batch_size);
         let mut results = Vec::new();
         for (step, batch) in indices.chunks(batch_size).enumerate() {
@@ -346,10 +352,19 @@ impl Model {
         Ok(results)
     }
 
-    /// Fails with `ModelMismatch` if the subtomograms are too small for the network, and logs a warning if their voxel
-    /// size or contrast is not that of the training.
-    pub fn check_volume(&self, volume: &Volume<'_>, monitor: &Monitor<'_>) -> Result<()> {
-        let size = self.preprocess.output_size(volume.box_size());
+    /// Subtomograms of size `box_size` that classification sends through the network at once.
+    pub fn batch_size(&self, box_size: [i64; 3]) -> Result<usize> {
+        let input_size = self.input_size(box_size)?;
+        let n_voxels: i64 = input_size.iter().product();
+        let by_voxels = ((MAX_BATCH_VOXELS / n_voxels.max(1)) as usize).clamp(1, MAX_BATCH);
+        let cost = self.network.cost(input_size)?;
+        let fits = |n: &usize| cost.inference(*n as u64) <= MAX_BATCH_BYTES;
+        Ok((1..=by_voxels).rev().find(fits).unwrap_or(1))
+    }
+
+    /// Size of the network's input for subtomograms of that size. Fails with `ModelMismatch` if it is too small.
+    pub fn input_size(&self, box_size: [i64; 3]) -> Result<[i64; 3]> {
+        let size = self.preprocess.output_size(box_size);
         let spec = self.network.spec();
         if size.iter().zip(spec.min_input).any(|(&extent, least)| extent < least) {
             return Err(Error::new(
@@ -360,6 +375,13 @@ impl Model {
                 ),
             ));
         }
+        Ok(size)
+    }
+
+    /// Fails with `ModelMismatch` if the subtomograms are too small for the network, and logs a warning if their voxel
+    /// size or contrast is not that of the training.
+    pub fn check_volume(&self, volume: &Volume<'_>, monitor: &Monitor<'_>) -> Result<()> {
+        self.input_size(volume.box_size())?;
         let (trained, given) = (self.voxel_size, volume.voxel_size());
         if trained > 0.0 && given > 0.0 && (given / trained - 1.0).abs() > VOXEL_SIZE_TOLERANCE {
             monitor.warn(format_args!(
@@ -391,12 +413,6 @@ impl Model {
 /// Relative difference of voxel sizes from which a model should not be trusted without a word: above the few percent
 /// by which magnifications are miscalibrated, below the step between common binnings.
 const VOXEL_SIZE_TOLERANCE: f64 = 0.1;
-
-/// Subtomograms that go through the network at once, for inputs of that size.
-fn batch_size(input_size: [i64; 3]) -> usize {
-    let voxels: i64 = input_size.iter().product();
-    ((MAX_BATCH_VOXELS / voxels.max(1)) as usize).clamp(1, MAX_BATCH)
-}
 
 #[cfg(test)]
 #[path = "model_test.rs"]

@@ -57,6 +57,12 @@ int main() {
   CHECK(status_of([&] { model.classify({voxels, {5, 16, 16, 16}}); }) == CINETOMO_STATUS_INVALID_ARGUMENT);
   CHECK(plugin.evaluate({0.9f, 0.1f, 0.2f, 0.8f}, {0, 1}, 2).accuracy == 1.0);
 
+  const std::uint64_t to_classify = model.memory_estimate({16, 16, 16}, CINETOMO_STAGE_CLASSIFY);
+  CHECK(to_classify > 4u * static_cast<std::uint64_t>(info.n_parameters));
+  CHECK(model.memory_estimate({16, 16, 16}, CINETOMO_STAGE_TRAIN, 4) > to_classify);
+  CHECK(status_of([&] { model.memory_estimate({16, 0, 16}, CINETOMO_STAGE_TRAIN); }) ==
+        CINETOMO_STATUS_INVALID_ARGUMENT);
+
   // Progress never goes back, ends at 1; false cancels; an exception comes out as it went in.
   double last = 0.0;
   model.classify(boxes, {[&](const cinetomo_progress &progress) {

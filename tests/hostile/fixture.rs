@@ -178,6 +178,22 @@ impl Fixture {
         status
     }
 
+    pub fn memory_estimate(
+        &self,
+        [z, y, x]: [i64; 3],
+        batch_size: i64,
+        stage: i32,
+        error: OutError,
+    ) -> i32 {
+        let mut bytes = 7;
+        // SAFETY: valid arguments.
+        let status = unsafe {
+            (self.api.memory_estimate)(self.model, z, y, x, batch_size, stage, &mut bytes, error)
+        };
+        assert_eq!(bytes, 7, "output on failure");
+        status
+    }
+
     pub fn evaluate(
         &self,
         scores: &[f32],

@@ -231,6 +231,15 @@ pub const NULL_CASES: &[Case] = &[
     ("model_info_get", NULL, &["out_info"], |f, e| {
         raw!((f.api.model_info_get)(f.model, ptr::null_mut(), e))
     }),
+    ("memory_estimate", NULL, &["model"], |f, e| {
+        let mut bytes = 0;
+        let train = cinetomo_stage::Train as i32;
+        raw!((f.api.memory_estimate)(ptr::null(), 16, 16, 16, 1, train, &mut bytes, e))
+    }),
+    ("memory_estimate", NULL, &["out_bytes"], |f, e| {
+        let train = cinetomo_stage::Train as i32;
+        raw!((f.api.memory_estimate)(f.model, 16, 16, 16, 1, train, ptr::null_mut(), e))
+    }),
     ("evaluate", NULL, &["out_metrics"], |f, e| {
         raw!((f.api.evaluate)(
             [0.5f32; 2].as_ptr(),

@@ -201,6 +201,21 @@ fn numbers_without_meaning_are_refused() {
             ("model_fine_tune", INVALID, &["label"], |f, e| {
                 f.fine_tune_labelled(&[-1; N], &f.fine_tune_options(), e)
             }),
+            ("memory_estimate", INVALID, &["box_size", "[16, 0, 16]"], |f, e| {
+                f.memory_estimate([16, 0, 16], 1, cinetomo_stage::Train as i32, e)
+            }),
+            ("memory_estimate", INVALID, &["box_size"], |f, e| {
+                f.memory_estimate([i64::MAX; 3], 1, cinetomo_stage::Train as i32, e)
+            }),
+            ("memory_estimate", INVALID, &["box_size"], |f, e| {
+                f.memory_estimate([i64::MIN; 3], 0, cinetomo_stage::Classify as i32, e)
+            }),
+            ("memory_estimate", INVALID, &["batch_size is -1"], |f, e| {
+                f.memory_estimate([16; 3], -1, cinetomo_stage::Train as i32, e)
+            }),
+            ("memory_estimate", INVALID, &["stage is 8", "4, 6, 7"], |f, e| {
+                f.memory_estimate([16; 3], 1, cinetomo_stage::Simulate as i32, e)
+            }),
             ("evaluate", INVALID, &["3", "1"], |f, e| f.evaluate(&[0.5; 3], &[0], 2, e)),
             ("evaluate", INVALID, &["label", "2"], |f, e| f.evaluate(&[0.5; 2], &[2], 2, e)),
             ("evaluate", INVALID, &["label"], |f, e| f.evaluate(&[0.5; 2], &[-1], 2, e)),

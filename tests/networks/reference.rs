@@ -1,7 +1,7 @@
 //! The reference networks: `tests/reference/networks`, a Python program that answers requests.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     env,
     io::{BufRead, BufReader, Write},
     path::PathBuf,
@@ -13,6 +13,9 @@ use serde_json::{Map, Value, json};
 use tch::Tensor;
 use tempfile::TempDir;
 
+const ADVICE: &str = "`python3 src/setup/setup.py --tests` brings a Python with the reference networks; or let CINETOMO_PYTHON name one \
+                      that has src/setup/requirements-reference.txt";
+
 /// What is asked of the reference.
 pub struct Case {
     pub architecture: Architecture,
@@ -20,8 +23,6 @@ pub struct Case {
     pub container: &'static str,
     /// `eval` and, where it differs, `train`.
     pub modes: &'static [&'static str],
-    /// Whether it computes in double precision.
-    pub double: bool,
     pub seed: usize,
 }
 
@@ -47,32 +48,29 @@ pub struct Reference {
     process: Child,
     requests: Option<ChildStdin>,
     replies: BufReader<ChildStdout>,
+    /// Name of the network and where its files go, of requests without an answer.
+    asked: VecDeque<(String, TempDir)>,
 }
 
 impl Reference {
     pub fn start() -> Reference {
         let python = PathBuf::from(env::var_os("CINETOMO_PYTHON").expect(
-            "CINETOMO_PYTHON names no Python: run the tests with `make test`, or plain `cargo test` after `make test`",
+            "CINETOMO_PYTHON names no Python: run the tests with `make test`, or plain `cargo test` after it",
         ));
-        assert!(
-            python.exists(),
-            "{} is missing: `python3 src/setup/setup.py --tests` brings Python with the reference networks",
-            python.display()
-        );
         let mut process = Command::new(&python)
             .arg(cinetomo_tests::root().join("tests/reference/networks"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", python.display()));
+            .unwrap_or_else(|error| panic!("{}: {error}; {ADVICE}", python.display()));
         let requests = process.stdin.take();
         let replies = BufReader::new(process.stdout.take().unwrap());
-        Reference { process, requests, replies }
+        Reference { process, requests, replies, asked: VecDeque::new() }
     }
 
-    /// Waits until the reference has written what the case asks for.
-    pub fn ask(&mut self, case: &Case) -> Answer {
+    /// Asks for the numbers of a case. One request may wait while the answer to another is used.
+    pub fn request(&mut self, case: &Case) {
         let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let architecture = &case.architecture;
         let choices: Map<String, Value> = architecture
@@ -86,18 +84,23 @@ impl Reference {
             "choices": choices,
             "container": case.container,
             "modes": case.modes,
-            "double": case.double,
             "seed": case.seed,
             "directory": directory.path(),
         });
         writeln!(self.requests.as_mut().unwrap(), "{request}").unwrap();
+        self.asked.push_back((architecture.to_string(), directory));
+    }
+
+    /// Waits for the answer to the request that waits longest.
+    pub fn answer(&mut self) -> Answer {
+        let (name, directory) = self.asked.pop_front().expect("a request");
         let mut reply = String::new();
         self.replies.read_line(&mut reply).unwrap();
         let reply: Value = serde_json::from_str(&reply)
-            .unwrap_or_else(|_| panic!("{architecture}: the reference ended, see above"));
+            .unwrap_or_else(|_| panic!("{name}: the reference ended, see above; {ADVICE}"));
         let checkpoint = reply["checkpoint"]
             .as_str()
-            .unwrap_or_else(|| panic!("{architecture}: the reference says {}", reply["error"]));
+            .unwrap_or_else(|| panic!("{name}: the reference says {}", reply["error"]));
         Answer { checkpoint: checkpoint.into(), directory }
     }
 }

@@ -76,6 +76,8 @@ impl<'a> Machine<'a> {
             opcode::BININT1
             | opcode::BININT2
             | opcode::BININT
+            | opcode::INT
+            | opcode::LONG
             | opcode::LONG1
             | opcode::LONG4
             | opcode::BINFLOAT => self.number(code)?,
@@ -146,6 +148,16 @@ impl<'a> Machine<'a> {
             opcode::BININT1 => Value::Int(self.integer(1, "an integer")? as i64),
             opcode::BININT2 => Value::Int(self.integer(2, "an integer")? as i64),
             opcode::BININT => Value::Int(i64::from(self.integer(4, "an integer")? as u32 as i32)),
+            // Python 2 writes what takes more than 32 bits as decimal digits.
+            opcode::INT | opcode::LONG => {
+                let line = self.line("an integer")?;
+                let digits = line.trim_end_matches('L');
+                let unsigned = digits.strip_prefix('-').unwrap_or(digits);
+                if unsigned.is_empty() || !unsigned.bytes().all(|digit| digit.is_ascii_digit()) {
+                    return Err(self.wrong("an integer that is no number"));
+                }
+                digits.parse().map_or(Value::LongInt, Value::Int)
+            }
             opcode::BINFLOAT => {
                 let mut bytes = [0; 8];
                 bytes.copy_from_slice(self.take(8, "a number")?);
@@ -237,7 +249,7 @@ impl<'a> Machine<'a> {
             let (name, module) = (self.pop()?, self.pop()?);
             (self.name(module)?, self.name(name)?)
         } else {
-            (self.line()?, self.line()?)
+            (self.line("the name of a class")?, self.line("the name of a class")?)
         };
         let names = self.rules.names;
         let Some(global) = names.iter().position(|known| *known == (&*module, &*name)) else {
@@ -347,10 +359,10 @@ impl<'a> Machine<'a> {
         Ok(self.take(1, what)?[0])
     }
 
-    fn line(&mut self) -> Result<String> {
+    fn line(&mut self, what: &str) -> Result<String> {
         let line = self.input.line()?;
-        let line = line.ok_or_else(|| self.wrong("the file ends in the name of a class"))?;
-        String::from_utf8(line).map_err(|_| self.wrong("a class's name is not UTF-8"))
+        let line = line.ok_or_else(|| self.wrong(format!("the file ends in {what}")))?;
+        String::from_utf8(line).map_err(|_| self.wrong(format!("{what} is not UTF-8")))
     }
 
     /// At most 8 bytes.

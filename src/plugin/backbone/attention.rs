@@ -138,7 +138,12 @@ pub fn attend(
         default_scale,
         false,
     )?;
-    ledger::enter(&output, F32, 2 * key.size()[2]);
+    let [n_keys, n_heads, n_queries] = [key.size()[2], query.size()[1], query.size()[2]];
+    if bias.is_some() {
+        // A bias that is learned takes libtorch's plain way, which keeps the weights of every pair of tokens.
+        ledger::enter_for_training(&[n_heads, n_queries, n_keys]);
+    }
+    ledger::enter(&output, F32, 2 * n_keys);
     Ok(output)
 }
 

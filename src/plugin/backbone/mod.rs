@@ -26,7 +26,7 @@ pub use self::{
 };
 use crate::{
     error::Result,
-    parameters::{Parameters, Start},
+    parameters::{Parameters, Role, Start},
 };
 
 /// Every network that cinetomo knows.
@@ -158,6 +158,11 @@ impl Network {
         self.architecture.spec
     }
 
+    /// Whether it has BatchNorm layers: transformers have none.
+    pub fn has_batch_norm(&self) -> bool {
+        self.parameters.iter().any(|parameter| parameter.role == Role::Statistic)
+    }
+
     /// Features `[n, n_features]` of the input `[n, 1, z, y, x]`.
     pub fn features(&self, input: &Tensor, batch_norm: BatchNormMode) -> Result<Tensor> {
         let pass = Pass::of(input, batch_norm)?;
@@ -173,7 +178,15 @@ impl Network {
         let _guard = tch::no_grad_guard();
         let [z, y, x] = input_size;
         let nothing = Tensor::f_zeros([0, 1, z, y, x], (Kind::Float, self.parameters.device()))?;
-        Ledger::of(|| self.features(&nothing, BatchNormMode::Running).map(drop))
+        let pass = Pass::of(&nothing, BatchNormMode::Running)?;
+        Ledger::of(|| {
+            let mut x = nothing;
+            for stage in &self.stages {
+                ledger::next_stage();
+                x = (stage.forward)(&x, pass)?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -187,7 +200,6 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::parameters::Role;
 
     fn waves(size: &[i64]) -> Tensor {
         let n = size.iter().product::<i64>();
@@ -206,6 +218,8 @@ mod tests {
             let [z, y, x] = spec.min_input;
             for extra in [0, 3, 17] {
                 let input = waves(&[2, 1, z + extra, y + extra, x + extra]);
+                let cost = network.cost([z + extra, y + extra, x + extra]).unwrap();
+                assert!(cost.multiply_adds > 0 && cost.training(2, 0) > cost.inference(2));
                 for mode in [BatchNormMode::Running, BatchNormMode::Batch] {
                     let features = network.features(&input, mode).unwrap();
                     assert_eq!(features.size(), [2, spec.n_features], "{}", spec.name);

@@ -426,7 +426,8 @@ impl Pool {
         let stride = [1, self.stride, self.stride];
         let no_bias = None::<&Tensor>;
         let map = map.f_conv3d(&self.weight, no_bias, stride, [1; 3], [1; 3], HEAD)?;
-        let map = map.f_flatten(2, 4)?.f_transpose(1, 2)?.f_reshape([n, n_heads, -1, c])?;
+        let map = map.f_flatten(2, 4)?.f_transpose(1, 2)?;
+        let map = map.f_reshape([n, n_heads, map.size()[1], c])?;
         self.norm.forward(&Tensor::f_cat(&[x.f_narrow(2, 0, 1)?, map], 2)?)
     }
 }

@@ -280,24 +280,25 @@ impl WindowAttention {
 
     /// From `[n, z, y, x, c]` to the same shape.
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
-        let (n, z, y, x, _) = tokens.size5()?;
+        let (n, z, y, x, c) = tokens.size5()?;
         let layout = Layout::new([z, y, x], self.shifted);
         let windows = layout.partition(tokens)?;
         let (n_windows, volume) = (layout.n_windows(), layout.volume());
         // With a shift each window has its own mask: windows are then counted as heads, so that one mask serves the
         // whole batch without a copy.
         let groups = if layout.is_shifted() { n_windows } else { 1 };
+        let (n_rows, n_heads, head) = (n * n_windows / groups, self.n_heads, c / self.n_heads);
         let qkv = self
             .qkv
             .forward(&windows)?
-            .f_reshape([n * n_windows / groups, groups, volume, 3, self.n_heads, -1])?
+            .f_reshape([n_rows, groups, volume, 3, n_heads, head])?
             .f_permute([3, 0, 1, 4, 2, 5])?
-            .f_reshape([3, n * n_windows / groups, groups * self.n_heads, volume, -1])?;
+            .f_reshape([3, n_rows, groups * n_heads, volume, head])?;
         let [query, key, value] = [qkv.f_get(0)?, qkv.f_get(1)?, qkv.f_get(2)?];
         let attended = attend(&query, &key, &value, Some(&self.bias(&layout)?))?;
-        let attended = attended.f_reshape([n * n_windows, self.n_heads, volume, -1])?;
+        let attended = attended.f_reshape([n * n_windows, n_heads, volume, head])?;
         // Padding is cut off before the projection, which is done for each token alone.
-        self.projection.forward(&layout.join(&merge_heads(&attended)?, n)?)
+        self.projection.forward(&layout.join(&merge_heads(&attended)?, [n, c])?)
     }
 
     /// What is added to the attention: `[1, heads, tokens, tokens]`, or `[1, windows * heads, tokens, tokens]` with a
@@ -399,13 +400,13 @@ impl Layout {
     }
 
     /// From windows `[n * windows, tokens, c]` back to a map `[n, z, y, x, c]`.
-    fn join(&self, windows: &Tensor, n: i64) -> Result<Tensor> {
+    fn join(&self, windows: &Tensor, [n, c]: [i64; 2]) -> Result<Tensor> {
         let ([grid_z, grid_y, grid_x], [z, y, x]) = (self.grid(), self.window);
         let [padded_z, padded_y, padded_x] = self.padded;
         let mut map = windows
-            .f_reshape([n, grid_z, grid_y, grid_x, z, y, x, -1])?
+            .f_reshape([n, grid_z, grid_y, grid_x, z, y, x, c])?
             .f_permute([0, 1, 4, 2, 5, 3, 6, 7])?
-            .f_reshape([n, padded_z, padded_y, padded_x, -1])?;
+            .f_reshape([n, padded_z, padded_y, padded_x, c])?;
         if self.is_shifted() {
             map = map.f_roll(self.shift, [1, 2, 3])?;
         }

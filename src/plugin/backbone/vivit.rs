@@ -249,7 +249,10 @@ impl Positions {
             .f_upsample_trilinear3d(grid, false, None, None, None)?
             .f_reshape([1, N_CHANNELS, n])?
             .f_transpose(1, 2)?;
-        self.sum(tokens, &Tensor::f_cat(&[self.embeddings.f_narrow(1, 0, 1)?, map], 1)?)
+        ledger::enter_fixed(&map);
+        let embeddings = Tensor::f_cat(&[self.embeddings.f_narrow(1, 0, 1)?, map], 1)?;
+        ledger::enter_fixed(&embeddings);
+        self.sum(tokens, &embeddings)
     }
 
     fn sum(&self, tokens: &Tensor, embeddings: &Tensor) -> Result<Tensor> {

@@ -18,6 +18,7 @@ mod handles;
 mod hooks;
 mod infer;
 mod libtorch;
+mod memory;
 mod model;
 mod model_options;
 mod read;

@@ -8,8 +8,8 @@ use std::{
 use cinetomo_abi::{CINETOMO_ABI_VERSION, cinetomo_api};
 
 use super::{
-    cancel::*, context::*, error::*, evaluate::*, guard::boundary_or, hooks::*, infer::*, model::*,
-    model_options::*, read, runtime::*, synthetic, train::*, volume::*,
+    cancel::*, context::*, error::*, evaluate::*, guard::boundary_or, hooks::*, infer::*,
+    memory::*, model::*, model_options::*, read, runtime::*, synthetic, train::*, volume::*,
 };
 
 /// Returns the functions of this header as a table, or NULL if `abi_version` is not one that the library serves (this
@@ -68,4 +68,5 @@ pub(super) static API: cinetomo_api = cinetomo_api {
     model_free: cinetomo_model_free,
     metrics_init: cinetomo_metrics_init,
     evaluate: cinetomo_evaluate,
+    memory_estimate: cinetomo_memory_estimate,
 };

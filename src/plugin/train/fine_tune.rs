@@ -4,7 +4,7 @@ use rand::seq::SliceRandom;
 use tch::Tensor;
 
 use super::{
-    config::{BatchNorm, FineTune},
+    config::{BatchNorm, FineTune, OptimizerKind},
     head_start::{self, start_head},
     journal::{FORWARD_WORK, Journal, TRAIN_WORK, tell_choices, tell_epoch},
     optimizer::Optimizer,
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     backbone::BatchNormMode,
     error::{Error, ErrorKind, Result},
+    memory::Work,
     model::{EpochRecord, Model, Origin, TrainingRecord},
     monitor::{Monitor, Stage},
     volume::{Contrast, Volume},
@@ -38,10 +39,13 @@ pub fn fine_tune(
     model.check_volume(volume, monitor)?;
     let from_video = matches!(model.origin, Origin::Video { .. });
     let last = model.history.last().map(|record| FineTune::recorded_batch_norm(&record.config));
+    let config = config.suited_to(&model.network, from_video && last.is_none(), monitor);
     let (config, initial_rate) = config.resolve(model.network.spec(), from_video, last);
     let split =
         stratified(labels, model.class_names.len(), config.validation_fraction, config.seed)?;
     tell_choices(model, &config, &split, monitor);
+    let largest_batch = config.batch_size.min(split.training.len().max(split.validation.len()));
+    model.warn_of_memory(volume.box_size(), largest_batch, work(&config, &split), monitor)?;
 
     let mut tuned = model.duplicate()?;
     let mut journal = Journal::new(monitor, total_work(&config, &split));
@@ -168,6 +172,16 @@ fn total_work(config: &FineTune, split: &Split) -> usize {
     let training = config.n_epochs * n_training * TRAIN_WORK;
     let validation = (config.n_epochs + 1) * n_validation * FORWARD_WORK;
     recalibration + head_start::work(config, n_training) + training + validation
+}
+
+/// What the training keeps in memory.
+fn work(config: &FineTune, split: &Split) -> Work {
+    let n_moments = match config.optimizer {
+        OptimizerKind::Adam | OptimizerKind::AdamW => 2,
+        OptimizerKind::Sgd => u64::from(config.momentum != 0.0),
+    };
+    let best = u64::from(config.select_best && !split.validation.is_empty());
+    Work::Training { n_frozen_stages: config.n_frozen_stages, n_copies: 1 + n_moments + best }
 }
 
 /// How BatchNorm works in step `step`, counted from 0 over the whole training.

@@ -4,8 +4,8 @@
 
 reads one JSON request a line:
 
-    {"network": "resnet3d_34", "choices": {"shortcut": "b"}, "container": "zip", "modes": ["eval", "train"], "double": true,
-     "seed": 1, "directory": "/tmp/somewhere"}
+    {"network": "resnet3d_34", "choices": {"shortcut": "b"}, "container": "zip", "modes": ["eval", "train"], "seed": 1,
+     "directory": "/tmp/somewhere"}
 
 builds the reference network with random weights, and writes into the directory
 
@@ -14,7 +14,7 @@ builds the reference network with random weights, and writes into the directory
         cross-entropy, and for every running statistic `statistic/<name>` after the pass
 
 eval: BatchNorms work with their running statistics; train: with those of the batch. The network sees the grey input in three equal
-channels. It is computed in double precision if so asked, and stored in f32. The answer is one line, {"checkpoint": path} or
+channels. Everything is computed in double precision and stored in f32. The answer is one line, {"checkpoint": path} or
 {"error": text}.
 
 A family is a module with
@@ -61,9 +61,8 @@ def answer(request):
     name_of = getattr(family, "checkpoint_name", str)
     checkpoint = checkpoints.CONTAINERS[request["container"]](model, name_of, directory)
 
-    if request["double"]:
-        model.double()
-        video = video.double()
+    model.double()
+    video = video.double()
     for mode in request["modes"]:
         model.train(mode == "train")
         model.zero_grad()

@@ -7,7 +7,6 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models import video
 from torchvision.models.video.mvit import MViT
-from torchvision.models.video.s3d import S3D
 from torchvision.ops import StochasticDepth
 
 CONVOLUTIONS = ["r3d_18", "mc3_18", "r2plus1d_18", "s3d"]
@@ -16,8 +15,10 @@ NAMES = CONVOLUTIONS + TRANSFORMERS
 
 
 def size(name):
+    # Several positions are left at the end, so that a batch has a variance.
+    if name == "s3d":
+        return 2, 17, 66, 65
     if name in CONVOLUTIONS:
-        # Several positions are left at the end, so that a batch has a variance.
         return 2, 9, 34, 35
     # 9 x 10 x 9 tokens for Swin: more than a window along every axis, and no multiple of it.
     return 2, 17, 39, 33
@@ -29,22 +30,24 @@ def build(name, choices):
     for module in model.modules():
         if isinstance(module, (nn.Dropout, StochasticDepth)):
             module.p = 0.0
+    if name == "s3d":
+        model.avgpool.register_forward_pre_hook(smaller_windows)
     if name == "mvit_v1_b":
         model.pos_encoding.forward = types.MethodType(resampled_positions, model.pos_encoding)
     return model
 
 
 def logits(model, x):
-    if isinstance(model, S3D):
-        # Windows of 2 x 7 x 7 where they fit.
-        with torch.no_grad():
-            left = model.features(x).shape[2:]
-        model.avgpool.kernel_size = [min(window, n) for window, n in zip((2, 7, 7), left)]
     if isinstance(model, MViT):
         # What it calls its size is that of its tokens; the tables of version 2 it resamples itself.
         z, *plane = (-(-n // stride) for n, stride in zip(x.shape[2:], model.conv_proj.stride))
         model.pos_encoding.temporal_size, model.pos_encoding.spatial_size = z, tuple(plane)
     return model(x)
+
+
+def smaller_windows(pool, inputs):
+    """S3D's windows of 2 x 7 x 7 become as small as what they are to average."""
+    pool.kernel_size = [min(edge, n) for edge, n in zip((2, 7, 7), inputs[0].shape[2:])]
 
 
 def resampled_positions(self, x):

@@ -29,7 +29,7 @@ def size(name):
 def build(name, choices):
     assert not choices, f"{name} has no choices, not {choices}"
     config = VivitConfig(
-        num_labels=400, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="eager"
+        num_labels=400, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="sdpa"
     )
     return VivitForVideoClassification(config)
 
