@@ -2123,12 +2123,15 @@ void cinetomo_model_free(struct cinetomo_model *model);
  * Makes a model whose network is initialised from video: reads a checkpoint that was trained on Kinetics, keeps its
  * network and gives it a new head with `options->n_classes` outputs, started at random. Fine-tune it before use.
  *
- * `checkpoint_path` is UTF-8. It may be `i3d-kinetics-400.ckpt` (a pickle of numpy arrays; nothing in it is executed).
- * The network is recognised from the tensors. `hooks` may be NULL. The stem's three colour kernels are summed over the
+ * `checkpoint_path` is UTF-8. The file may be a PyTorch checkpoint (of `torch.save`, old format or new; of a network or of
+ * a training with a network in it), a safetensors file, the `.index.json` of either in parts, an npz archive, or a pickled
+ * flax checkpoint such as `i3d-kinetics-400.ckpt`; its content tells. Nothing in it is executed. It is read a tensor at a
+ * time. Names may begin with `module.`, `model.` and the like. `cinetomo_weights_inspect` says what a file holds.
+ * The network is recognised from the tensors; a video head may be missing. `hooks` may be NULL. The stem's three colour kernels are summed over the
  * single grey channel: the same as showing the grey value three times.
  *
  * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; UNSUPPORTED as for `cinetomo_model_random`; IO; FORMAT if the file is no checkpoint that this release reads, is damaged,
- * or asks for anything but arrays; MODEL_MISMATCH lists every tensor that is missing, unexpected or of another shape;
+ * or asks for any code but that of tensors; MODEL_MISMATCH lists every tensor that is missing, unexpected or of another shape;
  * NON_FINITE; OUT_OF_MEMORY; CANCELLED. [any thread]
  */
 int32_t cinetomo_model_from_video(const struct cinetomo_context *context,

@@ -206,6 +206,36 @@ fn a_damaged_object_has_its_message() {
     }
 }
 
+/// A few hundred kilobytes that would take hours and gigabytes: references to one large thing from many places.
+#[test]
+fn small_files_of_large_work_are_refused_at_once() {
+    let mut large = b"}\x94(".to_vec();
+    (0..60_000).for_each(|n| large.extend([int(n), b"N".to_vec()].concat()));
+    large.extend(b"u0");
+    // Dicts, each with the large one as its only value, in a dict.
+    let nested: Vec<u8> =
+        (0..20_000).flat_map(|n| [int(n), b"}K\0h\0s".to_vec()].concat()).collect();
+    let named: Vec<u8> =
+        (0..20_000).flat_map(|n| [text(&n.to_string()), b"}K\0h\0s".to_vec()].concat()).collect();
+    let pairs: Vec<u8> = (0..20_000)
+        .flat_map(|n| [text(&n.to_string()), b"ccollections\nOrderedDict\nh\0R".to_vec()].concat())
+        .collect();
+    let list = [b"](", &b"]".repeat(60_000)[..], b"e\x85\x940"].concat();
+    let ones = [b"(", &b"K\x01".repeat(400_000)[..], b"t\x940"].concat();
+    let shaped: Vec<u8> = (0..10_000)
+        .flat_map(|n| {
+            [text(&n.to_string()), tensor_of(floats(2), int(0), b"h\0".to_vec(), b"h\0".to_vec())]
+                .concat()
+        })
+        .collect();
+    let start = std::time::Instant::now();
+    refused(in_zip(&[&large[..], b"}(", &nested, b"u"].concat()), "more than 65536 values");
+    refused(in_zip(&[&large[..], b"}(", &named, b"u"].concat()), "without end");
+    refused(in_zip(&[&list[..], b"}(", &pairs, b"u"].concat()), "a pair has not two parts");
+    refused(in_zip(&[&ones[..], b"}(", &shaped, b"u"].concat()), "has 400000 axes");
+    assert!(start.elapsed().as_secs() < 20);
+}
+
 #[test]
 fn storages_that_lie_about_their_sizes_are_refused() {
     let object = dict(&[("a", tensor())]);

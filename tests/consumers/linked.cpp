@@ -33,6 +33,8 @@ int main() {
   CHECK(status_of([] { cinetomo::Volume(std::vector<float>(), {1, 1, 1, 1}); }) == CINETOMO_STATUS_INVALID_ARGUMENT);
   CHECK(status_of([] { cinetomo::Plugin(nullptr); }) == CINETOMO_STATUS_UNSUPPORTED);
 
+  CHECK(status_of([&] { plugin.weights_inspect("/nowhere.pth"); }) == CINETOMO_STATUS_IO);
+
   // A model outlives the context and the log that it was made with.
   int n_lines = 0;
   cinetomo_context_options options = plugin.context_options();
