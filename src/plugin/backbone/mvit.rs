@@ -21,6 +21,7 @@ use super::{
     Architecture, BackboneSpec, Pass, Stage,
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
     layers::{Conv3d, Conv3dConfig, Padding, max_pool3d},
+    ledger::{self, F32},
 };
 use crate::{error::Result, parameters::Parameters};
 
@@ -99,6 +100,9 @@ const SCALES: [Scale; 4] = [
 
 /// Channels of a head, at every scale.
 const HEAD: i64 = 96;
+
+/// Of the pools of queries, keys and values along z, y, x.
+const KERNEL: [i64; 3] = [3; 3];
 
 /// Tokens of the video network along z, y, x before the first pool.
 const NATIVE_GRID: Grid = [8, 56, 56];
@@ -197,10 +201,13 @@ impl Embedding {
         let mut class_token = self.class_token.shallow_clone();
         if let Some(positions) = &self.positions {
             map = map.f_add(&positions.of_map(grid)?)?;
+            ledger::enter(&map, F32, 0);
             class_token = class_token.f_add(&positions.class)?;
         }
         let (n, _, c) = map.size3()?;
-        Ok(Tensor::f_cat(&[class_token.f_expand([n, 1, c], false)?, map], 1)?)
+        let tokens = Tensor::f_cat(&[class_token.f_expand([n, 1, c], false)?, map], 1)?;
+        ledger::enter(&tokens, F32, 0);
+        Ok(tokens)
     }
 }
 
@@ -237,7 +244,9 @@ impl Positions {
                 .f_transpose(0, 1)?;
         }
         let temporal = resampled(&self.temporal, z)?.f_unsqueeze(1)?;
-        Ok(temporal.f_add(&spatial.f_unsqueeze(0)?)?.f_flatten(0, 1)?)
+        let sum = temporal.f_add(&spatial.f_unsqueeze(0)?)?.f_flatten(0, 1)?;
+        ledger::enter_fixed(&sum);
+        Ok(sum)
     }
 }
 
@@ -305,12 +314,14 @@ impl Block {
             _ => x.shallow_clone(),
         };
         let x = pooled(&skip, grid, self.config.q_stride)?.f_add(&attended)?;
+        ledger::enter(&x, F32, 0);
         let normed = self.norm2.forward(&x)?;
         let skip = match &self.projection {
             Some(projection) if is_first_version => projection.forward(&normed)?,
             _ => x,
         };
         let x = skip.f_add(&self.mlp.forward(&normed)?)?;
+        ledger::enter(&x, F32, 0);
         Ok((x, strided(grid, self.config.q_stride)))
     }
 }
@@ -329,7 +340,9 @@ fn pooled(x: &Tensor, [grid_z, grid_y, grid_x]: Grid, stride: i64) -> Result<Ten
     let padding = Padding::Fixed([0, 1, 1]);
     let map = max_pool3d(&map, [1, 3, 3], [1, stride, stride], padding)?;
     let map = map.f_flatten(2, 4)?.f_transpose(1, 2)?;
-    Ok(Tensor::f_cat(&[x.f_narrow(1, 0, 1)?, map], 1)?)
+    let tokens = Tensor::f_cat(&[x.f_narrow(1, 0, 1)?, map], 1)?;
+    ledger::enter(&tokens, F32, 0);
+    Ok(tokens)
 }
 
 /// Multi-head attention whose queries, keys and values are pooled (version 1, section 3.1).
@@ -389,9 +402,11 @@ impl PoolingAttention {
         let bias = distances.bias(&map, strided(grid, q_stride), strided(grid, kv_stride))?;
         // Nothing is added for the class token, neither here nor below.
         let bias = bias.f_constant_pad_nd([1, 0, 1, 0])?;
+        ledger::enter(&bias, F32, 0);
         let attended = attend(&query, &key, &value, Some(&bias))?;
         // Version 2, eq. 7: the pooled query is added to what it attends to.
         let attended = attended.f_add(&map.f_constant_pad_nd([0, 0, 1, 0])?)?;
+        ledger::enter(&attended, F32, 0);
         self.projection.forward(&merge_heads(&attended)?)
     }
 }
@@ -407,8 +422,10 @@ impl Pool {
     /// Creates `pool.weight` `[96, 1, 3, 3, 3]`, normal around 0 with variance 1/3 over fan-in, that of PyTorch's own
     /// start of a convolution, and the tensors of `norm_act.0`.
     fn new(parameters: &mut Parameters, prefix: &str, stride: i64) -> Result<Pool> {
-        let deviation = (1.0 / (3.0 * 27.0f64)).sqrt();
-        let shape = [HEAD, 1, 3, 3, 3];
+        let fan_in = KERNEL.iter().product::<i64>() as f64;
+        let deviation = (1.0 / (3.0 * fan_in)).sqrt();
+        let [z, y, x] = KERNEL;
+        let shape = [HEAD, 1, z, y, x];
         Ok(Pool {
             weight: parameters.normal(&format!("{prefix}pool.weight"), &shape, deviation)?,
             norm: LayerNorm::new(parameters, &format!("{prefix}norm_act.0."), HEAD, EPSILON)?,
@@ -425,10 +442,16 @@ impl Pool {
             .f_permute([0, 4, 1, 2, 3])?;
         let stride = [1, self.stride, self.stride];
         let no_bias = None::<&Tensor>;
-        let map = map.f_conv3d(&self.weight, no_bias, stride, [1; 3], [1; 3], HEAD)?;
-        let map = map.f_flatten(2, 4)?.f_transpose(1, 2)?;
-        let map = map.f_reshape([n, n_heads, map.size()[1], c])?;
-        self.norm.forward(&Tensor::f_cat(&[x.f_narrow(2, 0, 1)?, map], 2)?)
+        let pooled = map.f_conv3d(&self.weight, no_bias, stride, [1; 3], [1; 3], HEAD)?;
+        ledger::folded(n_heads, || {
+            ledger::enter(&map, F32, 0);
+            ledger::enter(&pooled, F32, KERNEL.iter().product());
+        });
+        let pooled = pooled.f_flatten(2, 4)?.f_transpose(1, 2)?;
+        let pooled = pooled.f_reshape([n, n_heads, pooled.size()[1], c])?;
+        let tokens = Tensor::f_cat(&[x.f_narrow(2, 0, 1)?, pooled], 2)?;
+        ledger::enter(&tokens, F32, 0);
+        self.norm.forward(&tokens)
     }
 }
 
@@ -461,6 +484,7 @@ impl Distances {
         let along = |axis: usize, equation: &str, shape: [i64; 3]| -> Result<Tensor> {
             let rows = rows(&self.tables[axis], queries[axis], keys[axis])?;
             let products = Tensor::f_einsum(equation, &[&query, &rows], None::<i64>)?;
+            ledger::enter(&products, F32, c);
             let [key_z, key_y, key_x] = shape;
             Ok(products.f_reshape([n, n_heads, z, y, x, key_z, key_y, key_x])?)
         };
@@ -468,6 +492,7 @@ impl Distances {
         let along_y = along(1, "bnzyxc,ykc->bnzyxk", [1, keys[1], 1])?;
         let along_x = along(2, "bnzyxc,xkc->bnzyxk", [1, 1, keys[2]])?;
         let bias = along_z.f_add(&along_y)?.f_add(&along_x)?;
+        ledger::enter(&bias, F32, 0);
         Ok(bias.f_reshape([n, n_heads, z * y * x, keys.iter().product()])?)
     }
 }

@@ -13,6 +13,7 @@ use super::{
     Architecture, BackboneSpec, Stage,
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
     layers::{Conv3d, Conv3dConfig, Padding, spatial_size},
+    ledger::{self, F32},
 };
 use crate::{error::Result, parameters::Parameters};
 
@@ -205,6 +206,7 @@ impl Merging {
             .f_reshape([n, z, y, 2, x, 2, c])?
             .f_permute([0, 1, 2, 4, 5, 3, 6])?
             .f_reshape([n, z, y, x, 4 * c])?;
+        ledger::enter(&merged, F32, 0);
         self.reduction.forward(&self.norm.forward(&merged)?)
     }
 }
@@ -237,7 +239,10 @@ impl Block {
 
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
         let x = tokens.f_add(&self.attention.forward(&self.norm1.forward(tokens)?)?)?;
-        Ok(x.f_add(&self.mlp.forward(&self.norm2.forward(&x)?)?)?)
+        ledger::enter(&x, F32, 0);
+        let sum = x.f_add(&self.mlp.forward(&self.norm2.forward(&x)?)?)?;
+        ledger::enter(&sum, F32, 0);
+        Ok(sum)
     }
 }
 
@@ -287,15 +292,14 @@ impl WindowAttention {
         // With a shift each window has its own mask: windows are then counted as heads, so that one mask serves the
         // whole batch without a copy.
         let groups = if layout.is_shifted() { n_windows } else { 1 };
-        let (n_rows, n_heads, head) = (n * n_windows / groups, self.n_heads, c / self.n_heads);
-        let qkv = self
-            .qkv
-            .forward(&windows)?
-            .f_reshape([n_rows, groups, volume, 3, n_heads, head])?
+        let (n_heads, head, rows) = (self.n_heads, c / self.n_heads, n_windows / groups);
+        let qkv = ledger::folded(n_windows, || self.qkv.forward(&windows))?
+            .f_reshape([n * rows, groups, volume, 3, n_heads, head])?
             .f_permute([3, 0, 1, 4, 2, 5])?
-            .f_reshape([3, n_rows, groups * n_heads, volume, head])?;
+            .f_reshape([3, n * rows, groups * n_heads, volume, head])?;
         let [query, key, value] = [qkv.f_get(0)?, qkv.f_get(1)?, qkv.f_get(2)?];
-        let attended = attend(&query, &key, &value, Some(&self.bias(&layout)?))?;
+        let bias = self.bias(&layout)?;
+        let attended = ledger::folded(rows, || attend(&query, &key, &value, Some(&bias)))?;
         let attended = attended.f_reshape([n * n_windows, n_heads, volume, head])?;
         // Padding is cut off before the projection, which is done for each token alone.
         self.projection.forward(&layout.join(&merge_heads(&attended)?, [n, c])?)
@@ -310,11 +314,15 @@ impl WindowAttention {
             .f_reshape([volume, volume, self.n_heads])?
             .f_permute([2, 0, 1])?
             .f_unsqueeze(0)?;
-        if !layout.is_shifted() {
-            return Ok(bias.f_contiguous()?);
-        }
-        let mask = layout.mask(self.device)?.f_unsqueeze(1)?;
-        Ok(bias.f_add(&mask)?.f_flatten(0, 1)?.f_unsqueeze(0)?)
+        let bias = match layout.is_shifted() {
+            false => bias.f_contiguous()?,
+            true => {
+                let mask = layout.mask(self.device)?.f_unsqueeze(1)?;
+                bias.f_add(&mask)?.f_flatten(0, 1)?.f_unsqueeze(0)?
+            }
+        };
+        ledger::enter_fixed(&bias);
+        Ok(bias)
     }
 }
 
@@ -393,10 +401,12 @@ impl Layout {
             map = map.f_roll(self.shift.map(|shift| -shift), [1, 2, 3])?;
         }
         let ([grid_z, grid_y, grid_x], [z, y, x]) = (self.grid(), self.window);
-        Ok(map
+        let windows = map
             .f_reshape([n, grid_z, z, grid_y, y, grid_x, x, c])?
             .f_permute([0, 1, 3, 5, 2, 4, 6, 7])?
-            .f_reshape([n * self.n_windows(), self.volume(), c])?)
+            .f_reshape([n * self.n_windows(), self.volume(), c])?;
+        ledger::folded(self.n_windows(), || ledger::enter(&windows, F32, 0));
+        Ok(windows)
     }
 
     /// From windows `[n * windows, tokens, c]` back to a map `[n, z, y, x, c]`.
@@ -407,6 +417,7 @@ impl Layout {
             .f_reshape([n, grid_z, grid_y, grid_x, z, y, x, c])?
             .f_permute([0, 1, 4, 2, 5, 3, 6, 7])?
             .f_reshape([n, padded_z, padded_y, padded_x, c])?;
+        ledger::enter(&map, F32, 0);
         if self.is_shifted() {
             map = map.f_roll(self.shift, [1, 2, 3])?;
         }
