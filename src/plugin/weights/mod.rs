@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use cinetomo_checkpoints::{Checkpoint, ErrorKind as FileErrorKind};
+use cinetomo_checkpoints::{Checkpoint, Container, ErrorKind as FileErrorKind};
 use tch::{Device, Tensor};
 
 use self::fit::Fit;
@@ -43,6 +43,8 @@ pub struct VideoWeights {
     /// SHA-256 of the checkpoint, 64 lower-case hexadecimal digits; of one in parts, of the index and the parts in the order
     /// of their names, one after the other.
     pub sha256: String,
+    /// What the file is.
+    pub container: Container,
 }
 
 /// The classifier that a network was trained on video with.
@@ -71,7 +73,7 @@ pub fn load_video(
     let (sha256, (network, head)) =
         beside_hash(&checkpoint, monitor, |monitor| fill(&checkpoint, &fit, device, monitor))?;
     monitor.report(Progress::batch(Stage::Load, N_STEPS, N_STEPS))?;
-    Ok(VideoWeights { network, head, sha256 })
+    Ok(VideoWeights { network, head, sha256, container: checkpoint.container() })
 }
 
 /// The network and head with the checkpoint's values.
