@@ -19,8 +19,7 @@ use std::{
     time::Duration,
 };
 
-pub use cinetomo_checkpoints::Container;
-use cinetomo_checkpoints::{Checkpoint, ErrorKind as FileErrorKind};
+use cinetomo_checkpoints::{Checkpoint, Container, ErrorKind as FileErrorKind};
 use tch::{Device, Tensor};
 
 use self::fit::Fit;
