@@ -123,7 +123,7 @@ pub fn fine_tune(
     };
     optimizer.release_gradients()?;
     trainable.require_gradients(false)?;
-    calibrate_tuned(&mut tuned, &config.calibration, &passes, &split, &mut journal)?;
+    calibrate_tuned(&mut tuned, &config, &passes, &split, &mut journal)?;
     tuned.history.push(TrainingRecord {
         config: serde_json::to_value(&config)
             .map_err(|error| Error::new(ErrorKind::Panic, format!("options as JSON: {error}")))?,
