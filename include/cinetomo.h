@@ -938,7 +938,8 @@ typedef struct cinetomo_fine_tune_options {
   int32_t augment;
   /**
    * With validation: 1 (default) = return the epoch with the best validation accuracy (ties: lower loss; epoch 0,
-   * the start, takes part), 0 = return the last.
+   * the start, takes part), 0 = return the last. A few dozen subtomograms choose badly, and what chose the epoch calibrates
+   * badly: with so few, 0 was better (benches/record/confidence.md).
    */
   int32_t select_best;
   /**

@@ -172,7 +172,8 @@ pub struct cinetomo_fine_tune_options {
     /// Sum of `CINETOMO_AUGMENT_*`. Default: MIRROR.
     pub augment: i32,
     /// With validation: 1 (default) = return the epoch with the best validation accuracy (ties: lower loss; epoch 0,
-    /// the start, takes part), 0 = return the last.
+    /// the start, takes part), 0 = return the last. A few dozen subtomograms choose badly, and what chose the epoch calibrates
+    /// badly: with so few, 0 was better (benches/record/confidence.md).
     pub select_best: i32,
     /// A `CINETOMO_REGULARIZER_*`. Default: NONE.
     pub regularizer: i32,

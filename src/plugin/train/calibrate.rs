@@ -4,6 +4,7 @@ use serde::Serialize;
 use tch::Tensor;
 
 use super::{
+    config::FineTune,
     fine_tune::check_labels,
     journal::{FORWARD_WORK, Journal},
     passes::Passes,
@@ -129,11 +130,12 @@ pub fn calibrate(
 /// `split.validation`, if there is any. A wish that cannot be met is logged: the training was long.
 pub(super) fn calibrate_tuned(
     tuned: &mut Model,
-    config: &Calibration,
+    training: &FineTune,
     passes: &Passes<'_>,
     split: &Split,
     journal: &mut Journal<'_, '_>,
 ) -> Result<()> {
+    let config = &training.calibration;
     if config.reject.distance {
         let scores = passes.scores(tuned, &split.training, Stage::Embed, journal)?;
         let classes = passes.classes(&split.training);
@@ -151,6 +153,12 @@ pub(super) fn calibrate_tuned(
     }
     if !config.wants_validation() || split.validation.is_empty() {
         return Ok(());
+    }
+    if training.select_best && training.n_epochs > 0 {
+        journal.monitor.warn(format_args!(
+            "the subtomograms that calibrate the model also chose its epoch and flatter it: its probabilities will be too \
+             sure; set select_best to 0, or calibrate it on others"
+        ));
     }
     let scores = passes.scores(tuned, &split.validation, Stage::Validate, journal)?;
     let out_of_reach = settle(tuned, &scores, passes, &split.validation, config, journal.monitor)?;

@@ -144,7 +144,7 @@ pub fn fine_tune(
         _ => run.n_done,
     };
     trainable.require_gradients(false)?;
-    calibrate_tuned(&mut tuned, &config.calibration, &passes, &split, &mut journal)?;
+    calibrate_tuned(&mut tuned, &config, &passes, &split, &mut journal)?;
     journal.finish(Stage::Train)?;
     tuned.history.push(TrainingRecord {
         config: serde_json::to_value(&config)

@@ -347,8 +347,11 @@ fn the_best_epoch_is_returned() {
     let volume = volume(&voxels);
     let config = FineTune { n_epochs: 4, validation_fraction: 0.5, ..short() };
     let last = FineTune { select_best: false, ..config.clone() };
+    // Validation looks at each subtomogram once; classification shall, too.
+    let mut start = model(2);
+    start.preprocess.n_views = 1;
     let train = |config: &FineTune| {
-        let tuned = fine_tune(&model(2), &volume, &labels, config, &mut Monitor::silent());
+        let tuned = fine_tune(&start, &volume, &labels, config, &mut Monitor::silent());
         tuned.expect("tuned")
     };
     let (best, last) = (train(&config), train(&last));
