@@ -15,8 +15,11 @@
 //! linearly along z and bilinearly along y and x, those of version 2, one row a distance, linearly as torchvision does.
 //! Samples are taken at `(i + 1/2) * old / new - 1/2`. At the native size nothing changes.
 
+mod positions;
+
 use tch::Tensor;
 
+use self::positions::{Distances, Positions};
 use super::{
     Architecture, BackboneSpec, Pass, Stage,
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
@@ -209,54 +212,6 @@ impl Embedding {
         ledger::enter(&tokens, F32, 0);
         Ok(tokens)
     }
-}
-
-/// Learned position embeddings, those along z separate from those along y and x.
-struct Positions {
-    spatial: Tensor,
-    temporal: Tensor,
-    class: Tensor,
-}
-
-impl Positions {
-    fn new(parameters: &mut Parameters, n: i64) -> Result<Positions> {
-        let [z, y, x] = NATIVE_GRID;
-        let mut normal = |leaf: &str, shape: &[i64]| {
-            parameters.normal(&format!("pos_encoding.{leaf}"), shape, WEIGHT_DEVIATION)
-        };
-        Ok(Positions {
-            spatial: normal("spatial_pos", &[y * x, n])?,
-            temporal: normal("temporal_pos", &[z, n])?,
-            class: normal("class_pos", &[n])?,
-        })
-    }
-
-    /// The sum of both for a map of that size: `[z * y * x, c]`.
-    fn of_map(&self, [z, y, x]: Grid) -> Result<Tensor> {
-        let [_, native_y, native_x] = NATIVE_GRID;
-        let mut spatial = self.spatial.shallow_clone();
-        if [y, x] != [native_y, native_x] {
-            spatial = spatial
-                .f_transpose(0, 1)?
-                .f_reshape([1, -1, native_y, native_x])?
-                .f_upsample_bilinear2d([y, x], false, None, None)?
-                .f_reshape([-1, y * x])?
-                .f_transpose(0, 1)?;
-        }
-        let temporal = resampled(&self.temporal, z)?.f_unsqueeze(1)?;
-        let sum = temporal.f_add(&spatial.f_unsqueeze(0)?)?.f_flatten(0, 1)?;
-        ledger::enter_fixed(&sum);
-        Ok(sum)
-    }
-}
-
-/// `n` rows of a table `[rows, c]`, linearly between its own.
-fn resampled(table: &Tensor, n: i64) -> Result<Tensor> {
-    if table.size()[0] == n {
-        return Ok(table.shallow_clone());
-    }
-    let columns = table.f_transpose(0, 1)?.f_unsqueeze(0)?;
-    Ok(columns.f_upsample_linear1d([n], false, None)?.f_squeeze_dim(0)?.f_transpose(0, 1)?)
 }
 
 /// What a block is.
@@ -453,63 +408,4 @@ impl Pool {
         ledger::enter(&tokens, F32, 0);
         self.norm.forward(&tokens)
     }
-}
-
-/// Decomposed relative positions (version 2, section 4.1): what a query adds to its attention to a key by how far they
-/// are apart along z, along y and along x.
-struct Distances {
-    /// Along z, y, x: a row of 96 channels for each distance.
-    tables: [Tensor; 3],
-}
-
-impl Distances {
-    fn new(parameters: &mut Parameters, prefix: &str, config: BlockConfig) -> Result<Distances> {
-        let BlockConfig { q_stride, kv_stride, native, .. } = config;
-        let [n_z, n_y, n_x] = std::array::from_fn(|axis| {
-            strided(native, q_stride)[axis].max(strided(native, kv_stride)[axis])
-        });
-        let mut table = |leaf: &str, n: i64| {
-            let shape = [2 * n - 1, HEAD];
-            parameters.normal(&format!("{prefix}rel_pos_{leaf}"), &shape, WEIGHT_DEVIATION)
-        };
-        let (y, x, z) = (table("h", n_y)?, table("w", n_x)?, table("t", n_z)?);
-        Ok(Distances { tables: [z, y, x] })
-    }
-
-    /// `[n, heads, queries, keys]` for queries `[n, heads, tokens, c]` of the map `queries` and keys of the map `keys`.
-    fn bias(&self, query: &Tensor, queries: Grid, keys: Grid) -> Result<Tensor> {
-        let (n, n_heads, _, c) = query.size4()?;
-        let [z, y, x] = queries;
-        let query = query.f_reshape([n, n_heads, z, y, x, c])?;
-        let along = |axis: usize, equation: &str, shape: [i64; 3]| -> Result<Tensor> {
-            let rows = rows(&self.tables[axis], queries[axis], keys[axis])?;
-            let products = Tensor::f_einsum(equation, &[&query, &rows], None::<i64>)?;
-            ledger::enter(&products, F32, c);
-            let [key_z, key_y, key_x] = shape;
-            Ok(products.f_reshape([n, n_heads, z, y, x, key_z, key_y, key_x])?)
-        };
-        let along_z = along(0, "bnzyxc,zkc->bnzyxk", [keys[0], 1, 1])?;
-        let along_y = along(1, "bnzyxc,ykc->bnzyxk", [1, keys[1], 1])?;
-        let along_x = along(2, "bnzyxc,xkc->bnzyxk", [1, 1, keys[2]])?;
-        let bias = along_z.f_add(&along_y)?.f_add(&along_x)?;
-        ledger::enter(&bias, F32, 0);
-        Ok(bias.f_reshape([n, n_heads, z * y * x, keys.iter().product()])?)
-    }
-}
-
-/// The rows of a table of distances for each pair of a query and a key along an axis: `[queries, keys, c]`. Distances
-/// are those of the finer of the two, rounded down.
-fn rows(table: &Tensor, n_queries: i64, n_keys: i64) -> Result<Tensor> {
-    let table = resampled(table, 2 * n_queries.max(n_keys) - 1)?;
-    // In single precision, as torchvision computes them: rounding decides which row is taken.
-    let (queries, keys) = (n_queries as f32, n_keys as f32);
-    let (of_query, of_key) = ((keys / queries).max(1.0), (queries / keys).max(1.0));
-    let distances: Vec<i64> = (0..n_queries)
-        .flat_map(|query| (0..n_keys).map(move |key| (query as f32, key as f32)))
-        .map(|(query, key)| (query * of_query - (key + (1.0 - keys)) * of_key) as i64)
-        .collect();
-    let distances = Tensor::f_from_slice(&distances)?
-        .f_reshape([n_queries, n_keys])?
-        .f_to_device(table.device())?;
-    Ok(Tensor::f_embedding(&table, &distances, -1, false, false)?)
 }
