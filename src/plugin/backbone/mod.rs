@@ -255,6 +255,25 @@ mod tests {
         assert!(find("no such network").is_none());
     }
 
+    /// `_ops` of torchvision's weights: giga-multiply-adds of convolutions and matrix products for 16 x 224 x 224 voxels.
+    /// They count three channels at the first convolution, which here has one.
+    #[test]
+    fn multiply_adds_of_transformers_are_those_that_torchvision_states() {
+        for (name, stated, tokens_x_kernel_x_channels) in [
+            ("swin3d_t", 43.882, 25_088 * 32 * 96),
+            ("swin3d_s", 82.841, 25_088 * 32 * 96),
+            ("swin3d_b", 140.667, 25_088 * 32 * 128),
+            ("mvit_v1_b", 70.599, 25_088 * 147 * 96),
+            ("mvit_v2_s", 64.224, 25_088 * 147 * 96),
+        ] {
+            let architecture = Architecture::parse(name).unwrap();
+            let network = Network::new(architecture, Device::Cpu, Start::Zeros).unwrap();
+            let counted = network.cost([16, 224, 224]).unwrap().multiply_adds;
+            let counted = (counted + 2 * tokens_x_kernel_x_channels) as f64 / 1e9;
+            assert!((counted - stated).abs() < 1e-3, "{name}: {counted}, stated {stated}");
+        }
+    }
+
     #[test]
     fn a_seed_fixes_the_random_start() {
         let start = |seed| {
