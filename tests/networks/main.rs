@@ -23,8 +23,8 @@ use self::reference::{Answer, Case, Reference};
 const TOLERANCE: f64 = 1e-4;
 
 /// The same of everything in double precision. In f32 the gradients of BatchNorms, taken from the few values of a small batch, would lose
-/// digits on either side; what is left is that the reference's numbers are stored in f32.
-const TOLERANCE_DOUBLE: f64 = 1e-6;
+/// digits on either side; what is left is that the reference's numbers are stored in f32, 1e-7. 200 layers have left 1.6e-6.
+const TOLERANCE_DOUBLE: f64 = 1e-5;
 
 /// Gradients so much smaller than the network's are rounding errors of 0: those of what softmax or BatchNorm takes away again.
 const NOTHING: f64 = 1e-6;
