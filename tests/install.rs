@@ -1,52 +1,12 @@
 //! What `make install` leaves behind: a tree that may be moved, and that C, C++, CMake and pkg-config users can use
 //! without any environment variable. The examples are built from it, without warnings, and run.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-};
+use std::{fs, path::Path, process::Command};
 
 use cinetomo_host::{Hooks, ModelOptions, Plugin, Volume, abi::CINETOMO_ABI_VERSION, manifest};
-use cinetomo_tests::{i3d_checkpoint, library, root};
-use tempfile::TempDir;
+use cinetomo_tests::{alone, i3d_checkpoint, prefix, root, run};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-
-/// The library installed into a temporary prefix, then moved: nothing may depend on the first place.
-fn prefix() -> &'static Path {
-    static PREFIX: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, prefix) = PREFIX.get_or_init(|| {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let destination = directory.path().join("destination");
-        run(Command::new(root().join("src/setup/install.sh"))
-            .args([Path::new("/opt/lab"), &destination])
-            .env("CINETOMO_LIBRARY", library()));
-        let prefix = directory.path().join("moved");
-        fs::rename(destination.join("opt/lab"), &prefix).expect("the tree is moved");
-        (directory, prefix)
-    });
-    prefix
-}
-
-/// A command that knows of no other libtorch, weights or plugins than those it is told of.
-fn alone(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new(program);
-    for variable in ["LD_LIBRARY_PATH", "LIBTORCH", "CINETOMO_I3D", "CINETOMO_PLUGIN_PATH"] {
-        command.env_remove(variable);
-    }
-    command
-}
-
-/// Runs a command that must succeed and returns what it printed.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{text}{errors}", output.status);
-    text
-}
 
 fn pkg_config(question: &[&str]) -> Vec<String> {
     let text = run(alone("pkg-config")

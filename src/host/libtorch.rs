@@ -37,13 +37,14 @@ pub(crate) fn check_conflict(library: &Path) -> Result<(), Error> {
     }
 }
 
-/// The file that the dynamic linker would take: the first in LD_LIBRARY_PATH, then along the library's RUNPATH,
-/// `$ORIGIN:$ORIGIN/libtorch/lib`. Symbolic links resolved.
+/// The file that the dynamic linker would take: along the library's RPATH, `$ORIGIN:$ORIGIN/libtorch/lib`, then the first in
+/// LD_LIBRARY_PATH. Symbolic links resolved.
 fn wanted_by(library: &Path, ld_library_path: impl AsRef<std::ffi::OsStr>) -> Option<PathBuf> {
     let origin = library.parent().unwrap_or(Path::new("/"));
-    env::split_paths(&ld_library_path)
-        .filter(|directory| !directory.as_os_str().is_empty())
-        .chain([origin.to_owned(), origin.join("libtorch/lib")])
+    let listed = env::split_paths(&ld_library_path).filter(|path| !path.as_os_str().is_empty());
+    [origin.to_owned(), origin.join("libtorch/lib")]
+        .into_iter()
+        .chain(listed)
         .find_map(|directory| directory.join(FILE).canonicalize().ok())
 }
 
