@@ -1112,7 +1112,13 @@ typedef struct cinetomo_api {
 } cinetomo_api;
 
 /**
- * How subtomograms are simulated. Fill with `options_init` of the extension's table.
+ * How subtomograms and tomograms are simulated. Fill with `options_init` of the extension's table.
+ *
+ * A simulated volume is what a reconstruction shows of particles in ice: their densities, turned and moved, through
+ * envelope and contrast transfer function, with noise from before and behind the lens, missing wedge and band limit.
+ * SNR is the power of the signal over that of the noise in the finished volume. The noise's power is its variance; the
+ * signal's is its variance over the box of a subtomogram, and in a tomogram its mean squared difference from the
+ * tomogram's mean over the voxels within the particles' bounding spheres.
  */
 typedef struct cinetomo_synthetic_options {
   /**
@@ -1120,7 +1126,7 @@ typedef struct cinetomo_synthetic_options {
    */
   size_t struct_size;
   /**
-   * Edge of the cubic subtomograms in voxels, 8 to 256. Default: 32.
+   * Edge of the cubic subtomograms in voxels, 8 to 256. Default: 32. Unused for tomograms.
    */
   int64_t box_size;
   /**
@@ -1128,17 +1134,17 @@ typedef struct cinetomo_synthetic_options {
    */
   double voxel_size;
   /**
-   * Variance of the signal over variance of the noise, both over the whole box, above 0; infinity = no noise.
-   * Default: 0.1.
+   * Power of the signal over power of the noise, above 0; infinity = no noise. Default: 0.1.
    */
   double snr;
   /**
-   * The tilt series runs from minus to plus this angle about y, in degrees, above 0 and at most 90; what it does
-   * not see is the missing wedge. Default: 60.
+   * The tilt series runs from minus to plus this angle about the tilt axis, in degrees, above 0 and at most 90; what
+   * it does not see is the missing wedge. Default: 60.
    */
   double tilt_range;
   /**
-   * Largest random shift from the centre along each axis, in voxels, 0 to half the box. Default: 2.
+   * Largest random shift from the centre along each axis, in voxels, 0 to half the box. Default: 2. Unused for
+   * tomograms.
    */
   double max_shift;
   /**
@@ -1154,7 +1160,7 @@ typedef struct cinetomo_synthetic_options {
    */
   double spherical_aberration;
   /**
-   * Seed. Same seed, same subtomograms. Default: 0.
+   * Seed. Same seed, same subtomograms, on any number of threads. Default: 0.
    */
   uint64_t seed;
   /**
@@ -1165,7 +1171,80 @@ typedef struct cinetomo_synthetic_options {
    * Zero.
    */
   int32_t reserved;
+  /**
+   * Envelope: the signal is multiplied by exp(-(f / (envelope * Nyquist))^2), f being the spatial frequency. 0 to
+   * 100; 0 (default) = none.
+   */
+  double envelope;
+  /**
+   * Highest frequency that passes unweakened, in units of Nyquist's, 0 to 2; 0 (default) = no limit.
+   */
+  double band_limit;
+  /**
+   * How far beyond the band limit transmission falls to 1/e (as a Gaussian), in units of Nyquist's frequency, 0 to
+   * 1; 0 (default) = at once.
+   */
+  double band_edge;
+  /**
+   * Share of the noise's variance that was there before the lens, so that the contrast transfer function and the
+   * envelope shape it as they do the signal, 0 to 1. The rest is white but for `mtf`. Default: 0.
+   */
+  double noise_before;
+  /**
+   * What of a wave's amplitude the detector passes at Nyquist's frequency, above 0 and at most 1: noise from behind
+   * the lens is multiplied by mtf^((f / Nyquist)^2). Default: 1.
+   */
+  double mtf;
+  /**
+   * Number of particles, of random densities, that are packed around the target of each subtomogram without overlap
+   * of their bounding spheres, 0 to 32. Default: 0. Unused for tomograms.
+   */
+  int32_t n_neighbours;
+  /**
+   * The axis about which the specimen is tilted, a `CINETOMO_AXIS_*` other than `beam_axis`. Default: Y.
+   */
+  int32_t tilt_axis;
+  /**
+   * The axis along the electron beam, a `CINETOMO_AXIS_*`. Default: Z.
+   */
+  int32_t beam_axis;
+  /**
+   * Zero.
+   */
+  int32_t reserved_2;
 } cinetomo_synthetic_options;
+
+/**
+ * A particle of a simulated subtomogram or tomogram: the ground truth. This struct does not grow.
+ */
+typedef struct cinetomo_synthetic_particle {
+  /**
+   * Where the centre of its density lies (voxel d / 2 of a density of d voxels, rounded down): z, y, x in voxels,
+   * counted from the centre of the first voxel.
+   */
+  double position[3];
+  /**
+   * Rotation matrix, row by row, rows and columns in the order z, y, x: takes an offset from the centre of the
+   * density to the offset from `position`.
+   */
+  double rotation[9];
+  /**
+   * Radius of its bounding sphere in voxels: the farthest voxel of the density with a tenth of its highest value.
+   */
+  double radius;
+  /**
+   * SNR, as measured, of the subtomogram or tomogram that it is in.
+   */
+  double snr;
+  /**
+   * Which density it is of.
+   */
+  int32_t label;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_synthetic_particle;
 
 /**
  * The functions of `cinetomo.synthetic/1`, from `cinetomo_get_extension`. Valid for the life of the process.
@@ -1218,6 +1297,54 @@ typedef struct cinetomo_synthetic_api {
                       size_t capacity,
                       size_t *out_len,
                       struct cinetomo_error **out_error);
+  /**
+   * Fills `options` with the settings of the simulator behind the paper's simulated data (Liu et al. 2020, BMC
+   * Bioinformatics 21:399): 32 voxels of 10 angstrom, a target up to 8 voxels off the centre among 4 neighbours, tilt
+   * range 60 degrees, 300 kV, 2 mm, 5 micrometre, envelope 0.4, band limit 0.5, half of the noise from before the
+   * lens, SNR 0.03, bright. `struct_size` is `sizeof *options`. [any thread]
+   */
+  int32_t (*options_init_liu_2020)(struct cinetomo_synthetic_options *out_options,
+                                   size_t struct_size);
+  /**
+   * As `simulate`, and says what is in the subtomograms: `out_particles` receives 1 + `n_neighbours` particles for
+   * each, the target first; neighbours may lie partly or wholly outside the box. It is NULL with
+   * `particle_capacity` 0, or has room for all of them. [any thread]
+   */
+  int32_t (*simulate_particles)(const struct cinetomo_context *context,
+                                const struct cinetomo_volume *densities,
+                                const int32_t *labels,
+                                size_t n_labels,
+                                const struct cinetomo_synthetic_options *options,
+                                const struct cinetomo_hooks *hooks,
+                                float *out_voxels,
+                                size_t capacity,
+                                size_t *out_len,
+                                struct cinetomo_synthetic_particle *out_particles,
+                                size_t particle_capacity,
+                                struct cinetomo_error **out_error);
+  /**
+   * Simulates a tomogram of `shape` (z, y, x) voxels, at least 8 along each axis and at most 2^27 in all, that holds
+   * one particle for each label, at random places: bounding spheres lie within the tomogram and do not overlap.
+   * About a third of a tomogram can be filled; it is an error if a particle finds no place.
+   *
+   * `densities`, `options` and `hooks` are as for `simulate`. `out_voxels` receives the tomogram, x fastest;
+   * `*out_len` the number of its voxels; with `capacity` 0 that is all that happens. `out_particles` receives one
+   * particle for each label, in that order; it is NULL with `particle_capacity` 0, or has room for all of them.
+   * Takes 24 bytes of memory a voxel. [any thread]
+   */
+  int32_t (*simulate_tomogram)(const struct cinetomo_context *context,
+                               const struct cinetomo_volume *densities,
+                               const int32_t *labels,
+                               size_t n_labels,
+                               const int64_t *shape,
+                               const struct cinetomo_synthetic_options *options,
+                               const struct cinetomo_hooks *hooks,
+                               float *out_voxels,
+                               size_t capacity,
+                               size_t *out_len,
+                               struct cinetomo_synthetic_particle *out_particles,
+                               size_t particle_capacity,
+                               struct cinetomo_error **out_error);
 } cinetomo_synthetic_api;
 
 #ifdef __cplusplus

@@ -468,7 +468,14 @@ class Plugin {
   const cinetomo_api *api_;
 };
 
-// The extension cinetomo.synthetic/1: simulated subtomograms.
+// What Synthetic simulates: voxels, and the particles that are in them.
+struct Simulated {
+  std::vector<float> voxels;
+  std::vector<cinetomo_synthetic_particle> particles;
+};
+
+// The extension cinetomo.synthetic/1: simulated subtomograms and tomograms. Densities are the caller's (cubes, bright
+// on zero, at the voxel size of the options), or the built-in phantoms where they are nullptr.
 class Synthetic {
  public:
   explicit Synthetic(const Plugin &plugin)
@@ -486,6 +493,10 @@ class Synthetic {
   }
 
   cinetomo_synthetic_options options() const { return detail::defaults(api_, table_->options_init); }
+  // The settings of the simulator behind the paper's simulated data (Liu et al. 2020).
+  cinetomo_synthetic_options options_liu_2020() const {
+    return detail::defaults(api_, table_->options_init_liu_2020);
+  }
 
   // One subtomogram for each label, of the built-in phantom of that index.
   std::vector<float> simulate(const Context &context, const std::vector<std::int32_t> &labels,
@@ -496,6 +507,39 @@ class Synthetic {
   std::vector<float> simulate(const Context &context, const Volume &densities, const std::vector<std::int32_t> &labels,
                               const cinetomo_synthetic_options &options, const Hooks &hooks = {}) const {
     return simulate(context, densities.get(), labels, options, hooks);
+  }
+
+  // As simulate, with what is in each subtomogram: 1 + n_neighbours particles, the target first.
+  Simulated simulate_particles(const Context &context, const Volume *densities, const std::vector<std::int32_t> &labels,
+                               const cinetomo_synthetic_options &options, const Hooks &hooks = {}) const {
+    // The library refuses a number that is not between 0 and 32.
+    const std::int32_t n_neighbours = std::min(std::max(options.n_neighbours, 0), 32);
+    std::vector<cinetomo_synthetic_particle> particles(labels.size() * static_cast<std::size_t>(1 + n_neighbours));
+    auto voxels = detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return detail::fetch<float>(api_, [&](float *buffer, std::size_t capacity, std::size_t *len,
+                                            cinetomo_error **error) {
+        return table_->simulate_particles(context.get(), densities != nullptr ? densities->get() : nullptr,
+                                          labels.data(), labels.size(), &options, raw, buffer, capacity, len,
+                                          particles.data(), particles.size(), error);
+      });
+    });
+    return {std::move(voxels), std::move(particles)};
+  }
+
+  // A tomogram of shape z, y, x with one particle for each label, in that order.
+  Simulated simulate_tomogram(const Context &context, const Volume *densities, const std::vector<std::int32_t> &labels,
+                              const std::array<std::int64_t, 3> &shape, const cinetomo_synthetic_options &options,
+                              const Hooks &hooks = {}) const {
+    std::vector<cinetomo_synthetic_particle> particles(labels.size());
+    auto voxels = detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return detail::fetch<float>(api_, [&](float *buffer, std::size_t capacity, std::size_t *len,
+                                            cinetomo_error **error) {
+        return table_->simulate_tomogram(context.get(), densities != nullptr ? densities->get() : nullptr,
+                                         labels.data(), labels.size(), shape.data(), &options, raw, buffer, capacity,
+                                         len, particles.data(), particles.size(), error);
+      });
+    });
+    return {std::move(voxels), std::move(particles)};
   }
 
  private:

@@ -11,6 +11,7 @@ pub mod error;
 pub mod model;
 pub mod model_file;
 pub mod monitor;
+pub mod parallel;
 pub mod parameters;
 pub mod preprocess;
 pub mod synthetic;

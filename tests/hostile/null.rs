@@ -338,6 +338,58 @@ pub const NULL_CASES: &[Case] = &[
             e
         ))
     }),
+    ("synthetic simulate_particles", NULL, &["out_particles"], |f, e| {
+        let mut len = 0;
+        raw!((f.synthetic().simulate_particles)(
+            f.context,
+            ptr::null(),
+            [0].as_ptr(),
+            1,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            ptr::null_mut(),
+            1,
+            e
+        ))
+    }),
+    ("synthetic simulate_tomogram", NULL, &["shape"], |f, e| {
+        let mut len = 0;
+        raw!((f.synthetic().simulate_tomogram)(
+            f.context,
+            ptr::null(),
+            [0].as_ptr(),
+            1,
+            ptr::null(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            ptr::null_mut(),
+            0,
+            e
+        ))
+    }),
+    ("synthetic simulate_tomogram", NULL, &["out_len"], |f, e| {
+        raw!((f.synthetic().simulate_tomogram)(
+            f.context,
+            ptr::null(),
+            [0].as_ptr(),
+            1,
+            [32i64; 3].as_ptr(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            0,
+            e
+        ))
+    }),
 ];
 
 #[test]
