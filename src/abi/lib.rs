@@ -13,6 +13,7 @@ mod context;
 mod error;
 mod hooks;
 mod model;
+mod pick;
 #[cfg(feature = "stable-abi")]
 mod root_module;
 mod runtime;
@@ -25,6 +26,7 @@ pub use context::*;
 pub use error::*;
 pub use hooks::*;
 pub use model::*;
+pub use pick::*;
 #[cfg(feature = "stable-abi")]
 pub use root_module::{cinetomo_root_module, cinetomo_root_module_Ref};
 pub use runtime::*;

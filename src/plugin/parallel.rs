@@ -1,4 +1,4 @@
-//! Work on several threads whose results come back in order.
+//! Work on several threads: results that come back in order, and results side by side in one buffer.
 //!
 //! Threads live no longer than the call, and never call the host: results are taken, progress is reported and errors
 //! come up on the thread that made the call.
@@ -62,6 +62,41 @@ pub fn in_order<T: Send, W: FnMut(usize) -> Result<T> + Send>(
     })
 }
 
+/// Fills `out`, which consists of units of `unit_len` values, on up to `n_threads` threads: each calls `work` once with
+/// some consecutive units and the index of the first. Empty buffers are left alone.
+pub fn in_slabs<T: Send>(
+    out: &mut [T],
+    unit_len: usize,
+    n_threads: usize,
+    work: impl Fn(usize, &mut [T]) + Sync,
+) {
+    let n_units = out.len().checked_div(unit_len).unwrap_or(0);
+    if n_threads < 2 || n_units < 2 {
+        return if n_units > 0 {
+            work(0, out)
+        };
+    }
+    let per_thread = n_units.div_ceil(n_threads);
+    thread::scope(|scope| {
+        let mut slabs = out.chunks_mut(per_thread * unit_len).enumerate();
+        let first = slabs.next();
+        let threads: Vec<_> = slabs
+            .map(|(index, slab)| {
+                let work = &work;
+                scope.spawn(move || work(index * per_thread, slab))
+            })
+            .collect();
+        if let Some((_, slab)) = first {
+            work(0, slab);
+        }
+        for thread in threads {
+            if let Err(payload) = thread.join() {
+                resume_unwind(payload);
+            }
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -118,5 +153,19 @@ mod tests {
             })
         };
         let _ = in_order(20, 2, worker, |_, ()| Ok(()));
+    }
+
+    #[test]
+    fn slabs_cover_the_buffer_once() {
+        for n_threads in [1, 2, 3, 7, 50] {
+            let mut out = vec![0; 3 * 11];
+            in_slabs(&mut out, 3, n_threads, |first, slab| {
+                for (index, unit) in slab.chunks_mut(3).enumerate() {
+                    unit.iter_mut().for_each(|value| *value += 1 + first + index);
+                }
+            });
+            assert_eq!(out, (0..33).map(|index| 1 + index / 3).collect::<Vec<_>>());
+        }
+        in_slabs(&mut [] as &mut [u8], 3, 2, |_, _| unreachable!("nothing is to be filled"));
     }
 }

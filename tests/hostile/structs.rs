@@ -47,6 +47,10 @@ fn structs_of_any_size_are_judged() {
         api.model_info_init => cinetomo_model_info,
         api.metrics_init => cinetomo_metrics,
         fixture.synthetic().options_init => cinetomo_synthetic_options,
+        fixture.synthetic().options_init_liu_2020 => cinetomo_synthetic_options,
+        fixture.picker().tomogram_init => cinetomo_tomogram,
+        fixture.picker().pick_options_init => cinetomo_pick_options,
+        fixture.picker().extract_options_init => cinetomo_extract_options,
     );
 
     // A host that was built before the struct grew: what it does not know is not written.

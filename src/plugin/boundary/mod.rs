@@ -20,6 +20,7 @@ mod infer;
 mod libtorch;
 mod model;
 mod model_options;
+mod pick;
 mod read;
 mod root_module;
 mod runtime;
