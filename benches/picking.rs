@@ -86,9 +86,7 @@ fn simulate(
     (scene.snr, scene.seed, scene.voxel_size) = (snr, seed, VOXEL_SIZE);
     scene.defocus = options.defocus;
     let shape = [options.shape[0], options.shape[1], options.shape[2]];
-    synthetic
-        .simulate_tomogram(None, &labels, shape, &scene, Hooks::none())
-        .expect("a tomogram")
+    synthetic.simulate_tomogram(None, &labels, shape, &scene, Hooks::none()).expect("a tomogram")
 }
 
 fn measure(
@@ -110,9 +108,8 @@ fn measure(
         .voxel_size(VOXEL_SIZE)
         .contrast(cinetomo_contrast::Dark);
     let begin = Instant::now();
-    let picks = picker
-        .pick(&mut Tomogram::in_memory(volume), &how, Hooks::none())
-        .expect("particles");
+    let picks =
+        picker.pick(&mut Tomogram::in_memory(volume), &how, Hooks::none()).expect("particles");
     let seconds = begin.elapsed().as_secs_f64();
     let found = match_up(&picks, truth, options.tolerance / VOXEL_SIZE);
     let n_found = found.iter().flatten().count();

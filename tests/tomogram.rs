@@ -2,7 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use cinetomo_abi::{cinetomo_contrast as Contrast, cinetomo_device as Device, cinetomo_edge as Edge};
+use cinetomo_abi::{
+    cinetomo_contrast as Contrast, cinetomo_device as Device, cinetomo_edge as Edge,
+};
 use cinetomo_host::{
     Context, Hooks, Pick, Picked, Plugin, Tomogram, Volume,
     abi::{cinetomo_status as Status, cinetomo_synthetic_particle as Particle},
@@ -102,7 +104,8 @@ fn boxes_hold_the_particles_that_they_were_cut_around() {
     assert!(!cut.indices.contains(&40), "the last one reaches beyond the tomogram");
     assert_eq!(cut.voxels.len(), cut.indices.len() * 14 * 14 * 14);
     // Around particles the tomogram is brighter than on the whole, once dark has become bright.
-    let mean = |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
+    let mean =
+        |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
     let n_bright = cut
         .voxels
         .chunks(14 * 14 * 14)

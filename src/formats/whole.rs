@@ -2,9 +2,11 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
+
+use tempfile::NamedTempFile;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,33 +24,78 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 /// all of it is on disk the old file stays as it is; if anything fails it stays for good.
 pub(crate) fn replace(
     path: &Path,
-    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
+    write: impl FnOnce(&mut BufWriter<NamedTempFile>) -> Result<()>,
 ) -> Result<()> {
-    let io = |error: io::Error| Error::io(path, &error);
-    let target = target(path)?;
-    let directory = match target.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".cinetomo.").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // As `open` creates files: the process's umask takes its bits off. The default would be 0600.
-        builder.permissions(fs::Permissions::from_mode(0o666));
+    let mut replacement = Replacement::create(path)?;
+    write(&mut replacement.file)?;
+    replacement.commit()
+}
+
+/// A new file beside the one that it shall replace. Dropped before `commit`, it leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    path: PathBuf,
+    target: PathBuf,
+    file: BufWriter<NamedTempFile>,
+}
+
+impl Replacement {
+    /// Starts a file that will stand at `path`, or at the end of the symbolic links there.
+    pub fn create(path: &Path) -> Result<Replacement> {
+        let target = target(path)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".cinetomo.").suffix(".tmp");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // As `open` creates files: the process's umask takes its bits off. The default would be 0600.
+            builder.permissions(fs::Permissions::from_mode(0o666));
+        }
+        let directory = directory(&target);
+        let file = builder.tempfile_in(directory).map_err(|error| {
+            let directory = directory.display();
+            let message = format!("cannot create a file in {directory}: {}", error.kind());
+            Error::new(ErrorKind::Io, path, message)
+        })?;
+        Ok(Replacement { path: path.to_owned(), target, file: BufWriter::new(file) })
     }
-    let mut file = builder.tempfile_in(directory).map_err(|error| {
-        let message = format!("cannot create a file in {}: {}", directory.display(), error.kind());
-        Error::new(ErrorKind::Io, path, message)
-    })?;
-    let mut buffer = BufWriter::new(file.as_file_mut());
-    write(&mut buffer)?;
-    buffer.flush().map_err(io)?;
-    drop(buffer);
-    file.as_file().sync_all().map_err(io)?;
-    file.persist(&target).map_err(|error| io(error.error))?;
-    Ok(())
+
+    /// The path that it was created for.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|error| Error::io(&self.path, &error))
+    }
+
+    /// Writes over the first bytes.
+    pub fn write_at_start(&mut self, bytes: &[u8]) -> Result<()> {
+        let file = &mut self.file;
+        file.seek(SeekFrom::Start(0))
+            .and_then(|_| file.write_all(bytes))
+            .and_then(|()| file.seek(SeekFrom::End(0)))
+            .map(|_| ())
+            .map_err(|error| Error::io(&self.path, &error))
+    }
+
+    /// Makes the new file durable and puts it in the old one's place.
+    pub fn commit(self) -> Result<()> {
+        let Replacement { path, target, file } = self;
+        let io = |error: io::Error| Error::io(&path, &error);
+        let file = file.into_inner().map_err(|error| io(error.into_error()))?;
+        file.as_file().sync_all().map_err(io)?;
+        file.persist(&target).map_err(|error| io(error.error))?;
+        sync_directory(directory(&target)).map_err(io)
+    }
+}
+
+fn directory(target: &Path) -> &Path {
+    match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// The file that `path` names once its symbolic links are followed; it need not exist.
@@ -70,6 +117,31 @@ fn target(path: &Path) -> Result<PathBuf> {
         },
         Err(error) => Err(Error::io(path, &error)),
     }
+}
+
+/// Makes a directory's new entry durable, where the system can.
+#[cfg(unix)]
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    match File::open(directory).and_then(|directory| directory.sync_all()) {
+        // Some network file systems cannot sync a directory, and one may be writable but not readable; the rename has
+        // happened all the same.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput
+                    | io::ErrorKind::Unsupported
+                    | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]

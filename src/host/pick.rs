@@ -88,10 +88,8 @@ impl Pick {
         options: &cinetomo_pick_options,
         hooks: Hooks<'_>,
     ) -> Result<Vec<Picked>, Error> {
-        let options = cinetomo_pick_options {
-            struct_size: size_of::<cinetomo_pick_options>(),
-            ..*options
-        };
+        let options =
+            cinetomo_pick_options { struct_size: size_of::<cinetomo_pick_options>(), ..*options };
         let api = self.context.plugin().api();
         hooks.run(|hooks| {
             tomogram.with_c(|tomogram| {

@@ -119,8 +119,9 @@ impl Passes {
         out: &mut [f32],
         take: impl Fn(&mut [f32], &[f32]) + Sync,
     ) {
-        let [z, y, x] = [0, 1, 2]
-            .map(|axis| Along::new(&input[axis], &output[axis], self.shape[axis], gaussian.reach()));
+        let [z, y, x] = [0, 1, 2].map(|axis| {
+            Along::new(&input[axis], &output[axis], self.shape[axis], gaussian.reach())
+        });
         let plane = y.n_in * x.n_in;
         let n_threads = self.n_threads;
         self.first.resize(z.n_out * plane, 0.0);

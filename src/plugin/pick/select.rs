@@ -86,7 +86,7 @@ fn threshold(peaks: &mut [Peak], picking: &Picking) -> Option<f64> {
 /// The median of at least one value: of an even number, the mean of the two in the middle.
 fn median(values: &mut [f64]) -> f64 {
     let half = values.len() / 2;
-    let is_even = values.len() % 2 == 0;
+    let is_even = values.len().is_multiple_of(2);
     let (below, &mut upper, _) = values.select_nth_unstable_by(half, f64::total_cmp);
     match below.iter().copied().max_by(f64::total_cmp) {
         Some(lower) if is_even => (lower + upper) / 2.0,
