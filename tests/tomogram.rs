@@ -21,12 +21,13 @@ fn context() -> Context {
     plugin.context(options).expect("a context")
 }
 
-/// A tomogram of 40 particles and what is in it.
+/// A tomogram of 40 particles and what is in it: in focus and with little noise, so that all can be found. How many are
+/// found out of focus and in more noise is measured by benches/picking.rs.
 fn simulated(context: &Context, seed: u64) -> (Vec<f32>, Vec<Particle>) {
     let synthetic = context.synthetic().expect("the extension");
     let labels: Vec<i32> = (0..40).map(|index| [2, 4, 6, 3][index % 4]).collect();
     let mut options = synthetic.options().expect("options");
-    (options.snr, options.seed) = (1.0, seed);
+    (options.snr, options.defocus, options.seed) = (1.0, 0.0, seed);
     let simulated = synthetic.simulate_tomogram(None, &labels, SHAPE, &options, Hooks::none());
     let (voxels, particles) = simulated.expect("a tomogram");
     assert_eq!(particles.iter().map(|particle| particle.label).collect::<Vec<_>>(), labels);
@@ -84,7 +85,7 @@ fn particles_are_found_read_piece_by_piece_or_not() {
         .iter()
         .filter(|particle| whole.iter().any(|p| distance(p.position, particle.position) < 5.0))
         .count();
-    assert!(found >= 36, "{found} of 40 particles were found");
+    assert!(found >= 38, "{found} of 40 particles were found");
 }
 
 #[test]

@@ -39,16 +39,17 @@ fn picks_are_those_of_scipy_in_blocks_of_any_size() {
             }
             assert!((f64::from(ours.score) / theirs[3] - 1.0).abs() < 1e-4, "{ours:?}, {theirs:?}");
         }
-        // A megabyte is the least that options can say; what the blocks are divided by can be less.
-        for max_memory in [1 << 20, 300_000, 150_000] {
-            let picking = Picking::new(options.clone(), 10.0).unwrap();
+        // A megabyte is the least that options can say; blocks are divided by less here, to be many.
+        let picking = Picking::new(options, 10.0).unwrap();
+        let reach = Gaussian::new(picking.sigmas()[1]).reach() as i64;
+        for edge in [5, 11] {
+            let needed = shape.map(|extent| (edge + 2 * (reach + 1)).min(extent) as u64);
+            let blocks = divide(shape, reach, 16 * needed.iter().product::<u64>()).unwrap();
+            assert!(blocks.len() > 1, "edge {edge}: {blocks:?}");
             let contrast = if bright { Contrast::Bright } else { Contrast::Dark };
             let mut tomogram = tomogram_of(&voxels, shape, contrast);
-            let reach = Gaussian::new(picking.sigmas()[1]).reach() as i64;
-            let blocks = divide(shape, reach, max_memory).unwrap();
-            assert!(max_memory >= 1 << 20 || blocks.len() > 1);
             let peaks = in_blocks(&mut tomogram, &picking, &blocks, 3, &mut Monitor::silent());
-            assert_eq!(select(peaks.unwrap(), &picking), whole, "{max_memory} bytes");
+            assert_eq!(select(peaks.unwrap(), &picking), whole, "blocks of {edge} voxels");
         }
     }
 }
