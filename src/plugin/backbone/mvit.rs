@@ -21,7 +21,6 @@ use super::{
     Architecture, BackboneSpec, Pass, Stage,
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
     layers::{Conv3d, Conv3dConfig, Padding, max_pool3d},
-    ledger::{self, F32},
 };
 use crate::{error::Result, parameters::Parameters};
 
@@ -198,13 +197,10 @@ impl Embedding {
         let mut class_token = self.class_token.shallow_clone();
         if let Some(positions) = &self.positions {
             map = map.f_add(&positions.of_map(grid)?)?;
-            ledger::enter(&map, F32, 0);
             class_token = class_token.f_add(&positions.class)?;
         }
         let (n, _, c) = map.size3()?;
-        let tokens = Tensor::f_cat(&[class_token.f_expand([n, 1, c], false)?, map], 1)?;
-        ledger::enter(&tokens, F32, 0);
-        Ok(tokens)
+        Ok(Tensor::f_cat(&[class_token.f_expand([n, 1, c], false)?, map], 1)?)
     }
 }
 
@@ -303,19 +299,18 @@ impl Block {
     fn forward(&self, x: &Tensor, grid: Grid) -> Result<(Tensor, Grid)> {
         let is_first_version = self.config.version == Version::One;
         let normed = self.norm1.forward(x)?;
-        let mut attended = self.attention.forward(&normed, grid)?;
+        let attended = self.attention.forward(&normed, grid)?;
         let skip = match &self.projection {
             Some(projection) if !is_first_version => projection.forward(&normed)?,
             _ => x.shallow_clone(),
         };
-        // In place, here and below: the gradient of a linear layer does not need its output.
-        let x = attended.f_add_(&pooled(&skip, grid, self.config.q_stride)?)?;
+        let x = pooled(&skip, grid, self.config.q_stride)?.f_add(&attended)?;
         let normed = self.norm2.forward(&x)?;
         let skip = match &self.projection {
             Some(projection) if is_first_version => projection.forward(&normed)?,
             _ => x,
         };
-        let x = self.mlp.forward(&normed)?.f_add_(&skip)?;
+        let x = skip.f_add(&self.mlp.forward(&normed)?)?;
         Ok((x, strided(grid, self.config.q_stride)))
     }
 }
@@ -331,13 +326,10 @@ fn pooled(x: &Tensor, [grid_z, grid_y, grid_x]: Grid, stride: i64) -> Result<Ten
         .f_narrow(1, 1, n_tokens - 1)?
         .f_transpose(1, 2)?
         .f_reshape([n, c, grid_z, grid_y, grid_x])?;
-    ledger::enter(&map, F32, 0);
     let padding = Padding::Fixed([0, 1, 1]);
     let map = max_pool3d(&map, [1, 3, 3], [1, stride, stride], padding)?;
     let map = map.f_flatten(2, 4)?.f_transpose(1, 2)?;
-    let tokens = Tensor::f_cat(&[x.f_narrow(1, 0, 1)?, map], 1)?;
-    ledger::enter(&tokens, F32, 0);
-    Ok(tokens)
+    Ok(Tensor::f_cat(&[x.f_narrow(1, 0, 1)?, map], 1)?)
 }
 
 /// Multi-head attention whose queries, keys and values are pooled (version 1, section 3.1).
@@ -397,11 +389,9 @@ impl PoolingAttention {
         let bias = distances.bias(&map, strided(grid, q_stride), strided(grid, kv_stride))?;
         // Nothing is added for the class token, neither here nor below.
         let bias = bias.f_constant_pad_nd([1, 0, 1, 0])?;
-        ledger::enter(&bias, F32, 0);
         let attended = attend(&query, &key, &value, Some(&bias))?;
         // Version 2, eq. 7: the pooled query is added to what it attends to.
         let attended = attended.f_add(&map.f_constant_pad_nd([0, 0, 1, 0])?)?;
-        ledger::enter(&attended, F32, 0);
         self.projection.forward(&merge_heads(&attended)?)
     }
 }
@@ -433,19 +423,11 @@ impl Pool {
             .f_narrow(2, 1, n_tokens - 1)?
             .f_reshape([n * n_heads, grid_z, grid_y, grid_x, c])?
             .f_permute([0, 4, 1, 2, 3])?;
-        let enter = |map: &Tensor, multiply_adds| {
-            ledger::folded(n_heads, || ledger::enter(map, F32, multiply_adds));
-        };
-        enter(&map, 0);
         let stride = [1, self.stride, self.stride];
         let no_bias = None::<&Tensor>;
         let map = map.f_conv3d(&self.weight, no_bias, stride, [1; 3], [1; 3], HEAD)?;
-        enter(&map, self.weight.size()[1..].iter().product());
-        let map = map.f_flatten(2, 4)?.f_transpose(1, 2)?;
-        let map = map.f_reshape([n, n_heads, map.size()[1], c])?;
-        let tokens = Tensor::f_cat(&[x.f_narrow(2, 0, 1)?, map], 2)?;
-        ledger::enter(&tokens, F32, 0);
-        self.norm.forward(&tokens)
+        let map = map.f_flatten(2, 4)?.f_transpose(1, 2)?.f_reshape([n, n_heads, -1, c])?;
+        self.norm.forward(&Tensor::f_cat(&[x.f_narrow(2, 0, 1)?, map], 2)?)
     }
 }
 
@@ -485,7 +467,6 @@ impl Distances {
         let along_y = along(1, "bnzyxc,ykc->bnzyxk", [1, keys[1], 1])?;
         let along_x = along(2, "bnzyxc,xkc->bnzyxk", [1, 1, keys[2]])?;
         let bias = along_z.f_add(&along_y)?.f_add(&along_x)?;
-        ledger::enter(&bias, F32, 0);
         Ok(bias.f_reshape([n, n_heads, z * y * x, keys.iter().product()])?)
     }
 }

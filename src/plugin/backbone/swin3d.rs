@@ -13,7 +13,6 @@ use super::{
     Architecture, BackboneSpec, Stage,
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
     layers::{Conv3d, Conv3dConfig, Padding, spatial_size},
-    ledger::{self, F32},
 };
 use crate::{error::Result, parameters::Parameters};
 
@@ -206,7 +205,6 @@ impl Merging {
             .f_reshape([n, z, y, 2, x, 2, c])?
             .f_permute([0, 1, 2, 4, 5, 3, 6])?
             .f_reshape([n, z, y, x, 4 * c])?;
-        ledger::enter(&merged, F32, 0);
         self.reduction.forward(&self.norm.forward(&merged)?)
     }
 }
@@ -238,9 +236,8 @@ impl Block {
     }
 
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
-        // In place: the gradient of a linear layer does not need its output.
-        let x = self.attention.forward(&self.norm1.forward(tokens)?)?.f_add_(tokens)?;
-        Ok(self.mlp.forward(&self.norm2.forward(&x)?)?.f_add_(&x)?)
+        let x = tokens.f_add(&self.attention.forward(&self.norm1.forward(tokens)?)?)?;
+        Ok(x.f_add(&self.mlp.forward(&self.norm2.forward(&x)?)?)?)
     }
 }
 
@@ -283,30 +280,22 @@ impl WindowAttention {
 
     /// From `[n, z, y, x, c]` to the same shape.
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
-        let (n, z, y, x, n_channels) = tokens.size5()?;
+        let (n, z, y, x, _) = tokens.size5()?;
         let layout = Layout::new([z, y, x], self.shifted);
         let windows = layout.partition(tokens)?;
         let (n_windows, volume) = (layout.n_windows(), layout.volume());
         // With a shift each window has its own mask: windows are then counted as heads, so that one mask serves the
         // whole batch without a copy.
         let groups = if layout.is_shifted() { n_windows } else { 1 };
-        let head = n_channels / self.n_heads;
-        let qkv = ledger::folded(n_windows, || self.qkv.forward(&windows))?
-            .f_reshape([n * n_windows / groups, groups, volume, 3, self.n_heads, head])?
+        let qkv = self
+            .qkv
+            .forward(&windows)?
+            .f_reshape([n * n_windows / groups, groups, volume, 3, self.n_heads, -1])?
             .f_permute([3, 0, 1, 4, 2, 5])?
-            .f_reshape([3, n * n_windows / groups, groups * self.n_heads, volume, head])?;
+            .f_reshape([3, n * n_windows / groups, groups * self.n_heads, volume, -1])?;
         let [query, key, value] = [qkv.f_get(0)?, qkv.f_get(1)?, qkv.f_get(2)?];
-        if layout.is_shifted() {
-            // What counts as heads lies apart: a copy.
-            for copy in [&query, &key, &value] {
-                ledger::enter(copy, F32, 0);
-            }
-        }
-        let bias = self.bias(&layout)?;
-        ledger::enter_fixed(&bias);
-        let attended =
-            ledger::folded(n_windows / groups, || attend(&query, &key, &value, Some(&bias)))?;
-        let attended = attended.f_reshape([n * n_windows, self.n_heads, volume, head])?;
+        let attended = attend(&query, &key, &value, Some(&self.bias(&layout)?))?;
+        let attended = attended.f_reshape([n * n_windows, self.n_heads, volume, -1])?;
         // Padding is cut off before the projection, which is done for each token alone.
         self.projection.forward(&layout.join(&merge_heads(&attended)?, n)?)
     }
@@ -398,14 +387,10 @@ impl Layout {
         let mut map = map.shallow_clone();
         if [z, y, x] != [0; 3] {
             map = map.f_constant_pad_nd([0, 0, 0, x, 0, y, 0, z])?;
-            ledger::enter(&map, F32, 0);
         }
         if self.is_shifted() {
             map = map.f_roll(self.shift.map(|shift| -shift), [1, 2, 3])?;
-            ledger::enter(&map, F32, 0);
         }
-        // The windows, a copy of the same size.
-        ledger::enter(&map, F32, 0);
         let ([grid_z, grid_y, grid_x], [z, y, x]) = (self.grid(), self.window);
         Ok(map
             .f_reshape([n, grid_z, z, grid_y, y, grid_x, x, c])?
@@ -416,15 +401,13 @@ impl Layout {
     /// From windows `[n * windows, tokens, c]` back to a map `[n, z, y, x, c]`.
     fn join(&self, windows: &Tensor, n: i64) -> Result<Tensor> {
         let ([grid_z, grid_y, grid_x], [z, y, x]) = (self.grid(), self.window);
-        let ([padded_z, padded_y, padded_x], (_, _, c)) = (self.padded, windows.size3()?);
+        let [padded_z, padded_y, padded_x] = self.padded;
         let mut map = windows
-            .f_reshape([n, grid_z, grid_y, grid_x, z, y, x, c])?
+            .f_reshape([n, grid_z, grid_y, grid_x, z, y, x, -1])?
             .f_permute([0, 1, 4, 2, 5, 3, 6, 7])?
-            .f_reshape([n, padded_z, padded_y, padded_x, c])?;
-        ledger::enter(&map, F32, 0);
+            .f_reshape([n, padded_z, padded_y, padded_x, -1])?;
         if self.is_shifted() {
             map = map.f_roll(self.shift, [1, 2, 3])?;
-            ledger::enter(&map, F32, 0);
         }
         for (axis, size) in (1..).zip(self.size) {
             map = map.f_narrow(axis, 0, size)?;
