@@ -101,7 +101,8 @@ typedef enum cinetomo_axis {
 } cinetomo_axis;
 
 /**
- * What becomes of the running statistics of BatchNorm.
+ * What becomes of the running statistics of BatchNorm. It means nothing to a network without BatchNorm (the
+ * transformers).
  */
 typedef enum cinetomo_batch_norm {
   /**
@@ -196,7 +197,7 @@ typedef enum cinetomo_dtype {
 typedef enum cinetomo_head {
   /**
    * RANDOM for a fresh network, but PROBE for one fresh from video that is tuned for fewer than 16 epochs: as
-   * measured. KEEP for one already fine-tuned.
+   * measured; or that has no BatchNorm. KEEP for one already fine-tuned.
    */
   CINETOMO_HEAD_AUTO = 0,
   /**
@@ -530,8 +531,8 @@ typedef struct cinetomo_fine_tune_options {
    */
   size_t struct_size;
   /**
-   * Initial learning rate; 0 (default) = the library's choice: with Adam 1e-3 where BatchNorm is
-   * TRAINED, 3e-5 where it is not; with SGD 1e-2 and 1e-3.
+   * Initial learning rate; 0 (default) = the library's choice: with Adam the network's own where BatchNorm is TRAINED
+   * (1e-3 for I3D) or there is none (3e-5 from video), else 3e-5; with SGD 1e-2 and 1e-3.
    */
   double learning_rate;
   /**

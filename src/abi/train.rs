@@ -24,7 +24,8 @@ pub enum cinetomo_schedule {
     Constant = 2,
 }
 
-/// What becomes of the running statistics of BatchNorm.
+/// What becomes of the running statistics of BatchNorm. It means nothing to a network without BatchNorm (the
+/// transformers).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_batch_norm {
@@ -45,7 +46,7 @@ pub enum cinetomo_batch_norm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_head {
     /// RANDOM for a fresh network, but PROBE for one fresh from video that is tuned for fewer than 16 epochs: as
-    /// measured. KEEP for one already fine-tuned.
+    /// measured; or that has no BatchNorm. KEEP for one already fine-tuned.
     Auto = 0,
     /// As the model has it.
     Keep = 1,
@@ -74,8 +75,8 @@ pub enum cinetomo_augment {
 pub struct cinetomo_fine_tune_options {
     /// `sizeof(cinetomo_fine_tune_options)` as the caller was compiled; set by the `_init`.
     pub struct_size: usize,
-    /// Initial learning rate; 0 (default) = the library's choice: with Adam 1e-3 where BatchNorm is
-    /// TRAINED, 3e-5 where it is not; with SGD 1e-2 and 1e-3.
+    /// Initial learning rate; 0 (default) = the library's choice: with Adam the network's own where BatchNorm is TRAINED
+    /// (1e-3 for I3D) or there is none (3e-5 from video), else 3e-5; with SGD 1e-2 and 1e-3.
     pub learning_rate: f64,
     /// Momentum of SGD, from 0 up to but not including 1. Default: 0.9.
     pub momentum: f64,

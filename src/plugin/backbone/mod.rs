@@ -26,7 +26,7 @@ pub use self::{
 };
 use crate::{
     error::Result,
-    parameters::{Parameters, Start},
+    parameters::{Parameters, Role, Start},
 };
 
 /// Every network that cinetomo knows.
@@ -158,6 +158,11 @@ impl Network {
         self.architecture.spec
     }
 
+    /// Whether it has BatchNorm layers: transformers have none.
+    pub fn has_batch_norm(&self) -> bool {
+        self.parameters.iter().any(|parameter| parameter.role == Role::Statistic)
+    }
+
     /// Features `[n, n_features]` of the input `[n, 1, z, y, x]`.
     pub fn features(&self, input: &Tensor, batch_norm: BatchNormMode) -> Result<Tensor> {
         let pass = Pass::of(input, batch_norm)?;
@@ -195,7 +200,6 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::parameters::Role;
 
     fn waves(size: &[i64]) -> Tensor {
         let n = size.iter().product::<i64>();
@@ -249,6 +253,25 @@ mod tests {
             assert!(network.parameters.get(spec.head_bias).is_none());
         }
         assert!(find("no such network").is_none());
+    }
+
+    /// `_ops` of torchvision's weights: giga-multiply-adds of convolutions and matrix products for 16 x 224 x 224 voxels.
+    /// They count three channels at the first convolution, which here has one.
+    #[test]
+    fn multiply_adds_of_transformers_are_those_that_torchvision_states() {
+        for (name, stated, tokens_x_kernel_x_channels) in [
+            ("swin3d_t", 43.882, 25_088 * 32 * 96),
+            ("swin3d_s", 82.841, 25_088 * 32 * 96),
+            ("swin3d_b", 140.667, 25_088 * 32 * 128),
+            ("mvit_v1_b", 70.599, 25_088 * 147 * 96),
+            ("mvit_v2_s", 64.224, 25_088 * 147 * 96),
+        ] {
+            let architecture = Architecture::parse(name).unwrap();
+            let network = Network::new(architecture, Device::Cpu, Start::Zeros).unwrap();
+            let counted = network.cost([16, 224, 224]).unwrap().multiply_adds;
+            let counted = (counted + 2 * tokens_x_kernel_x_channels) as f64 / 1e9;
+            assert!((counted - stated).abs() < 1e-3, "{name}: {counted}, stated {stated}");
+        }
     }
 
     #[test]

@@ -15,12 +15,16 @@
 //! linearly along z and bilinearly along y and x, those of version 2, one row a distance, linearly as torchvision does.
 //! Samples are taken at `(i + 1/2) * old / new - 1/2`. At the native size nothing changes.
 
+mod positions;
+
 use tch::Tensor;
 
+use self::positions::{Distances, Positions};
 use super::{
     Architecture, BackboneSpec, Pass, Stage,
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
     layers::{Conv3d, Conv3dConfig, Padding, max_pool3d},
+    ledger::{self, F32},
 };
 use crate::{error::Result, parameters::Parameters};
 
@@ -99,6 +103,9 @@ const SCALES: [Scale; 4] = [
 
 /// Channels of a head, at every scale.
 const HEAD: i64 = 96;
+
+/// Of the pools of queries, keys and values along z, y, x.
+const KERNEL: [i64; 3] = [3; 3];
 
 /// Tokens of the video network along z, y, x before the first pool.
 const NATIVE_GRID: Grid = [8, 56, 56];
@@ -197,57 +204,14 @@ impl Embedding {
         let mut class_token = self.class_token.shallow_clone();
         if let Some(positions) = &self.positions {
             map = map.f_add(&positions.of_map(grid)?)?;
+            ledger::enter(&map, F32, 0);
             class_token = class_token.f_add(&positions.class)?;
         }
         let (n, _, c) = map.size3()?;
-        Ok(Tensor::f_cat(&[class_token.f_expand([n, 1, c], false)?, map], 1)?)
+        let tokens = Tensor::f_cat(&[class_token.f_expand([n, 1, c], false)?, map], 1)?;
+        ledger::enter(&tokens, F32, 0);
+        Ok(tokens)
     }
-}
-
-/// Learned position embeddings, those along z separate from those along y and x.
-struct Positions {
-    spatial: Tensor,
-    temporal: Tensor,
-    class: Tensor,
-}
-
-impl Positions {
-    fn new(parameters: &mut Parameters, n: i64) -> Result<Positions> {
-        let [z, y, x] = NATIVE_GRID;
-        let mut normal = |leaf: &str, shape: &[i64]| {
-            parameters.normal(&format!("pos_encoding.{leaf}"), shape, WEIGHT_DEVIATION)
-        };
-        Ok(Positions {
-            spatial: normal("spatial_pos", &[y * x, n])?,
-            temporal: normal("temporal_pos", &[z, n])?,
-            class: normal("class_pos", &[n])?,
-        })
-    }
-
-    /// The sum of both for a map of that size: `[z * y * x, c]`.
-    fn of_map(&self, [z, y, x]: Grid) -> Result<Tensor> {
-        let [_, native_y, native_x] = NATIVE_GRID;
-        let mut spatial = self.spatial.shallow_clone();
-        if [y, x] != [native_y, native_x] {
-            spatial = spatial
-                .f_transpose(0, 1)?
-                .f_reshape([1, -1, native_y, native_x])?
-                .f_upsample_bilinear2d([y, x], false, None, None)?
-                .f_reshape([-1, y * x])?
-                .f_transpose(0, 1)?;
-        }
-        let temporal = resampled(&self.temporal, z)?.f_unsqueeze(1)?;
-        Ok(temporal.f_add(&spatial.f_unsqueeze(0)?)?.f_flatten(0, 1)?)
-    }
-}
-
-/// `n` rows of a table `[rows, c]`, linearly between its own.
-fn resampled(table: &Tensor, n: i64) -> Result<Tensor> {
-    if table.size()[0] == n {
-        return Ok(table.shallow_clone());
-    }
-    let columns = table.f_transpose(0, 1)?.f_unsqueeze(0)?;
-    Ok(columns.f_upsample_linear1d([n], false, None)?.f_squeeze_dim(0)?.f_transpose(0, 1)?)
 }
 
 /// What a block is.
@@ -305,12 +269,14 @@ impl Block {
             _ => x.shallow_clone(),
         };
         let x = pooled(&skip, grid, self.config.q_stride)?.f_add(&attended)?;
+        ledger::enter(&x, F32, 0);
         let normed = self.norm2.forward(&x)?;
         let skip = match &self.projection {
             Some(projection) if is_first_version => projection.forward(&normed)?,
             _ => x,
         };
         let x = skip.f_add(&self.mlp.forward(&normed)?)?;
+        ledger::enter(&x, F32, 0);
         Ok((x, strided(grid, self.config.q_stride)))
     }
 }
@@ -329,7 +295,9 @@ fn pooled(x: &Tensor, [grid_z, grid_y, grid_x]: Grid, stride: i64) -> Result<Ten
     let padding = Padding::Fixed([0, 1, 1]);
     let map = max_pool3d(&map, [1, 3, 3], [1, stride, stride], padding)?;
     let map = map.f_flatten(2, 4)?.f_transpose(1, 2)?;
-    Ok(Tensor::f_cat(&[x.f_narrow(1, 0, 1)?, map], 1)?)
+    let tokens = Tensor::f_cat(&[x.f_narrow(1, 0, 1)?, map], 1)?;
+    ledger::enter(&tokens, F32, 0);
+    Ok(tokens)
 }
 
 /// Multi-head attention whose queries, keys and values are pooled (version 1, section 3.1).
@@ -389,9 +357,11 @@ impl PoolingAttention {
         let bias = distances.bias(&map, strided(grid, q_stride), strided(grid, kv_stride))?;
         // Nothing is added for the class token, neither here nor below.
         let bias = bias.f_constant_pad_nd([1, 0, 1, 0])?;
+        ledger::enter(&bias, F32, 0);
         let attended = attend(&query, &key, &value, Some(&bias))?;
         // Version 2, eq. 7: the pooled query is added to what it attends to.
         let attended = attended.f_add(&map.f_constant_pad_nd([0, 0, 1, 0])?)?;
+        ledger::enter(&attended, F32, 0);
         self.projection.forward(&merge_heads(&attended)?)
     }
 }
@@ -407,8 +377,10 @@ impl Pool {
     /// Creates `pool.weight` `[96, 1, 3, 3, 3]`, normal around 0 with variance 1/3 over fan-in, that of PyTorch's own
     /// start of a convolution, and the tensors of `norm_act.0`.
     fn new(parameters: &mut Parameters, prefix: &str, stride: i64) -> Result<Pool> {
-        let deviation = (1.0 / (3.0 * 27.0f64)).sqrt();
-        let shape = [HEAD, 1, 3, 3, 3];
+        let fan_in = KERNEL.iter().product::<i64>() as f64;
+        let deviation = (1.0 / (3.0 * fan_in)).sqrt();
+        let [z, y, x] = KERNEL;
+        let shape = [HEAD, 1, z, y, x];
         Ok(Pool {
             weight: parameters.normal(&format!("{prefix}pool.weight"), &shape, deviation)?,
             norm: LayerNorm::new(parameters, &format!("{prefix}norm_act.0."), HEAD, EPSILON)?,
@@ -425,65 +397,15 @@ impl Pool {
             .f_permute([0, 4, 1, 2, 3])?;
         let stride = [1, self.stride, self.stride];
         let no_bias = None::<&Tensor>;
-        let map = map.f_conv3d(&self.weight, no_bias, stride, [1; 3], [1; 3], HEAD)?;
-        let map = map.f_flatten(2, 4)?.f_transpose(1, 2)?.f_reshape([n, n_heads, -1, c])?;
-        self.norm.forward(&Tensor::f_cat(&[x.f_narrow(2, 0, 1)?, map], 2)?)
-    }
-}
-
-/// Decomposed relative positions (version 2, section 4.1): what a query adds to its attention to a key by how far they
-/// are apart along z, along y and along x.
-struct Distances {
-    /// Along z, y, x: a row of 96 channels for each distance.
-    tables: [Tensor; 3],
-}
-
-impl Distances {
-    fn new(parameters: &mut Parameters, prefix: &str, config: BlockConfig) -> Result<Distances> {
-        let BlockConfig { q_stride, kv_stride, native, .. } = config;
-        let [n_z, n_y, n_x] = std::array::from_fn(|axis| {
-            strided(native, q_stride)[axis].max(strided(native, kv_stride)[axis])
+        let pooled = map.f_conv3d(&self.weight, no_bias, stride, [1; 3], [1; 3], HEAD)?;
+        ledger::folded(n_heads, || {
+            ledger::enter(&map, F32, 0);
+            ledger::enter(&pooled, F32, KERNEL.iter().product());
         });
-        let mut table = |leaf: &str, n: i64| {
-            let shape = [2 * n - 1, HEAD];
-            parameters.normal(&format!("{prefix}rel_pos_{leaf}"), &shape, WEIGHT_DEVIATION)
-        };
-        let (y, x, z) = (table("h", n_y)?, table("w", n_x)?, table("t", n_z)?);
-        Ok(Distances { tables: [z, y, x] })
+        let pooled = pooled.f_flatten(2, 4)?.f_transpose(1, 2)?;
+        let pooled = pooled.f_reshape([n, n_heads, pooled.size()[1], c])?;
+        let tokens = Tensor::f_cat(&[x.f_narrow(2, 0, 1)?, pooled], 2)?;
+        ledger::enter(&tokens, F32, 0);
+        self.norm.forward(&tokens)
     }
-
-    /// `[n, heads, queries, keys]` for queries `[n, heads, tokens, c]` of the map `queries` and keys of the map `keys`.
-    fn bias(&self, query: &Tensor, queries: Grid, keys: Grid) -> Result<Tensor> {
-        let (n, n_heads, _, c) = query.size4()?;
-        let [z, y, x] = queries;
-        let query = query.f_reshape([n, n_heads, z, y, x, c])?;
-        let along = |axis: usize, equation: &str, shape: [i64; 3]| -> Result<Tensor> {
-            let rows = rows(&self.tables[axis], queries[axis], keys[axis])?;
-            let products = Tensor::f_einsum(equation, &[&query, &rows], None::<i64>)?;
-            let [key_z, key_y, key_x] = shape;
-            Ok(products.f_reshape([n, n_heads, z, y, x, key_z, key_y, key_x])?)
-        };
-        let along_z = along(0, "bnzyxc,zkc->bnzyxk", [keys[0], 1, 1])?;
-        let along_y = along(1, "bnzyxc,ykc->bnzyxk", [1, keys[1], 1])?;
-        let along_x = along(2, "bnzyxc,xkc->bnzyxk", [1, 1, keys[2]])?;
-        let bias = along_z.f_add(&along_y)?.f_add(&along_x)?;
-        Ok(bias.f_reshape([n, n_heads, z * y * x, keys.iter().product()])?)
-    }
-}
-
-/// The rows of a table of distances for each pair of a query and a key along an axis: `[queries, keys, c]`. Distances
-/// are those of the finer of the two, rounded down.
-fn rows(table: &Tensor, n_queries: i64, n_keys: i64) -> Result<Tensor> {
-    let table = resampled(table, 2 * n_queries.max(n_keys) - 1)?;
-    // In single precision, as torchvision computes them: rounding decides which row is taken.
-    let (queries, keys) = (n_queries as f32, n_keys as f32);
-    let (of_query, of_key) = ((keys / queries).max(1.0), (queries / keys).max(1.0));
-    let distances: Vec<i64> = (0..n_queries)
-        .flat_map(|query| (0..n_keys).map(move |key| (query as f32, key as f32)))
-        .map(|(query, key)| (query * of_query - (key + (1.0 - keys)) * of_key) as i64)
-        .collect();
-    let distances = Tensor::f_from_slice(&distances)?
-        .f_reshape([n_queries, n_keys])?
-        .f_to_device(table.device())?;
-    Ok(Tensor::f_embedding(&table, &distances, -1, false, false)?)
 }

@@ -7,12 +7,16 @@
 //! padded with zeros. Inside a stage tokens lie as `[n, z, y, x, c]`; every stage but the pooling one hands on the view
 //! `[n, c, z, y, x]` of them, a map over the box like that of a convolution.
 
-use tch::{Device, Kind, Tensor};
+mod layout;
 
+use tch::{Device, Tensor};
+
+use self::layout::{Layout, missing};
 use super::{
     Architecture, BackboneSpec, Stage,
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
     layers::{Conv3d, Conv3dConfig, Padding, spatial_size},
+    ledger::{self, F32},
 };
 use crate::{error::Result, parameters::Parameters};
 
@@ -174,11 +178,6 @@ impl PatchEmbedding {
     }
 }
 
-/// What is missing to a multiple of `unit` along z, y, x.
-fn missing(size: [i64; 3], unit: [i64; 3]) -> [i64; 3] {
-    std::array::from_fn(|axis| (unit[axis] - size[axis] % unit[axis]) % unit[axis])
-}
-
 /// Patch merging: the channels of 2 x 2 tokens side by side, LayerNorm, and a linear layer to twice the channels.
 struct Merging {
     norm: LayerNorm,
@@ -205,6 +204,7 @@ impl Merging {
             .f_reshape([n, z, y, 2, x, 2, c])?
             .f_permute([0, 1, 2, 4, 5, 3, 6])?
             .f_reshape([n, z, y, x, 4 * c])?;
+        ledger::enter(&merged, F32, 0);
         self.reduction.forward(&self.norm.forward(&merged)?)
     }
 }
@@ -237,7 +237,10 @@ impl Block {
 
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
         let x = tokens.f_add(&self.attention.forward(&self.norm1.forward(tokens)?)?)?;
-        Ok(x.f_add(&self.mlp.forward(&self.norm2.forward(&x)?)?)?)
+        ledger::enter(&x, F32, 0);
+        let sum = x.f_add(&self.mlp.forward(&self.norm2.forward(&x)?)?)?;
+        ledger::enter(&sum, F32, 0);
+        Ok(sum)
     }
 }
 
@@ -280,24 +283,24 @@ impl WindowAttention {
 
     /// From `[n, z, y, x, c]` to the same shape.
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
-        let (n, z, y, x, _) = tokens.size5()?;
+        let (n, z, y, x, c) = tokens.size5()?;
         let layout = Layout::new([z, y, x], self.shifted);
         let windows = layout.partition(tokens)?;
         let (n_windows, volume) = (layout.n_windows(), layout.volume());
         // With a shift each window has its own mask: windows are then counted as heads, so that one mask serves the
         // whole batch without a copy.
         let groups = if layout.is_shifted() { n_windows } else { 1 };
-        let qkv = self
-            .qkv
-            .forward(&windows)?
-            .f_reshape([n * n_windows / groups, groups, volume, 3, self.n_heads, -1])?
+        let (n_heads, head, rows) = (self.n_heads, c / self.n_heads, n_windows / groups);
+        let qkv = ledger::folded(n_windows, || self.qkv.forward(&windows))?
+            .f_reshape([n * rows, groups, volume, 3, n_heads, head])?
             .f_permute([3, 0, 1, 4, 2, 5])?
-            .f_reshape([3, n * n_windows / groups, groups * self.n_heads, volume, -1])?;
+            .f_reshape([3, n * rows, groups * n_heads, volume, head])?;
         let [query, key, value] = [qkv.f_get(0)?, qkv.f_get(1)?, qkv.f_get(2)?];
-        let attended = attend(&query, &key, &value, Some(&self.bias(&layout)?))?;
-        let attended = attended.f_reshape([n * n_windows, self.n_heads, volume, -1])?;
+        let bias = self.bias(&layout)?;
+        let attended = ledger::folded(rows, || attend(&query, &key, &value, Some(&bias)))?;
+        let attended = attended.f_reshape([n * n_windows, n_heads, volume, head])?;
         // Padding is cut off before the projection, which is done for each token alone.
-        self.projection.forward(&layout.join(&merge_heads(&attended)?, n)?)
+        self.projection.forward(&layout.join(&merge_heads(&attended)?, [n, c])?)
     }
 
     /// What is added to the attention: `[1, heads, tokens, tokens]`, or `[1, windows * heads, tokens, tokens]` with a
@@ -309,11 +312,15 @@ impl WindowAttention {
             .f_reshape([volume, volume, self.n_heads])?
             .f_permute([2, 0, 1])?
             .f_unsqueeze(0)?;
-        if !layout.is_shifted() {
-            return Ok(bias.f_contiguous()?);
-        }
-        let mask = layout.mask(self.device)?.f_unsqueeze(1)?;
-        Ok(bias.f_add(&mask)?.f_flatten(0, 1)?.f_unsqueeze(0)?)
+        let bias = match layout.is_shifted() {
+            false => bias.f_contiguous()?,
+            true => {
+                let mask = layout.mask(self.device)?.f_unsqueeze(1)?;
+                bias.f_add(&mask)?.f_flatten(0, 1)?.f_unsqueeze(0)?
+            }
+        };
+        ledger::enter_fixed(&bias);
+        Ok(bias)
     }
 }
 
@@ -333,110 +340,4 @@ fn distances(volume: i64) -> Vec<i64> {
             })
         })
         .collect()
-}
-
-/// How the windows lie over a map of tokens.
-struct Layout {
-    /// Size of the map along z, y, x.
-    size: [i64; 3],
-    /// The same, padded to whole windows.
-    padded: [i64; 3],
-    /// Size of a window: along an axis that is no longer than a window, that of the map.
-    window: [i64; 3],
-    /// How far the windows are shifted: not at all along an axis with one window.
-    shift: [i64; 3],
-}
-
-impl Layout {
-    fn new(size: [i64; 3], shifted: bool) -> Layout {
-        let window: [i64; 3] = std::array::from_fn(|axis| size[axis].min(WINDOW[axis]));
-        let missing = missing(size, window);
-        Layout {
-            size,
-            padded: std::array::from_fn(|axis| size[axis] + missing[axis]),
-            window,
-            shift: std::array::from_fn(|axis| match shifted && size[axis] > WINDOW[axis] {
-                true => WINDOW[axis] / 2,
-                false => 0,
-            }),
-        }
-    }
-
-    fn is_shifted(&self) -> bool {
-        self.shift != [0; 3]
-    }
-
-    /// Tokens of a window.
-    fn volume(&self) -> i64 {
-        self.window.iter().product()
-    }
-
-    /// Windows along z, y, x.
-    fn grid(&self) -> [i64; 3] {
-        std::array::from_fn(|axis| self.padded[axis] / self.window[axis])
-    }
-
-    fn n_windows(&self) -> i64 {
-        self.grid().iter().product()
-    }
-
-    /// From a map `[n, z, y, x, c]` to windows `[n * windows, tokens, c]`.
-    fn partition(&self, map: &Tensor) -> Result<Tensor> {
-        let (n, _, _, _, c) = map.size5()?;
-        let [z, y, x]: [i64; 3] = std::array::from_fn(|axis| self.padded[axis] - self.size[axis]);
-        let mut map = map.shallow_clone();
-        if [z, y, x] != [0; 3] {
-            map = map.f_constant_pad_nd([0, 0, 0, x, 0, y, 0, z])?;
-        }
-        if self.is_shifted() {
-            map = map.f_roll(self.shift.map(|shift| -shift), [1, 2, 3])?;
-        }
-        let ([grid_z, grid_y, grid_x], [z, y, x]) = (self.grid(), self.window);
-        Ok(map
-            .f_reshape([n, grid_z, z, grid_y, y, grid_x, x, c])?
-            .f_permute([0, 1, 3, 5, 2, 4, 6, 7])?
-            .f_reshape([n * self.n_windows(), self.volume(), c])?)
-    }
-
-    /// From windows `[n * windows, tokens, c]` back to a map `[n, z, y, x, c]`.
-    fn join(&self, windows: &Tensor, n: i64) -> Result<Tensor> {
-        let ([grid_z, grid_y, grid_x], [z, y, x]) = (self.grid(), self.window);
-        let [padded_z, padded_y, padded_x] = self.padded;
-        let mut map = windows
-            .f_reshape([n, grid_z, grid_y, grid_x, z, y, x, -1])?
-            .f_permute([0, 1, 4, 2, 5, 3, 6, 7])?
-            .f_reshape([n, padded_z, padded_y, padded_x, -1])?;
-        if self.is_shifted() {
-            map = map.f_roll(self.shift, [1, 2, 3])?;
-        }
-        for (axis, size) in (1..).zip(self.size) {
-            map = map.f_narrow(axis, 0, size)?;
-        }
-        Ok(map)
-    }
-
-    /// -100 between tokens that the shift has brought into one window from opposite ends of the map, else 0:
-    /// `[windows, tokens, tokens]`.
-    fn mask(&self, device: Device) -> Result<Tensor> {
-        // Along an axis the last window holds the map's end and, behind it, what was its beginning.
-        let region = |axis: usize, place: i64| {
-            let (size, window, shift) = (self.padded[axis], self.window[axis], self.shift[axis]);
-            i64::from(place >= size - window) + i64::from(place >= size - shift)
-        };
-        let [n_z, n_y, n_x] = self.padded;
-        let regions: Vec<i64> = (0..n_z * n_y * n_x)
-            .map(|token| {
-                let place = [token / (n_y * n_x), token / n_x % n_y, token % n_x];
-                (0..3).fold(0, |sum, axis| 3 * sum + region(axis, place[axis]))
-            })
-            .collect();
-        let ([grid_z, grid_y, grid_x], [z, y, x]) = (self.grid(), self.window);
-        let regions = Tensor::f_from_slice(&regions)?
-            .f_reshape([grid_z, z, grid_y, y, grid_x, x])?
-            .f_permute([0, 2, 4, 1, 3, 5])?
-            .f_reshape([self.n_windows(), self.volume()])?
-            .f_to_device(device)?;
-        let apart = regions.f_unsqueeze(1)?.f_ne_tensor(&regions.f_unsqueeze(2)?)?;
-        Ok(apart.f_to_kind(Kind::Float)?.f_mul_scalar(-100.0)?)
-    }
 }

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     augment::Augment,
-    backbone::BackboneSpec,
+    backbone::{BackboneSpec, Network},
     error::{Error, Result},
+    monitor::Monitor,
 };
 
 /// Words of the C contract: the rule that turns gradients into steps, what becomes of the running statistics of
@@ -167,6 +168,34 @@ impl FineTune {
             )?;
         }
         Ok(())
+    }
+
+    /// The same, made to suit a network without BatchNorm, if this is one: what is asked of BatchNorm is not heeded, and
+    /// AUTO starts the head of a network fresh from video by a probe, however long the training. There are no batch
+    /// statistics to grow used to, and what is gained from tuning with a fitted head (Kumar et al. 2022) stays; at the
+    /// low rates of transformers a random head would hardly get anywhere. Not measured here.
+    pub(super) fn suited_to(
+        &self,
+        network: &Network,
+        is_fresh_from_video: bool,
+        monitor: &Monitor<'_>,
+    ) -> FineTune {
+        if network.has_batch_norm() {
+            return self.clone();
+        }
+        if self.batch_norm != BatchNorm::Auto {
+            monitor.info(format_args!(
+                "batch_norm {:?} means nothing to {}, which has no BatchNorm",
+                self.batch_norm,
+                network.spec().name
+            ));
+        }
+        let head = match self.head {
+            HeadStart::Auto if is_fresh_from_video => HeadStart::Probe,
+            chosen => chosen,
+        };
+        // Its own learning rates are those of a training of the whole network.
+        FineTune { batch_norm: BatchNorm::Trained, head, ..self.clone() }
     }
 
     /// The same with every choice made that was left to the library, for a model of a network `spec` that started

@@ -39,6 +39,7 @@ pub fn fine_tune(
     model.check_volume(volume, monitor)?;
     let from_video = matches!(model.origin, Origin::Video { .. });
     let last = model.history.last().map(|record| FineTune::recorded_batch_norm(&record.config));
+    let config = config.suited_to(&model.network, from_video && last.is_none(), monitor);
     let (config, initial_rate) = config.resolve(model.network.spec(), from_video, last);
     let split =
         stratified(labels, model.class_names.len(), config.validation_fraction, config.seed)?;

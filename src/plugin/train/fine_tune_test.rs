@@ -21,8 +21,12 @@ const EDGE: usize = 16;
 const N_VOXELS: usize = EDGE * EDGE * EDGE;
 
 fn model(n_classes: usize) -> Model {
+    model_of(None, n_classes)
+}
+
+fn model_of(backbone: Option<&str>, n_classes: usize) -> Model {
     let config = ModelConfig {
-        backbone: None,
+        backbone: backbone.map(str::to_owned),
         class_names: (0..n_classes).map(|class| format!("class {class}")).collect(),
         preprocess: Preprocess::default(),
         seed: 1,
@@ -226,6 +230,36 @@ fn batch_norm_does_as_told() {
     assert_ne!(recalibrated, before);
     assert_eq!(statistics(&tuned(BatchNorm::Recalibrated, 1)), recalibrated);
     assert_ne!(statistics(&tuned(BatchNorm::Trained, 1)), before);
+}
+
+/// Whatever is asked of BatchNorm, a network without any is tuned at its own rates, from video after a probe.
+#[test]
+fn a_network_without_batch_norm_is_tuned_at_its_own_rates() {
+    let mut model = model_of(Some("swin3d_t"), 2);
+    let [video, random] = model.network.spec().learning_rates;
+    let tuned = |model: &Model, batch_norm| {
+        let tuned = tune(model, 4, &FineTune { batch_norm, ..short() }).expect("tuned");
+        let config = tuned.history.last().expect("a record").config.clone();
+        let rate = config["learning_rate"].as_f64().expect("a number");
+        (tuned, rate, config["head"].as_str().expect("a name").to_owned())
+    };
+    let (first, rate, head) = tuned(&model, BatchNorm::Auto);
+    assert_eq!((rate, head.as_str()), (random, "random"));
+    assert_ne!(bits(&first), bits(&model));
+    for batch_norm in [BatchNorm::Frozen, BatchNorm::Recalibrated] {
+        assert_eq!(bits(&tuned(&model, batch_norm).0), bits(&first));
+    }
+    let (_, rate, head) = tuned(&first, BatchNorm::Auto);
+    assert_eq!((rate, head.as_str()), (random, "keep"));
+
+    model.origin = Origin::Video { checkpoint: String::new(), sha256: String::new() };
+    let (second, rate, head) = tuned(&model, BatchNorm::Auto);
+    assert_eq!((rate, head.as_str()), (video, "probe"));
+    let (_, rate, head) = tuned(&second, BatchNorm::Auto);
+    assert_eq!((rate, head.as_str()), (video, "keep"));
+    let whole = FineTune { n_epochs: 16, ..short() };
+    let suited = whole.suited_to(&model.network, true, &Monitor::silent());
+    assert_eq!(suited.head, HeadStart::Probe);
 }
 
 /// Statistics of one batch are what that batch is normalised by, up to the n / (n - 1) of the unbiased variance; those

@@ -60,15 +60,18 @@ impl<'m, 'a> Journal<'m, 'a> {
 /// Logs what was chosen, and warns of labels that a training should not be judged by.
 pub(super) fn tell_choices(model: &Model, config: &FineTune, split: &Split, monitor: &Monitor<'_>) {
     let Split { validation, n_per_class, .. } = split;
+    let batch_norm = match model.network.has_batch_norm() {
+        true => format!("BatchNorm {:?}", config.batch_norm),
+        false => "no BatchNorm".to_owned(),
+    };
     monitor.info(format_args!(
         "fine-tuning {}: {n_per_class:?} subtomograms a class, {} of them for validation; {} \
-         epochs, {:?} at {:e}, BatchNorm {:?}, head {:?}, {} of {} stages frozen",
+         epochs, {:?} at {:e}, {batch_norm}, head {:?}, {} of {} stages frozen",
         model.network.spec().name,
         validation.len(),
         config.n_epochs,
         config.optimizer,
         config.learning_rate.unwrap_or(f64::NAN),
-        config.batch_norm,
         config.head,
         config.n_frozen_stages,
         model.network.stages.len(),

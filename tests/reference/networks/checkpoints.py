@@ -2,6 +2,9 @@
 
 import safetensors.torch
 import torch
+import transformers
+
+transformers.logging.disable_progress_bar()
 
 
 def state_of(model, name_of):
