@@ -296,3 +296,23 @@ fn a_rust_host_loads_the_same_table_through_abi_stable() {
     let plugin = Plugin::open(&library(), "cinetomo_get_api").expect("the plugin loads");
     assert!(std::ptr::eq(module.api(), plugin.api()));
 }
+
+#[test]
+fn a_checkpoint_is_looked_into_without_being_loaded() {
+    let plugin = Plugin::open(&library(), "cinetomo_get_api").expect("the plugin loads");
+    let json = plugin.weights_inspect(i3d_checkpoint()).expect("what is in it");
+    let inspection: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(inspection["network"], "i3d");
+    assert_eq!(inspection["container"], "flax checkpoint (pickled numpy arrays)");
+    assert_eq!(inspection["sha256"], CHECKPOINT_SHA256);
+    assert_eq!(inspection["n_classes"], 400);
+    assert_eq!(inspection["n_parts"], 1);
+    assert_eq!(inspection["wrong"], serde_json::json!([]));
+    let tensors = inspection["tensors"].as_array().expect("an array");
+    let head = tensors.iter().find(|tensor| tensor["name"] == "Logits/Conv3d_0c_1x1/Conv_0/weight");
+    let head = head.expect("the head");
+    assert_eq!(head["shape"], serde_json::json!([400, 1024, 1, 1, 1]));
+    assert_eq!((&head["dtype"], &head["n_bytes"]), (&"float32".into(), &(400 * 1024 * 4).into()));
+    let error = plugin.weights_inspect(library()).expect_err("no checkpoint");
+    assert!(error.is(cinetomo_abi::cinetomo_status::Format), "{error}");
+}

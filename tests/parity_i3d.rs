@@ -156,7 +156,7 @@ fn the_network_is_recognised() {
     let video = video();
     assert_eq!(video.network.spec().name, "i3d");
     assert_eq!(video.head.as_ref().unwrap().weight.size(), [400, 1024]);
-    assert_eq!(video.head_bias.size(), [400]);
+    assert_eq!(video.head.as_ref().unwrap().bias.size(), [400]);
     // What `sha256sum` prints.
     let sha256 = "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd";
     assert_eq!(video.sha256, sha256);

@@ -56,6 +56,7 @@ fn every_container_is_read_value_for_value() {
         ("zip.pth", TorchZip, "", "today"),
         ("zip_deflated.pth", TorchZip, "", "today"),
         ("zip_big_endian.pth", TorchZip, "", "today"),
+        ("zip64.pth", TorchZip, "", "today"),
         ("zip_training.pth", TorchZip, "module.", "today"),
         ("legacy.pth", TorchLegacy, "", "network"),
         ("legacy_protocol4.pth", TorchLegacy, "", "network"),

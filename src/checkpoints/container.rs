@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::{
     error::{Error, Result},
+    safetensors,
     source::Source,
 };
 
@@ -73,6 +74,8 @@ fn by_bytes(head: &[u8], tail: &[u8]) -> Result<Kind, &'static str> {
     let text = String::from_utf8_lossy(head).trim_start().to_ascii_lowercase();
     Err(match head {
         [] => "is empty",
+        // First, as the length that such a file begins with may look like the beginning of any other.
+        _ if is_safetensors(head, safetensors::MAX_HEADER) => return Ok(Kind::Safetensors),
         [0x80, 2..=5, rest @ ..] | [0x80, 2..=5, 0x95, _, _, _, _, _, _, _, _, rest @ ..]
             if rest.starts_with(TORCH_LEGACY) =>
         {
@@ -86,7 +89,7 @@ fn by_bytes(head: &[u8], tail: &[u8]) -> Result<Kind, &'static str> {
         [0x81..=0x8f, 0xa1..=0xbf, ..] => "is a flax checkpoint serialised with msgpack",
         _ if starts(b"\x89HDF\r\n\x1a\n") => "is an HDF5 file (Keras?)",
         _ if starts(b"\x93NUMPY") => "is a single numpy array (npy)",
-        _ if is_safetensors(head) => return Ok(Kind::Safetensors),
+        _ if is_safetensors(head, 1 << 40) => return Ok(Kind::Safetensors),
         // The magic number at the end of an SSTable, which the index of a TensorFlow checkpoint is.
         _ if tail == 0xdb47_7524_8b80_fb57u64.to_le_bytes() => {
             "is the index of a TensorFlow checkpoint"
@@ -115,9 +118,9 @@ fn by_bytes(head: &[u8], tail: &[u8]) -> Result<Kind, &'static str> {
     })
 }
 
-/// Whether the file begins with the length of a JSON object, and that object.
-fn is_safetensors(head: &[u8]) -> bool {
+/// Whether the file begins with the length of a JSON object, at most so many bytes, and that object.
+fn is_safetensors(head: &[u8], max_header: u64) -> bool {
     head.split_first_chunk::<8>().is_some_and(|(length, json)| {
-        u64::from_le_bytes(*length) < 1 << 40 && json.starts_with(b"{")
+        u64::from_le_bytes(*length) <= max_header && json.starts_with(b"{")
     })
 }

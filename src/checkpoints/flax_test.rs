@@ -10,8 +10,11 @@ use crate::{
     instructions::{bytes, dict, int, pickle, shape, text, tuple},
 };
 
+/// Name, shape and values of a tensor.
+type Tensor = (String, Vec<u64>, Vec<f32>);
+
 /// The file's description and all its values.
-fn read(file: &[u8]) -> Result<Vec<(String, Vec<u64>, Vec<f32>)>> {
+fn read(file: &[u8]) -> Result<Vec<Tensor>> {
     let checkpoint = describe(file.to_vec())?;
     let tensors = checkpoint.tensors().iter();
     tensors

@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+#[cfg(test)]
+mod archive_test;
 mod checkpoint;
 #[cfg(test)]
 mod checkpoint_test;
@@ -27,10 +29,16 @@ mod numpy;
 mod pickle;
 mod read;
 mod safetensors;
+#[cfg(test)]
+mod safetensors_test;
 mod shards;
 mod source;
 mod tensor;
 mod torch;
+#[cfg(test)]
+mod torch_test;
+#[cfg(test)]
+mod written;
 
 pub use self::{
     checkpoint::Checkpoint,

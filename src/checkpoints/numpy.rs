@@ -5,7 +5,7 @@ use crate::{
     dtype::Dtype,
     error::Result,
     pickle::{Id, Pickle, Value},
-    tensor::{Encoding, Layout, Storage, column_major, row_major},
+    tensor::{Encoding, Layout, MAX_AXES, Storage, column_major, row_major},
 };
 
 /// What a pickle of arrays may ask for: numpy's names before and since 2.0, and what protocol 2 writes bytes with.
@@ -75,7 +75,11 @@ fn of_parts(
     fortran: bool,
     data: Id,
 ) -> Result<(Layout, Storage)> {
-    let sizes = tuple(pickle, shape)?.iter().map(|size| match pickle.value(*size) {
+    let sizes = tuple(pickle, shape)?;
+    if sizes.len() > MAX_AXES {
+        return Err(pickle.damage(id, format!("an array of {} axes", sizes.len())));
+    }
+    let sizes = sizes.iter().map(|size| match pickle.value(*size) {
         Value::Int(size) if *size > 0 => Ok(*size as u64),
         other => Err(pickle.damage(id, format!("an array's size along an axis is {other}"))),
     });

@@ -15,6 +15,7 @@ use self::{input::Input, machine::Machine};
 use crate::{
     error::{Error, Result},
     source::Source,
+    tensor::MAX_AXES,
 };
 
 /// Index of an object in its `Pickle`.
@@ -157,7 +158,7 @@ impl Pickle {
         }
     }
 
-    /// The object as a list of counts, such as a shape.
+    /// The object as a list of a count for each axis, such as a shape.
     pub fn counts(&self, id: Id, what: &str) -> Result<Vec<u64>> {
         let items = match self.value(id) {
             // torch.Size is a tuple; its call has one as its only argument.
@@ -167,6 +168,9 @@ impl Pickle {
             },
             _ => self.sequence(id, what)?,
         };
+        if items.len() > MAX_AXES {
+            return Err(self.damage(id, format!("{what} has {} axes", items.len())));
+        }
         items.iter().map(|item| self.count(*item, what)).collect()
     }
 

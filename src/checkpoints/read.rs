@@ -169,6 +169,8 @@ impl<E, V: FnMut(&[f32]) -> Result<(), E>> Finite<V> {
 struct Bytes<'a> {
     decoder: Box<dyn Read + 'a>,
     sum: Option<(crc32fast::Hasher, u32)>,
+    /// Number of bytes that are in the file as they are.
+    n_there: u64,
 }
 
 impl<'a> Bytes<'a> {
@@ -179,7 +181,8 @@ impl<'a> Bytes<'a> {
             Encoding::Latin1 => Box::new(Latin1 { text: io::BufReader::new(stretch) }),
         };
         let sum = storage.checksum.map(|expected| (crc32fast::Hasher::new(), expected));
-        Bytes { decoder, sum }
+        let is_plain = storage.encoding == Encoding::Plain;
+        Bytes { decoder, sum, n_there: if is_plain { storage.n_stored } else { 0 } }
     }
 
     /// The next `n` bytes. Memory grows with what is really there.
@@ -188,7 +191,7 @@ impl<'a> Bytes<'a> {
         let mut all = Vec::new();
         while (all.len() as u64) < n {
             let start = all.len();
-            let step = (n - start as u64).min(STEP.max(start as u64));
+            let step = (n - start as u64).min(STEP.max(start as u64).max(self.n_there));
             let step = usize::try_from(step).unwrap_or(usize::MAX);
             all.try_reserve_exact(step)
                 .map_err(|_| Error::io(&io::ErrorKind::OutOfMemory.into()))?;

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Longest header that readers of the format accept (safetensors 0.8, `MAX_HEADER_SIZE`).
-const MAX_HEADER: u64 = 100_000_000;
+pub(crate) const MAX_HEADER: u64 = 100_000_000;
 
 /// Longest value of metadata that is kept, in characters.
 const MAX_TEXT: usize = 200;

@@ -8,6 +8,9 @@ use crate::{
 /// Longest name of a tensor, in bytes, which also bounds how deep dicts may nest. Those of I3D have up to 50.
 pub(crate) const MAX_NAME: usize = 512;
 
+/// Most axes of a tensor: PyTorch's and numpy's limit.
+pub(crate) const MAX_AXES: usize = 64;
+
 /// Most tensors in a checkpoint. Video networks have some hundreds.
 pub(crate) const MAX_TENSORS: usize = 1 << 16;
 

@@ -5,6 +5,24 @@
 
 #![forbid(unsafe_code)]
 
+mod cells;
+pub mod csv;
+mod dtype;
+pub mod dynamo;
+pub mod em;
 mod error;
+pub mod montage;
+pub mod mrc;
+pub mod npy;
+pub mod npz;
+pub mod particle_list;
+mod source;
+pub mod star;
+pub mod structure;
+pub mod tiff;
+pub mod volumes;
+mod voxels;
+mod whole;
 
+pub use dtype::{Dtype, Endian};
 pub use error::{Error, ErrorKind, Result};

@@ -64,6 +64,10 @@ impl Model {
         Model { context, handle }
     }
 
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// A new model, trained on subtomograms and their labels (one each, counted from 0).
     pub fn fine_tune(
         &self,

@@ -6,16 +6,17 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Uniform};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::{
-    augment::{MIRROR_IMAGES, Mirrors},
-    backbone::{Architecture, BatchNormMode, Network, Wanted},
+    augment::MIRROR_IMAGES,
+    backbone::{Architecture, Network, Wanted},
+    confidence::{Confidence, Mahalanobis},
     error::{Error, ErrorKind, Result},
     memory::Work,
     monitor::{Monitor, Progress, Stage},
     parameters::Start,
-    preprocess::Preprocess,
+    preprocess::{Normalization, Preprocess},
     volume::{Contrast, Volume},
     weights,
 };
@@ -204,6 +205,10 @@ pub struct Model {
     pub contrast: Contrast,
     /// Its fine-tunings, the first first.
     pub history: Vec<TrainingRecord>,
+    /// Its temperature, and from where on it should rather say nothing.
+    pub confidence: Confidence,
+    /// Where the embeddings of its training classes lie, if that was asked for.
+    pub mahalanobis: Option<Mahalanobis>,
     /// Where it computes.
     pub device: Device,
 }
@@ -254,6 +259,8 @@ impl Model {
             voxel_size: 0.0,
             contrast: Contrast::Unknown,
             history: Vec::new(),
+            confidence: Confidence::default(),
+            mahalanobis: None,
             device,
         })
     }
@@ -279,6 +286,8 @@ impl Model {
             voxel_size: self.voxel_size,
             contrast: self.contrast,
             history: self.history.clone(),
+            confidence: self.confidence.clone(),
+            mahalanobis: self.mahalanobis.as_ref().map(Mahalanobis::duplicate).transpose()?,
             device: self.device,
         })
     }
@@ -286,9 +295,21 @@ impl Model {
     /// The network's input `[k, 1, d, h, w]` for the subtomograms `indices`, on the model's device.
     pub fn prepare(&self, volume: &Volume<'_>, indices: &[usize]) -> Result<Tensor> {
         let boxes = volume.gather(indices, self.device)?;
-        let architecture = &self.network.architecture;
-        let range = (architecture.spec.input_range)(architecture);
+        let range = self.video_range();
         self.preprocess.apply(&boxes, indices, volume.contrast(), range)
+    }
+
+    fn video_range(&self) -> [f64; 2] {
+        let architecture = &self.network.architecture;
+        (architecture.spec.input_range)(architecture)
+    }
+
+    /// Grey values of the network's input: the lowest and the highest, or, for Z-scores, those of 3 standard deviations.
+    pub fn input_range(&self) -> [f64; 2] {
+        match self.preprocess.normalization {
+            Normalization::ZScore => [-3.0, 3.0],
+            Normalization::MinMax | Normalization::Percentile => self.video_range(),
+        }
     }
 
     /// Logits `[n, classes]` of features `[n, features]`.
@@ -296,29 +317,27 @@ impl Model {
         self.head.forward(features)
     }
 
-    /// Probability of each class for each subtomogram, averaged over its `n_views` mirror images: `[n, classes]`,
-    /// row-major.
+    /// Calibrated probability of each class for each subtomogram: `[n, classes]`, row-major.
     pub fn classify(&self, volume: &Volume<'_>, monitor: &mut Monitor<'_>) -> Result<Vec<f32>> {
-        let images = &MIRROR_IMAGES[..self.preprocess.n_views as usize];
-        self.infer(volume, monitor, Stage::Classify, images, |features| {
-            Ok(self.logits(features)?.f_softmax(1, Kind::Float)?)
+        self.infer(volume, monitor, Stage::Classify, self.images(), |views| {
+            self.probabilities(&self.log_probabilities(views)?)
         })
     }
 
     /// Pooled features of each subtomogram: `[n, features]`, row-major.
     pub fn embed(&self, volume: &Volume<'_>, monitor: &mut Monitor<'_>) -> Result<Vec<f32>> {
         let itself = &MIRROR_IMAGES[..1];
-        self.infer(volume, monitor, Stage::Embed, itself, |features| Ok(features.shallow_clone()))
+        self.infer(volume, monitor, Stage::Embed, itself, |views| Ok(views[0].shallow_clone()))
     }
 
-    /// `output` of every subtomogram's features, averaged over its mirror images, batch by batch.
-    fn infer(
+    /// `rows` of the features of every subtomogram's mirror images, batch by batch.
+    pub(crate) fn infer(
         &self,
         volume: &Volume<'_>,
         monitor: &mut Monitor<'_>,
         stage: Stage,
         images: &[[bool; 3]],
-        output: impl Fn(&Tensor) -> Result<Tensor>,
+        rows: impl Fn(&[Tensor]) -> Result<Tensor>,
     ) -> Result<Vec<f32>> {
         self.check_volume(volume, monitor)?;
         let _guard = tch::no_grad_guard();
@@ -329,22 +348,10 @@ impl Model {
         let mut results = Vec::new();
         for (step, batch) in indices.chunks(batch_size).enumerate() {
             let input = self.prepare(volume, batch)?;
-            let mut views = Vec::new();
-            for &image in images {
-                monitor.check()?;
-                let view = Mirrors { flags: vec![image; batch.len()] }.apply(&input)?;
-                views.push(output(&self.network.features(&view, BatchNormMode::Running)?)?);
-            }
-            let rows = Tensor::f_stack(&views, 0)?.f_mean_dim(0, false, None)?;
+            let rows = rows(&self.views(&input, images, monitor)?)?;
             let rows = Vec::<f32>::try_from(&rows.f_reshape([-1])?)?;
             if let Some(place) = rows.iter().position(|value| !value.is_finite()) {
-                return Err(Error::new(
-                    ErrorKind::NonFinite,
-                    format!(
-                        "box {}: the network's output is NaN or infinite",
-                        batch[place / (rows.len() / batch.len())]
-                    ),
-                ));
+                return Err(not_finite(batch[place / (rows.len() / batch.len())]));
             }
             results.extend(rows);
             monitor.report(Progress::batch(stage, step + 1, n_batches))?;
@@ -408,6 +415,14 @@ impl Model {
             _ => None,
         }
     }
+}
+
+/// What is said of subtomogram `index` when the network's output is no number.
+pub(crate) fn not_finite(index: usize) -> Error {
+    Error::new(
+        ErrorKind::NonFinite,
+        format!("box {index}: the network's output is NaN or infinite"),
+    )
 }
 
 /// Relative difference of voxel sizes from which a model should not be trusted without a word: above the few percent

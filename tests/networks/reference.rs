@@ -87,7 +87,8 @@ impl Reference {
             "seed": case.seed,
             "directory": directory.path(),
         });
-        writeln!(self.requests.as_mut().unwrap(), "{request}").unwrap();
+        // If the program has ended, so will the wait for its answer, which says why.
+        let _ = writeln!(self.requests.as_mut().unwrap(), "{request}");
         self.asked.push_back((architecture.to_string(), directory));
     }
 

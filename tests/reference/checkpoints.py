@@ -147,7 +147,12 @@ def python3():
         return data
 
     repack("zip.pth", "zip_big_endian.pth", big_endian, zipfile.ZIP_STORED)
-    for name in ["zip_deflated.pth", "zip_big_endian.pth"]:
+    # As if every number were too large for 32 and 16 bits.
+    limits = zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT
+    zipfile.ZIP64_LIMIT = zipfile.ZIP_FILECOUNT_LIMIT = 0
+    repack("zip.pth", "zip64.pth", lambda name, data: data, zipfile.ZIP_STORED)
+    zipfile.ZIP64_LIMIT, zipfile.ZIP_FILECOUNT_LIMIT = limits
+    for name in ["zip_deflated.pth", "zip_big_endian.pth", "zip64.pth"]:
         again = torch.load(path(name))
         assert all(torch.equal(again[key], tensors[key]) for key in tensors), name
 

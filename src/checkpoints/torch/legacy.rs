@@ -32,7 +32,7 @@ pub(crate) fn read(source: &dyn Source) -> Result<Contents> {
     let object = Pickle::parse(source, machine.end(), n_bytes, &RULES)?;
     let keys = Pickle::parse(source, object.end(), n_bytes, &RULES)?;
     let (list, storages) = storages(source, &object, &keys)?;
-    tree::contents(&Tensors { pickle: &object, storages: &storages, list: &list })
+    tree::contents(&Tensors::new(&object, &storages, &list))
 }
 
 /// Where the storages are, and which has which key.

@@ -13,7 +13,7 @@ pub(crate) use self::{
     zip::{read as read_zip, root as zip_root},
 };
 
-use std::collections::HashMap;
+use std::{cell::Cell, collections::HashMap};
 
 use crate::{
     dtype::Dtype,
@@ -36,7 +36,12 @@ struct Tensors<'a> {
     /// The storages that exist, by their keys.
     storages: &'a HashMap<String, usize>,
     list: &'a [Storage],
+    /// How many entries of dicts may still be looked at.
+    n_left: Cell<usize>,
 }
+
+/// Most entries of dicts that are looked at. Training checkpoints of video networks have some thousand, met a few times each.
+const MAX_ENTRIES: usize = 1 << 20;
 
 /// A storage as tensors refer to it: the tuple `("storage", type, key, device, number of values)`, in the format before 1.6
 /// with `None` or `(key of the view, first value, number of values)` at the end.
@@ -97,7 +102,26 @@ impl<'p> StorageRef<'p> {
     }
 }
 
-impl Tensors<'_> {
+impl<'a> Tensors<'a> {
+    fn new(
+        pickle: &'a Pickle,
+        storages: &'a HashMap<String, usize>,
+        list: &'a [Storage],
+    ) -> Tensors<'a> {
+        Tensors { pickle, storages, list, n_left: Cell::new(MAX_ENTRIES) }
+    }
+
+    /// Counts entries that are about to be looked at.
+    fn count(&self, id: Id, n: usize) -> Result<()> {
+        match self.n_left.get().checked_sub(n + 1) {
+            Some(left) => {
+                self.n_left.set(left);
+                Ok(())
+            }
+            None => Err(self.pickle.damage(id, "dicts within dicts without end")),
+        }
+    }
+
     /// The layout of the tensor that an object is, and its storage; `None` if it is no tensor.
     fn read(&self, mut id: Id) -> Result<Option<(Layout, usize)>> {
         let pickle = self.pickle;

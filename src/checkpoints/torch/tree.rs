@@ -41,7 +41,7 @@ pub(super) fn contents(tensors: &Tensors<'_>) -> Result<Contents> {
     let mut contents = Contents { storages: tensors.list.to_vec(), ..Contents::default() };
     let mut root = pickle.root();
     for _ in 0..MAX_DEPTH {
-        let items = items(pickle, root, "the file holds")?;
+        let items = items(tensors, root, "the file holds")?;
         if is_optimizer(pickle, &items) {
             return Err(only_training());
         }
@@ -53,7 +53,7 @@ pub(super) fn contents(tensors: &Tensors<'_>) -> Result<Contents> {
     }
     let leaves = leaves(tensors, root)?;
     if leaves.is_empty() {
-        let items = items(pickle, root, "the file holds")?;
+        let items = items(tensors, root, "the file holds")?;
         let keys: Vec<String> = items
             .iter()
             .take(8)
@@ -76,8 +76,9 @@ pub(super) fn contents(tensors: &Tensors<'_>) -> Result<Contents> {
 }
 
 /// Keys and values of a dict or of an object that works like one. Keys that are no text are left out.
-fn items<'p>(pickle: &'p Pickle, id: Id, what: &str) -> Result<Vec<(&'p str, Id)>> {
-    let pairs = dict(pickle, id)?
+fn items<'p>(tensors: &Tensors<'p>, id: Id, what: &str) -> Result<Vec<(&'p str, Id)>> {
+    let pickle = tensors.pickle;
+    let pairs = dict(tensors, id)?
         .ok_or_else(|| pickle.damage(id, format!("{what} {}, not a dict", pickle.value(id))))?;
     Ok(pairs
         .into_iter()
@@ -85,22 +86,34 @@ fn items<'p>(pickle: &'p Pickle, id: Id, what: &str) -> Result<Vec<(&'p str, Id)
         .collect())
 }
 
-/// The pairs of a dict or of an object that works like one.
-fn dict(pickle: &Pickle, id: Id) -> Result<Option<Vec<(Id, Id)>>> {
+/// Whether the object is a dict or works like one.
+fn is_dict(pickle: &Pickle, id: Id) -> bool {
     match pickle.value(id) {
-        Value::Dict(pairs) => Ok(Some(pairs.clone())),
-        Value::Call { global, arguments, items, .. } => {
-            if !matches!(
-                pickle.global(*global).1,
-                "OrderedDict" | "defaultdict" | "Counter" | "dict"
-            ) {
-                return Ok(None);
-            }
-            let mut pairs = items.clone();
+        Value::Dict(_) => true,
+        Value::Call { global, .. } => {
+            matches!(pickle.global(*global).1, "OrderedDict" | "defaultdict" | "Counter" | "dict")
+        }
+        _ => false,
+    }
+}
+
+/// The pairs of a dict or of an object that works like one. Fails if more have been asked for than any honest file has: a
+/// small file can refer to one large dict from many places.
+fn dict(tensors: &Tensors<'_>, id: Id) -> Result<Option<Vec<(Id, Id)>>> {
+    let pickle = tensors.pickle;
+    if !is_dict(pickle, id) {
+        return Ok(None);
+    }
+    let mut pairs = Vec::new();
+    match pickle.value(id) {
+        Value::Dict(items) => pairs.extend_from_slice(items),
+        Value::Call { arguments, items, .. } => {
+            pairs.extend_from_slice(items);
             // Python 2 gives an OrderedDict its pairs as the argument: a list of lists of two.
             if let Some(&argument) = pickle.tuple(*arguments, "arguments")?.last()
                 && let Value::List(list) = pickle.value(argument)
             {
+                tensors.count(id, list.len())?;
                 for pair in list {
                     match pickle.sequence(*pair, "a pair of key and value")? {
                         &[key, value] => pairs.push((key, value)),
@@ -108,10 +121,11 @@ fn dict(pickle: &Pickle, id: Id) -> Result<Option<Vec<(Id, Id)>>> {
                     }
                 }
             }
-            Ok(Some(pairs))
         }
-        _ => Ok(None),
+        _ => {}
     }
+    tensors.count(id, pairs.len())?;
+    Ok(Some(pairs))
 }
 
 /// Whether this is what the `state_dict()` of an optimiser returns.
@@ -138,7 +152,7 @@ fn inner(tensors: &Tensors<'_>, items: &[(&str, Id)]) -> Result<Option<Id>> {
     let mut networks = Vec::new();
     let mut n_training = 0;
     for &(key, id) in items {
-        if dict(tensors.pickle, id)?.is_none() {
+        if !is_dict(tensors.pickle, id) {
             continue;
         }
         let lower = key.to_ascii_lowercase();
@@ -190,7 +204,7 @@ fn leaves(tensors: &Tensors<'_>, root: Id) -> Result<Vec<(String, Id)>> {
     let mut found = Vec::new();
     let mut n_seen = 0usize;
     while let Some((path, id)) = open.pop() {
-        let Some(pairs) = dict(pickle, id)? else { continue };
+        let Some(pairs) = dict(tensors, id)? else { continue };
         // Also what ends the walk: a dict that contains itself is met again.
         if !seen.insert(id) {
             return Err(pickle.damage(id, "a dict occurs twice, or contains itself"));
@@ -201,7 +215,7 @@ fn leaves(tensors: &Tensors<'_>, root: Id) -> Result<Vec<(String, Id)>> {
         }
         for (key, value) in pairs {
             let is_tensor = tensors.read(value)?.is_some();
-            if !is_tensor && dict(pickle, value)?.is_none() {
+            if !is_tensor && !is_dict(pickle, value) {
                 continue;
             }
             let name = match pickle.value(key) {

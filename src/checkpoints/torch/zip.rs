@@ -74,7 +74,7 @@ pub(crate) fn read(source: &dyn Source, archive: &Archive, root: &str) -> Result
         }
     }
     .map_err(within)?;
-    let tensors = Tensors { pickle: &pickle, storages: &storages, list: &list };
+    let tensors = Tensors::new(&pickle, &storages, &list);
     let mut contents = tree::contents(&tensors).map_err(within)?;
     contents.tensors.iter_mut().for_each(|tensor| tensor.big_endian = big_endian);
     Ok(contents)

@@ -314,7 +314,7 @@ pub fn average(input: &Tensor) -> Result<Tensor> {
 }
 
 /// The last three sizes of `[n, c, z, y, x]`.
-pub(super) fn spatial_size(tensor: &Tensor) -> Result<[i64; 3]> {
+pub fn spatial_size(tensor: &Tensor) -> Result<[i64; 3]> {
     match tensor.size()[..] {
         [_, _, z, y, x] => Ok([z, y, x]),
         ref other => {

@@ -263,20 +263,19 @@ impl Block {
     fn forward(&self, x: &Tensor, grid: Grid) -> Result<(Tensor, Grid)> {
         let is_first_version = self.config.version == Version::One;
         let normed = self.norm1.forward(x)?;
-        let attended = self.attention.forward(&normed, grid)?;
+        let mut attended = self.attention.forward(&normed, grid)?;
         let skip = match &self.projection {
             Some(projection) if !is_first_version => projection.forward(&normed)?,
             _ => x.shallow_clone(),
         };
-        let x = pooled(&skip, grid, self.config.q_stride)?.f_add(&attended)?;
-        ledger::enter(&x, F32, 0);
+        // In place, here and below: the gradient of a linear layer does not need its output.
+        let x = attended.f_add_(&pooled(&skip, grid, self.config.q_stride)?)?;
         let normed = self.norm2.forward(&x)?;
         let skip = match &self.projection {
             Some(projection) if is_first_version => projection.forward(&normed)?,
             _ => x,
         };
-        let x = skip.f_add(&self.mlp.forward(&normed)?)?;
-        ledger::enter(&x, F32, 0);
+        let x = self.mlp.forward(&normed)?.f_add_(&skip)?;
         Ok((x, strided(grid, self.config.q_stride)))
     }
 }

@@ -50,6 +50,19 @@ impl<'m, 'a> Journal<'m, 'a> {
         self.monitor.report(Progress { stage, step, n_steps, fraction, ..self.state })
     }
 
+    /// Counts work as done that an earlier run did.
+    pub fn skip(&mut self, work: usize) {
+        self.done += work;
+    }
+
+    /// Reports that all is done, also what was found not to be needed.
+    pub fn finish(&mut self, stage: Stage) -> Result<()> {
+        if self.done < self.total {
+            self.monitor.report(Progress { stage, fraction: 1.0, ..self.state })?;
+        }
+        Ok(())
+    }
+
     /// Reports that `part`, 0 to 1, of a piece of work without steps is done; the piece still has to be added.
     pub fn within(&mut self, stage: Stage, part: f64, work: usize) -> Result<()> {
         let fraction = (self.done as f64 + part * work as f64) / self.total as f64;

@@ -26,67 +26,107 @@ pub(super) struct Fit {
     pub n_right: usize,
 }
 
-/// The network that a checkpoint holds. Fails with `ModelMismatch` if it is not exactly one that is known, or not the
-/// wanted one; the message lists what is wrong.
-pub(super) fn find(checkpoint: &Checkpoint, wanted: Option<&Wanted>) -> Result<Fit> {
-    let refused = |message: String| Error::new(ErrorKind::ModelMismatch, message);
+/// What a checkpoint holds.
+pub(super) enum Found {
+    /// Exactly the tensors of a network.
+    Whole(Fit),
+    /// Some of a network's; the one of which there are most.
+    Nearest(Fit),
+    /// None of any network.
+    Nothing,
+}
+
+/// The network that a checkpoint holds, or comes near to.
+pub(super) fn recognise(checkpoint: &Checkpoint) -> Result<Found> {
     let candidates = candidates(checkpoint);
-    let best = |wanted: &Wanted| best_fit(checkpoint, &candidates, wanted);
-    if let Some(wanted) = wanted {
-        let fit = best(wanted)?;
-        if fit.wrong.is_empty() {
-            return Ok(fit);
-        }
-        for spec in BACKBONES {
-            let other = best(&Wanted::any(spec))?;
-            if other.wrong.is_empty() {
-                let (found, wanted) = (other.architecture, fit.architecture);
-                return Err(refused(format!(
-                    "holds {found}, not {wanted}; ask for {found}, or let the network be recognised"
-                )));
-            }
-        }
-        let (wanted, wrong) = (fit.architecture, summary(&fit.wrong));
-        return Err(refused(format!("does not fit {wanted}: {wrong}{}", guess(checkpoint))));
-    }
     let mut nearest: Option<Fit> = None;
     for spec in BACKBONES {
-        let fit = best(&Wanted::any(spec))?;
+        let fit = best_fit(checkpoint, &candidates, &Wanted::any(spec))?;
         if fit.wrong.is_empty() {
-            return Ok(fit);
+            return Ok(Found::Whole(fit));
         }
         if fit.n_right > nearest.as_ref().map_or(0, |nearest| nearest.n_right) {
             nearest = Some(fit);
         }
     }
-    Err(refused(match nearest {
-        Some(Fit { architecture, wrong, .. }) => {
-            format!("looks like {architecture}, but: {}{}", summary(&wrong), guess(checkpoint))
-        }
-        None => {
-            let known: Vec<&str> = BACKBONES.iter().map(|spec| spec.name).collect();
-            let found = shapes(checkpoint, &candidates[0]);
-            let found: Vec<String> =
-                found.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect();
-            let (known, found) = (known.join(", "), summary(&found));
-            format!(
-                "holds no network that is known ({known}), but these tensors: {found}{}",
-                guess(checkpoint)
-            )
-        }
-    }))
+    Ok(nearest.map_or(Found::Nothing, Found::Nearest))
 }
 
-/// What a checkpoint of no network here may be, in words; empty if nothing tells.
-fn guess(checkpoint: &Checkpoint) -> &'static str {
+/// The network to load from a checkpoint. Fails with `ModelMismatch` if it is not exactly one that is known, or not the
+/// wanted one; the message lists what is wrong.
+pub(super) fn find(checkpoint: &Checkpoint, wanted: Option<&Wanted>) -> Result<Fit> {
+    let refused = |message: String| {
+        let guess = guess(checkpoint);
+        let tail = if guess.is_empty() { String::new() } else { format!("; {guess}") };
+        Err(Error::new(ErrorKind::ModelMismatch, message + &tail))
+    };
+    let wanted_fit = match wanted {
+        Some(wanted) => Some(best_fit(checkpoint, &candidates(checkpoint), wanted)?),
+        None => None,
+    };
+    match wanted_fit {
+        Some(fit) if fit.wrong.is_empty() => Ok(fit),
+        Some(Fit { architecture: wanted, wrong, .. }) => {
+            if let Found::Whole(Fit { architecture: found, .. }) = recognise(checkpoint)? {
+                return refused(format!(
+                    "holds {found}, not {wanted}; ask for {found}, or let the network be recognised"
+                ));
+            }
+            refused(format!("does not fit {wanted}: {}", summary(&wrong)))
+        }
+        None => match recognise(checkpoint)? {
+            Found::Whole(fit) => Ok(fit),
+            Found::Nearest(Fit { architecture, wrong, .. }) => {
+                refused(format!("looks like {architecture}, but: {}", summary(&wrong)))
+            }
+            Found::Nothing => {
+                let known: Vec<&str> = BACKBONES.iter().map(|spec| spec.name).collect();
+                let mut found: Vec<String> = checkpoint
+                    .tensors()
+                    .iter()
+                    .map(|tensor| format!("{} {:?}", tensor.name, tensor.shape))
+                    .collect();
+                found.sort_unstable();
+                let (known, found) = (known.join(", "), summary(&found));
+                refused(format!(
+                    "holds no network that is known ({known}), but these tensors: {found}"
+                ))
+            }
+        },
+    }
+}
+
+/// What a checkpoint that is no whole network here may be, in words; empty if nothing tells.
+pub(super) fn guess(checkpoint: &Checkpoint) -> &'static str {
     let n_kernels = |n_axes: usize| {
         let tensors = checkpoint.tensors().iter();
         tensors.filter(|tensor| tensor.shape.len() == n_axes && tensor.dtype.is_float()).count()
     };
+    let is_part = |name: &str| {
+        // As the Hugging Face libraries name them: model-00001-of-00002.safetensors.
+        name.split_once("-of-").is_some_and(|(before, after)| {
+            let digits = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
+            after.get(..5).is_some_and(digits)
+                && after.get(..5) != Some("00001")
+                && before.rsplit('-').next().is_some_and(digits)
+        })
+    };
+    let name = checkpoint.path().file_name().and_then(|name| name.to_str()).unwrap_or("");
+    if is_part(name) {
+        return "its name says that it is one of several parts: load their index (.index.json)";
+    }
     if n_kernels(4) > 1 && n_kernels(5) == 0 {
-        return "; its kernels are 2D: this looks like a network for images, not video";
+        return "its kernels are 2D: this looks like a network for images, not video";
     }
     ""
+}
+
+/// What a checkpoint is, in words.
+pub(super) fn container(checkpoint: &Checkpoint) -> String {
+    match checkpoint.n_parts() {
+        1 => checkpoint.container().to_string(),
+        n => format!("{} in {n} parts", checkpoint.container()),
+    }
 }
 
 fn shapes(checkpoint: &Checkpoint, names: &Names) -> Shapes {

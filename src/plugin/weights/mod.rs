@@ -4,6 +4,7 @@
 //! networks and read into one.
 
 mod fit;
+mod inspect;
 mod names;
 #[cfg(test)]
 mod weights_test;
@@ -18,10 +19,12 @@ use std::{
     time::Duration,
 };
 
-use cinetomo_checkpoints::{Checkpoint, Container, ErrorKind as FileErrorKind};
+pub use cinetomo_checkpoints::Container;
+use cinetomo_checkpoints::{Checkpoint, ErrorKind as FileErrorKind};
 use tch::{Device, Tensor};
 
 use self::fit::Fit;
+pub use self::inspect::{InspectedTensor, Inspection, inspect};
 use crate::{
     backbone::{Network, Wanted},
     error::{Error, ErrorKind, Result},
@@ -41,7 +44,7 @@ pub struct VideoWeights {
     /// SHA-256 of the checkpoint, 64 lower-case hexadecimal digits; of one in parts, of the index and the parts in the order
     /// of their names, one after the other.
     pub sha256: String,
-    /// What the file was.
+    /// What the file is.
     pub container: Container,
 }
 

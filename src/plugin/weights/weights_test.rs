@@ -6,7 +6,7 @@ use cinetomo_checkpoints::Checkpoint;
 use safetensors::{Dtype, tensor::TensorView};
 use tch::Device;
 
-use super::{VideoWeights, fit, load_video};
+use super::{Inspection, VideoWeights, fit, inspect, load_video};
 use crate::{
     backbone::{Architecture, BACKBONES, Network, Wanted},
     error::{Error, ErrorKind, Result},
@@ -208,4 +208,57 @@ fn the_message_begins_with_the_file() {
     let error = load_video(&path, None, Device::Cpu, &mut Monitor::silent()).err().unwrap();
     assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
     assert_eq!(error.kind(), ErrorKind::ModelMismatch);
+}
+
+/// Looks into that file.
+fn inspected(file: &[u8]) -> Inspection {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("small.safetensors");
+    fs::write(&path, file).unwrap();
+    let inspection = inspect(&path, true).unwrap();
+    assert_eq!(inspection.path, path.display().to_string());
+    inspection
+}
+
+#[test]
+fn looking_into_a_checkpoint_says_what_it_holds() {
+    let spec = BACKBONES[0];
+    let mut tensors = complete_default();
+    let file = file_of(&tensors);
+    let whole = inspected(&file);
+    assert_eq!(whole.container, "safetensors file");
+    assert_eq!((whole.n_parts, whole.n_bytes), (1, file.len() as u64));
+    assert_eq!(whole.tensors.len(), tensors.len());
+    assert!(whole.tensors.is_sorted_by(|a, b| a.name < b.name));
+    assert_eq!(whole.network.as_deref(), Some(spec.name));
+    assert_eq!(whole.n_classes, Some(5));
+    assert_eq!((whole.nearest, whole.wrong.len()), (None, 0));
+    let video = load(&file, None, &mut Monitor::silent()).unwrap();
+    assert_eq!(whole.sha256, Some(video.sha256));
+
+    let (name, _) = tensors.pop_first().unwrap();
+    let part = inspected(&file_of(&tensors));
+    assert_eq!(part.network, None);
+    assert_eq!(part.nearest.as_deref(), Some(spec.name));
+    assert_eq!(part.wrong, [format!("missing: {name}")]);
+
+    let foreign = BTreeMap::from([("fc.weight".to_owned(), ones(&[400, 77]))]);
+    let foreign = inspected(&file_of(&foreign));
+    assert_eq!((foreign.network, foreign.nearest), (None, None));
+    let tensor = &foreign.tensors[0];
+    assert_eq!(
+        (&*tensor.name, &*tensor.dtype, &*tensor.shape),
+        ("fc.weight", "float32", &[400, 77][..])
+    );
+    assert_eq!(tensor.n_bytes, 400 * 77 * 4);
+}
+
+#[test]
+fn a_part_of_a_checkpoint_is_told_from_a_whole_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model-00002-of-00003.safetensors");
+    fs::write(&path, file_of(&BTreeMap::from([("a".to_owned(), ones(&[1]))]))).unwrap();
+    assert!(inspect(&path, false).unwrap().guess.contains("one of several parts"));
+    let error = load_video(&path, None, Device::Cpu, &mut Monitor::silent()).err().unwrap();
+    assert!(error.to_string().contains("one of several parts"), "{error}");
 }

@@ -17,7 +17,7 @@ NAMES = CONVOLUTIONS + TRANSFORMERS
 def size(name):
     # Several positions are left at the end, so that a batch has a variance.
     if name == "s3d":
-        return 2, 17, 66, 65
+        return 2, 17, 34, 65
     if name in CONVOLUTIONS:
         return 2, 9, 34, 35
     # 9 x 10 x 9 tokens for Swin: more than a window along every axis, and no multiple of it.

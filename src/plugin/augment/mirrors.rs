@@ -1,40 +1,10 @@
-//! Ways to vary training subtomograms: parameters are drawn first, applied second.
+//! Mirror images: what keeps the missing wedge in place.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
 use tch::Tensor;
 
 use crate::error::{Error, Result};
-
-/// Which variations are on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Augment {
-    /// Each axis is mirrored with probability 1/2. Keeps the missing wedge in place.
-    pub mirror: bool,
-}
-
-impl Augment {
-    /// From the sum of `CINETOMO_AUGMENT_*`. Fails with `InvalidArgument` if it has a bit of no meaning.
-    pub fn from_bits(bits: i32) -> Result<Augment> {
-        const MIRROR: i32 = cinetomo_abi::cinetomo_augment::Mirror as i32;
-        let unknown = bits & !MIRROR;
-        if unknown != 0 {
-            return Err(Error::invalid(format!(
-                "augment {bits}: {unknown:#x} is no augmentation; 0 (none) and {MIRROR} (mirror) are"
-            )));
-        }
-        Ok(Augment { mirror: bits & MIRROR != 0 })
-    }
-
-    /// The parameters for `n` subtomograms.
-    pub fn draw(&self, n: usize, generator: &mut ChaCha8Rng) -> Mirrors {
-        match self.mirror {
-            true => Mirrors::draw(n, generator),
-            false => Mirrors { flags: vec![[false; 3]; n] },
-        }
-    }
-}
 
 /// The mirror images of a box along d, h, w: itself and the three rotations by 180 degrees, then the same mirrored. All
 /// of them keep the missing wedge in place.
@@ -102,17 +72,6 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::error::ErrorKind;
-
-    #[test]
-    fn unknown_bits_are_refused() {
-        assert_eq!(Augment::from_bits(0).unwrap(), Augment { mirror: false });
-        assert_eq!(Augment::from_bits(1).unwrap(), Augment { mirror: true });
-        for bits in [2, 3, 1 << 30, -1, i32::MIN] {
-            let error = Augment::from_bits(bits).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{bits}");
-        }
-    }
 
     /// All eight combinations, several times and out of order, against indices turned by hand.
     #[test]
@@ -139,9 +98,7 @@ mod tests {
 
     #[test]
     fn nothing_is_mirrored_unless_asked_for() {
-        let mut generator = ChaCha8Rng::seed_from_u64(1);
-        let none = Augment::default().draw(3, &mut generator);
-        assert_eq!(none.flags, [[false; 3]; 3]);
+        let none = Mirrors { flags: vec![[false; 3]; 3] };
         let input = Tensor::arange(24, (Kind::Float, Device::Cpu)).reshape([3, 1, 2, 2, 2]);
         assert_eq!(none.apply(&input).unwrap(), input);
         assert!(none.apply(&input.narrow(0, 0, 2)).is_err());
