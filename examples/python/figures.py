@@ -15,7 +15,7 @@ import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  after the choice of the backend
+import matplotlib.pyplot as plt
 
 parser = argparse.ArgumentParser(description="Fine-tune on simulated subtomograms and draw what came of it.")
 parser.add_argument("checkpoint", help="video weights, such as i3d-kinetics-400.ckpt")
@@ -37,7 +37,7 @@ print(f"cinetomo {plugin.version}: {plugin.runtime_info().summary}")
 synthetic = context.synthetic()
 class_names = synthetic.phantom_names[: settings.classes]
 labels = np.arange(settings.classes).repeat(settings.per_class)
-voxels = synthetic.simulate(labels, box_size=settings.box_size, snr=settings.snr, seed=1, progress=True)
+voxels, _ = synthetic.simulate(labels, box_size=settings.box_size, snr=settings.snr, seed=1, progress=True)
 
 
 def volume(indices):
@@ -106,7 +106,9 @@ figure, axis = plt.subplots(figsize=(5, 4))
 rows = found.confusion / np.maximum(found.confusion.sum(axis=1, keepdims=True), 1)
 axis.imshow(rows, cmap="Blues", vmin=0, vmax=1)
 for row, column in np.ndindex(*rows.shape):
-    axis.text(column, row, found.confusion[row, column], ha="center", va="center", color="white" if rows[row, column] > 0.6 else "black")
+    axis.text(
+        column, row, found.confusion[row, column], ha="center", va="center", color="white" if rows[row, column] > 0.6 else "black"
+    )
 axis.set(xlabel="predicted", ylabel="true", title=f"accuracy {found.accuracy:.3f}")
 axis.set_xticks(range(len(class_names)), [name[:10] for name in class_names], rotation=45, ha="right", fontsize=6)
 axis.set_yticks(range(len(class_names)), [name[:10] for name in class_names], fontsize=6)

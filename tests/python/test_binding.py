@@ -226,9 +226,39 @@ class Calls(unittest.TestCase):
         synthetic = CONTEXT.synthetic()
         self.assertIn("apoferritin", synthetic.phantom_names)
         density = synthetic.phantom_density(6, 16)
-        voxels = synthetic.simulate([0, 0], densities=np.stack([density]), box_size=16, snr=float("inf"), contrast="bright")
+        voxels, particles = synthetic.simulate(
+            [0, 0], densities=np.stack([density]), box_size=16, snr=float("inf"), contrast="bright", max_shift=0, n_neighbours=1
+        )
         self.assertEqual((voxels.shape, voxels.dtype), ((2, 16, 16, 16), np.float32))
         self.assertFalse(np.array_equal(voxels[0], voxels[1]))
+        self.assertEqual(particles.shape, (2, 2))
+        np.testing.assert_allclose(particles["position"][:, 0], 8)  # the targets are in the middle
+
+    def test_particles_are_picked_and_cut_out(self):
+        synthetic = CONTEXT.synthetic()
+        tomogram, truth = synthetic.simulate_tomogram([6, 6, 6], (40, 64, 64), snr=float("inf"), defocus=0, contrast="bright")
+        self.assertEqual((tomogram.shape, truth.shape), ((40, 64, 64), (3,)))
+        volume = cinetomo.Volume(tomogram, voxel_size=10, contrast="bright")
+        picks = CONTEXT.pick(volume, particle_diameter=120, n_max=3, min_distance=8)
+        self.assertEqual((picks.positions.shape, picks.scores.shape), ((3, 3), (3,)))
+        distances = np.linalg.norm(picks.positions[:, None] - truth["position"][None], axis=2)
+        self.assertLess(distances.min(axis=0).max(), truth["radius"].min())
+
+        read = cinetomo.Tomogram(tomogram.shape, tomogram.__getitem__, voxel_size=10, contrast="bright")
+        np.testing.assert_array_equal(CONTEXT.pick(read, particle_diameter=120, n_max=3, min_distance=8).positions, picks.positions)
+        point = [[20.0, 30.0, 31.0]]
+        for source in (volume, read):
+            boxes, indices = CONTEXT.extract(source, [*point, [-500, 0, 0]], box_size=8, edge="skip", resampling="nearest")
+            np.testing.assert_array_equal(boxes, [tomogram[16:24, 26:34, 27:35]])
+            self.assertEqual(indices.tolist(), [0])
+
+        def fail(_):
+            raise OSError("the disk is gone")
+
+        with self.assertRaisesRegex(OSError, "the disk is gone"):
+            CONTEXT.extract(cinetomo.Tomogram((32, 32, 32), fail), [[16, 16, 16]], box_size=8)
+        with self.assertRaisesRegex(cinetomo.Error, "expected \\[n, 3\\]"):
+            CONTEXT.extract(volume, [1, 2, 3])
 
     def test_a_checkpoint_is_inspected(self):
         with tempfile.TemporaryDirectory() as directory:

@@ -1,4 +1,4 @@
-"""What depends on the state of a whole process, each in a Python of its own: torch beside cinetomo, fork, threads, Ctrl-C, the end."""
+"""What depends on the state of a whole process, each in a Python of its own: torch beside cinetomo, fork, threads, the end."""
 
 import os
 import subprocess

@@ -23,16 +23,15 @@ TABLES = [kind for kind in STRUCTS if kind.__name__.endswith("_api")]
 
 
 class Layout(unittest.TestCase):
-    def test_structs_have_the_sizes_and_offsets_of_c(self):
+    def test_fields_have_the_offsets_of_c(self):
         plain = [kind for kind in STRUCTS if kind not in TABLES]
         self.assertGreater(len(plain), 15)
-        lines = [f'printf("{kind.__name__} %zu\\n", sizeof({kind.__name__}));' for kind in plain]
+        lines = []
         for kind in plain:
             for name, *_ in kind._fields_:
                 place = f"offsetof({kind.__name__}, {name}), sizeof((({kind.__name__} *)0)->{name})"
                 lines.append(f'printf("{kind.__name__}.{name} %zu %zu\\n", {place});')
         expected = []
-        expected += [f"{kind.__name__} {ctypes.sizeof(kind)}" for kind in plain]
         for kind in plain:
             for name, *_ in kind._fields_:
                 field = getattr(kind, name)
@@ -44,12 +43,14 @@ class Layout(unittest.TestCase):
             if kind in TABLES:
                 continue
             members = fields_in_header(kind.__name__)
-            self.assertEqual([name for name, *_ in kind._fields_], [name for name, _ in members], kind.__name__)
-            for (name, python), (_, c) in zip(kind._fields_, members, strict=True):
+            # A newer header may have more at the end: the library takes a shorter struct for an older host's.
+            names = [name for name, *_ in kind._fields_]
+            self.assertEqual(names, [name for name, _ in members][: len(names)], kind.__name__)
+            for (name, python), (_, c) in zip(kind._fields_, members, strict=False):
                 self.assertEqual(letter_of_python(python), letter_of_c(c), f"{kind.__name__}.{name}")
 
     def test_tables_are_the_beginning_of_those_in_c(self):
-        self.assertEqual(len(TABLES), 2)
+        self.assertEqual(len(TABLES), 3)
         for kind in TABLES:
             body = re.search(r"typedef struct %s \{(.*?)\n\} %s;" % (kind.__name__, kind.__name__), CODE, re.DOTALL)[1]
             entries = re.findall(r"([\w *]+?)\(\*(\w+)\)\((.*?)\);", body, re.DOTALL)
@@ -81,21 +82,23 @@ class Layout(unittest.TestCase):
             elif name in ("Augment", "Reject"):
                 self.assertEqual({"none": 0} | {text: 1 << i for i, text in enumerate(typing.get_args(choices))}, c)
             else:
-                self.assertEqual({text: i for i, text in enumerate(typing.get_args(choices))}, c, name)
-        self.assertEqual(checked, set(enums) - {"dtype", "memory"})
+                self.assertLessEqual({text: i for i, text in enumerate(typing.get_args(choices))}.items(), c.items(), name)
+        self.assertGreater(len(checked), 20)
         dtypes = {"F32": "f4", "F16": "f2", "U8": "u1", "I8": "i1", "U16": "u2", "I16": "i2"}
         numbers = {key: int(number) for key, number in re.findall(r"CINETOMO_DTYPE_(\w+) = (\d+)", CODE)}
         self.assertEqual({name: cinetomo._DTYPES.index(dtypes[name]) for name in numbers}, numbers)
 
-    def test_every_option_of_c_can_be_given(self):
+    def test_every_option_that_is_laid_out_can_be_given(self):
         for hints, struct in [
             (cinetomo.FineTuneOptions, cinetomo._FineTuneOptions),
             (cinetomo.CalibrationOptions, cinetomo._CalibrationOptions),
             (cinetomo.PreprocessOptions, cinetomo._Preprocess),
             (cinetomo.SplitOptions, cinetomo._SplitOptions),
             (cinetomo.SyntheticOptions, cinetomo._SyntheticOptions),
+            (cinetomo.PickOptions, cinetomo._PickOptions),
+            (cinetomo.ExtractOptions, cinetomo._ExtractOptions),
         ]:
-            fields = {name for name, *_ in struct._fields_} - {"struct_size", "reserved", "n_milestones"}
+            fields = {name for name, *_ in struct._fields_} - {"struct_size", "reserved", "reserved_2", "n_milestones"}
             self.assertEqual(set(hints.__annotations__), fields)
 
     def test_versions_agree(self):
@@ -156,7 +159,9 @@ def run_c(lines):
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory) / "layout.c"
         body = "\n".join(lines)
-        source.write_text(f'#include <cinetomo.h>\n#include <stddef.h>\n#include <stdio.h>\nint main(void) {{\n{body}\nreturn 0;\n}}\n')
+        source.write_text(
+            f"#include <cinetomo.h>\n#include <stddef.h>\n#include <stdio.h>\nint main(void) {{\n{body}\nreturn 0;\n}}\n"
+        )
         program = Path(directory) / "layout"
         subprocess.run(["gcc", "-std=c99", f"-I{ROOT / 'include'}", source, "-o", program], check=True)
         return subprocess.run([program], check=True, capture_output=True, text=True).stdout

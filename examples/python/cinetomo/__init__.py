@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
 __all__ = [
-    "Cancel", "Context", "Error", "Evaluation", "Found", "Manifest", "Model", "ModelInfo", "Plugin", "Predictions", "Progress",
-    "Status", "Volume", "find", "load",
+    "Boxes", "Cancel", "Context", "Error", "Evaluation", "Found", "Manifest", "Model", "ModelInfo", "Picks", "Plugin",
+    "Predictions", "Progress", "Simulated", "Status", "Synthetic", "Tomogram", "Volume", "find", "load",
 ]  # fmt: skip
 
 __version__ = "0.1.0"
@@ -59,6 +59,7 @@ Balance = Literal["none", "weights", "sampling"]
 BatchNorm = Literal["auto", "frozen", "recalibrated", "trained"]
 Contrast = Literal["unknown", "dark", "bright"]
 Device = Literal["auto", "cpu", "cuda"]
+Edge = Literal["pad", "skip", "fail"]
 Head = Literal["auto", "keep", "random", "probe"]
 Interpolation = Literal["bicubic", "linear", "nearest"]
 LogLevel = Literal["off", "error", "warn", "info", "debug", "trace"]
@@ -67,8 +68,12 @@ Optimizer = Literal["adam", "adam_w", "sgd"]
 Part = Literal["none", "training", "validation", "test"]
 Preset = Literal["default", "paper_video", "paper_random", "probe"]
 Regularizer = Literal["none", "l2_sp", "mars"]
+Resampling = Literal["fourier", "linear", "nearest"]
 Schedule = Literal["cosine", "step", "constant"]
-Stage = Literal["load", "features", "probe", "recalibrate", "train", "validate", "classify", "embed", "simulate"]
+Stage = Literal[
+    "load", "features", "probe", "recalibrate", "train", "validate", "classify", "embed", "simulate", "pick", "extract"
+]  # fmt: skip
+ThresholdRule = Literal["peak_range", "deviations", "score"]
 
 # These are added up: bit i is the i-th.
 Augment = Literal["mirror", "crop", "affine", "rotate", "noise", "intensity", "wedge", "mixup"]
@@ -141,6 +146,35 @@ class SyntheticOptions(TypedDict, total=False):
     voltage: float
     spherical_aberration: float
     seed: int
+    contrast: Contrast
+    envelope: float
+    band_limit: float
+    band_edge: float
+    noise_before: float
+    mtf: float
+    n_neighbours: int
+    tilt_axis: Axis
+    beam_axis: Axis
+
+
+class PickOptions(TypedDict, total=False):
+    sigma: float
+    particle_diameter: float
+    sigma_ratio: float
+    min_distance: float
+    threshold: float
+    n_max: int
+    border: int
+    max_memory: int
+    threshold_rule: ThresholdRule
+    refine: bool
+
+
+class ExtractOptions(TypedDict, total=False):
+    box_size: int
+    voxel_size: float
+    resampling: Resampling
+    edge: Edge
     contrast: Contrast
 
 
@@ -230,6 +264,31 @@ class Predictions(NamedTuple):
     probabilities: NDArray[np.float32]
     #: From the nearest class, [n]; None unless "distance" is a rule.
     distances: NDArray[np.float32] | None
+
+
+class Simulated(NamedTuple):
+    """Voxels, and the particles in them: a structured array with the fields of cinetomo_synthetic_particle."""
+
+    voxels: NDArray[np.float32]
+    particles: np.ndarray
+
+
+class Picks(NamedTuple):
+    """What `Context.pick` finds, the best first."""
+
+    #: z, y, x in voxels, counted from the centre of the first voxel: [n, 3].
+    positions: NDArray[np.float32]
+    #: More is better: [n].
+    scores: NDArray[np.float32]
+
+
+class Boxes(NamedTuple):
+    """What `Context.extract` cuts out."""
+
+    #: [n, z, y, x].
+    voxels: NDArray[np.float32]
+    #: For each box the index of its particle: [n].
+    indices: NDArray[np.int64]
 
 
 class Threshold(NamedTuple):
@@ -357,7 +416,22 @@ _RuntimeInfo = _struct(
 _SyntheticOptions = _struct(
     "cinetomo_synthetic_options",
     "size struct_size; i64 box_size; f64 voxel_size snr tilt_range max_shift defocus voltage spherical_aberration; u64 seed;"
-    "i32 contrast reserved",
+    "i32 contrast reserved; f64 envelope band_limit band_edge noise_before mtf; i32 n_neighbours tilt_axis beam_axis reserved_2",
+)
+_SyntheticParticle = _struct("cinetomo_synthetic_particle", "f64 position[3] rotation[9] radius snr; i32 label reserved")
+_Read = CFUNCTYPE(c_int32, c_void_p, *[c_int64] * 6, c_void_p)
+_Tomogram = _struct(
+    "cinetomo_tomogram",
+    "size struct_size; ptr voxels; call read; ptr user_data; i64 shape[3]; f64 voxel_size; i32 contrast reserved",
+    call=_Read,
+)
+_PickOptions = _struct(
+    "cinetomo_pick_options",
+    "size struct_size; f64 sigma particle_diameter sigma_ratio min_distance threshold; i64 n_max border; u64 max_memory;"
+    "i32 threshold_rule refine",
+)
+_ExtractOptions = _struct(
+    "cinetomo_extract_options", "size struct_size; i64 box_size; f64 voxel_size; i32 resampling edge contrast reserved"
 )
 
 
@@ -407,7 +481,15 @@ _Api = _table(
 )
 _SyntheticApi = _table(
     "cinetomo_synthetic_api",
-    "z n_phantoms() s phantom_name(z) i options_init(pz) i phantom_density(zldpzpp) i simulate(pppzpppzpp)",
+    """
+    z n_phantoms()               s phantom_name(z)               i options_init(pz)           i phantom_density(zldpzpp)
+    i simulate(pppzpppzpp)       i options_init_liu_2020(pz)     i simulate_particles(pppzpppzppzp)
+    i simulate_tomogram(pppzppppzppzp)
+    """,
+)
+_PickApi = _table(
+    "cinetomo_pick_api",
+    "i tomogram_init(pz) i pick_options_init(pz) i pick(ppppppzpp) i extract_options_init(pz) i extract(pppzpppzppzp)",
 )
 
 
@@ -570,6 +652,42 @@ class Volume:
             self._raw.strides = (strides[0] * shape[0], *strides) if single else tuple(strides)
 
 
+class Tomogram:
+    """A tomogram that is fetched piece by piece, such as one of zarr, HDF5 or a network. One in memory or memory-mapped
+    (`numpy.memmap`) is a `Volume`, or an array [z, y, x].
+
+    `read` receives slices along z, y, x and returns what lies there; what it raises comes out of the call:
+    `Tomogram(array.shape, array.__getitem__)`."""
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        read: Callable[[tuple[slice, slice, slice]], Any],
+        *,
+        voxel_size: float = 0.0,
+        contrast: Contrast = "unknown",
+    ):
+        self._read = read
+        self._thrown: BaseException | None = None
+        self._callback = _Read(self._fetch)
+        self._raw = _Tomogram(struct_size=ctypes.sizeof(_Tomogram), read=self._callback, shape=tuple(shape), voxel_size=voxel_size)
+        self._raw.contrast = _index(Contrast, contrast, "contrast")
+
+    def _fetch(self, _: Any, z: int, y: int, x: int, nz: int, ny: int, nx: int, out: int) -> int:
+        try:
+            target = np.ctypeslib.as_array(ctypes.cast(out, ctypes.POINTER(ctypes.c_float)), (nz, ny, nx))
+            target[...] = self._read((slice(z, z + nz), slice(y, y + ny), slice(x, x + nx)))
+        except BaseException as thrown:
+            self._thrown = thrown
+            return 1
+        return 0
+
+    def _raise(self) -> None:
+        thrown, self._thrown = self._thrown, None
+        if thrown is not None:
+            raise thrown from None
+
+
 def _cuda_device(array: Any) -> int:
     """The GPU that an array with a CUDA array interface, which does not tell, lies on."""
     if hasattr(array, "__dlpack_device__"):
@@ -648,6 +766,24 @@ class _Follow:
         thrown, self._thrown = self._thrown, None
         if thrown is not None:
             raise thrown from None
+
+
+class _Source:
+    """A tomogram as a call wants it. What reading it raised is raised once the call has returned."""
+
+    def __init__(self, tomogram: Any):
+        self._owner = tomogram if isinstance(tomogram, Tomogram) else _volume(tomogram)
+        if isinstance(self._owner, Tomogram):
+            self._raw = self._owner._raw
+        else:
+            self._raw = _Tomogram(struct_size=ctypes.sizeof(_Tomogram), voxels=ctypes.addressof(self._owner._raw))
+
+    def __enter__(self) -> Any:
+        return byref(self._raw)
+
+    def __exit__(self, *_: object) -> None:
+        if isinstance(self._owner, Tomogram):
+            self._owner._raise()
 
 
 def _stage(number: int) -> str:
@@ -1070,6 +1206,58 @@ class Context(_Handle):
         """A model from a file that `Model.save` wrote."""
         return Model(self._plugin, self._sink, self._plugin._make(self._plugin._api.model_load, self._handle, _text(path)))
 
+    def pick(
+        self,
+        tomogram: Any,
+        *,
+        progress: Callable[[Progress], object] | bool | None = None,
+        cancel: Cancel | None = None,
+        **options: Unpack[PickOptions],
+    ) -> Picks:
+        """Picks particles by difference of Gaussians: extension cinetomo.pick/1. The tomogram is a `Tomogram`, a `Volume` or an
+        array [z, y, x]; its contrast must be known."""
+        plugin, table = self._plugin, self._extension("cinetomo.pick/1", _PickApi)
+        raw = _fill(plugin._defaults(_PickOptions, table.pick_options_init), PickOptions, options)
+        positions, scores = np.empty((raw.n_max, 3), np.float32), np.empty(raw.n_max, np.float32)
+        n = c_size_t()
+        with _Source(tomogram) as source, _Follow(progress, cancel) as hooks:
+            plugin._call(
+                table.pick, self._handle, source, byref(raw), hooks, _address(positions), _address(scores), raw.n_max, byref(n)
+            )
+        return Picks(positions[: n.value], scores[: n.value])
+
+    def extract(
+        self,
+        tomogram: Any,
+        positions: Any,
+        *,
+        progress: Callable[[Progress], object] | bool | None = None,
+        cancel: Cancel | None = None,
+        **options: Unpack[ExtractOptions],
+    ) -> Boxes:
+        """Cuts boxes out around positions [n, 3], z, y, x in voxels: extension cinetomo.pick/1."""
+        plugin, table = self._plugin, self._extension("cinetomo.pick/1", _PickApi)
+        raw = _fill(plugin._defaults(_ExtractOptions, table.extract_options_init), ExtractOptions, options)
+        points = np.ascontiguousarray(positions, np.float32)
+        if points.ndim != 2 or points.shape[1] != 3:
+            raise Error(Status.INVALID_ARGUMENT, f"positions have shape {points.shape}; expected [n, 3]")
+        voxels = np.empty((len(points), *[max(raw.box_size, 0)] * 3), np.float32)
+        indices = np.empty(len(points), np.int64)
+        n = c_size_t()
+        with _Source(tomogram) as source, _Follow(progress, cancel) as hooks:
+            plugin._call(
+                table.extract, self._handle, source, _address(points), len(points), byref(raw), hooks, _address(voxels),
+                voxels.size, byref(n), _address(indices), indices.size,
+            )  # fmt: skip
+        n_boxes = n.value // raw.box_size**3
+        return Boxes(voxels[:n_boxes], indices[:n_boxes])
+
+    def _extension(self, name: str, kind: Any) -> Any:
+        table = self._plugin._api.get_extension(name.encode())
+        if not table or c_size_t.from_address(table).value < ctypes.sizeof(kind):
+            raise Error(Status.UNSUPPORTED, f"this cinetomo library has no extension {name}, or an older one")
+        return kind.from_address(table)
+
     def synthetic(self) -> Synthetic:
         """The extension cinetomo.synthetic/1: simulated subtomograms."""
         return Synthetic(self)
@@ -1266,11 +1454,8 @@ class Synthetic:
     """Simulated subtomograms; from `Context.synthetic`."""
 
     def __init__(self, context: Context):
-        table = context._plugin._api.get_extension(b"cinetomo.synthetic/1")
-        if not table:
-            raise Error(Status.UNSUPPORTED, "this cinetomo library has no extension cinetomo.synthetic/1")
         self._context = context
-        self._table = _SyntheticApi.from_address(table)
+        self._table = context._extension("cinetomo.synthetic/1", _SyntheticApi)
 
     @property
     def phantom_names(self) -> list[str]:
@@ -1291,18 +1476,47 @@ class Synthetic:
         densities: Any = None,
         progress: Callable[[Progress], object] | bool | None = None,
         cancel: Cancel | None = None,
+        preset: Literal["default", "liu_2020"] = "default",
         **options: Unpack[SyntheticOptions],
-    ) -> NDArray[np.float32]:
-        """One subtomogram [n, z, y, x] for each label, of the built-in phantoms or of densities [n, z, y, x]."""
-        plugin = self._context._plugin
-        truth = _integers(labels, "labels")
-        volume = None if densities is None else _volume(densities)
-        raw = _fill(plugin._defaults(_SyntheticOptions, self._table.options_init), SyntheticOptions, options)
-        voxels = np.empty((truth.size, *[raw.box_size] * 3), np.float32)
+    ) -> Simulated:
+        """One subtomogram [n, z, y, x] for each label, of the built-in phantoms or of densities [n, z, y, x]; particles
+        [n, 1 + n_neighbours], the target first."""
+        truth, raw = _integers(labels, "labels"), self._options(preset, options)
+        voxels = np.empty((truth.size, *[max(raw.box_size, 0)] * 3), np.float32)
+        particles = np.zeros((truth.size, 1 + max(raw.n_neighbours, 0)), np.dtype(_SyntheticParticle))
+        return self._simulate(self._table.simulate_particles, densities, truth, (byref(raw),), voxels, particles, progress, cancel)
+
+    def simulate_tomogram(
+        self,
+        labels: Any,
+        shape: Sequence[int],
+        *,
+        densities: Any = None,
+        progress: Callable[[Progress], object] | bool | None = None,
+        cancel: Cancel | None = None,
+        preset: Literal["default", "liu_2020"] = "default",
+        **options: Unpack[SyntheticOptions],
+    ) -> Simulated:
+        """A tomogram of shape z, y, x with one particle for each label, in that order."""
+        truth, raw = _integers(labels, "labels"), self._options(preset, options)
+        edges = (c_int64 * 3)(*shape)
+        voxels, particles = np.empty(tuple(shape), np.float32), np.zeros(truth.size, np.dtype(_SyntheticParticle))
+        more = (edges, byref(raw))
+        return self._simulate(self._table.simulate_tomogram, densities, truth, more, voxels, particles, progress, cancel)
+
+    def _options(self, preset: str, options: Mapping[str, Any]) -> Any:
+        inits = {"default": self._table.options_init, "liu_2020": self._table.options_init_liu_2020}
+        _index(Literal["default", "liu_2020"], preset, "preset")
+        return _fill(self._context._plugin._defaults(_SyntheticOptions, inits[preset]), SyntheticOptions, options)
+
+    def _simulate(
+        self, function: Any, densities: Any, labels: Any, options: tuple, voxels: Any, particles: Any, progress: Any, cancel: Any
+    ) -> Simulated:
+        context, volume = self._context, None if densities is None else _volume(densities)
         n = c_size_t()
         with _Follow(progress, cancel) as hooks:
-            plugin._call(
-                self._table.simulate, self._context._handle, volume and byref(volume._raw), _address(truth), truth.size,
-                byref(raw), hooks, _address(voxels), voxels.size, byref(n),
+            context._plugin._call(
+                function, context._handle, volume and byref(volume._raw), _address(labels), labels.size, *options, hooks,
+                _address(voxels), voxels.size, byref(n), _address(particles), particles.size,
             )  # fmt: skip
-        return voxels
+        return Simulated(voxels, particles)
