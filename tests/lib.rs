@@ -33,6 +33,13 @@ pub fn i3d_checkpoint() -> PathBuf {
     path
 }
 
+/// A Python with numpy, torch and what else the tests need; `make setup` brings it.
+pub fn python() -> PathBuf {
+    PathBuf::from(env::var_os("CINETOMO_PYTHON").expect(
+        "CINETOMO_PYTHON names no Python: run the tests with `make test`, or plain `cargo test` after `make setup`",
+    ))
+}
+
 /// The library installed into a temporary prefix, then moved: nothing may depend on the first place.
 pub fn prefix() -> &'static Path {
     static PREFIX: OnceLock<(TempDir, PathBuf)> = OnceLock::new();

@@ -1,15 +1,9 @@
 //! The Python binding, installed by pip and run by the Python that the reference networks have: with numpy, torch and tqdm.
 
-use std::{env, fs, os::unix::fs::symlink, path::PathBuf, process::Command, sync::OnceLock};
+use std::{fs, os::unix::fs::symlink, path::PathBuf, process::Command, sync::OnceLock};
 
-use cinetomo_tests::{alone, i3d_checkpoint, prefix, root, run};
+use cinetomo_tests::{alone, i3d_checkpoint, prefix, python, root, run};
 use tempfile::TempDir;
-
-fn python() -> PathBuf {
-    PathBuf::from(env::var_os("CINETOMO_PYTHON").expect(
-        "CINETOMO_PYTHON names no Python: run the tests with `make test`, or plain `cargo test` after `make setup`",
-    ))
-}
 
 /// Where pip has put the package, and nothing else.
 fn installed() -> PathBuf {

@@ -10,14 +10,15 @@ use std::{
 
 use cinetomo_abi::cinetomo_status;
 
-use crate::Error;
+use crate::{Error, manifest::is_privileged};
 
 const FILE: &str = "libtorch_cpu.so";
 
 /// Fails with RUNTIME_CONFLICT if the process has another libtorch than the one that `library` would load.
 pub(crate) fn check_conflict(library: &Path) -> Result<(), Error> {
-    let Some(wanted) = wanted_by(library, env::var_os("LD_LIBRARY_PATH").unwrap_or_default())
-    else {
+    // The dynamic linker ignores it in a privileged process.
+    let listed = env::var_os("LD_LIBRARY_PATH").filter(|_| !is_privileged());
+    let Some(wanted) = wanted_by(library, listed.unwrap_or_default()) else {
         // Nothing to be found beside the library: the loader takes the mapped copy or says what is missing.
         return Ok(());
     };

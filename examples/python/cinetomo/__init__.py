@@ -835,9 +835,12 @@ class Manifest(NamedTuple):
     path: Path
     name: str
     version: str
-    library: Path
+    #: For this platform; None if there is none.
+    library: Path | None
     entry: str
     abi_versions: list[int]
+    #: That it has a library for; none = any.
+    platforms: list[str]
 
 
 class Found(NamedTuple):
@@ -894,6 +897,7 @@ def _find_in(places: Iterable[Path]) -> Found:
         for path in manifests:
             try:
                 manifest = _read_manifest(path)
+                _check_usable(manifest)
                 if all(manifest.path != other.path for other in usable):
                     usable.append(manifest)
             except (OSError, ValueError, _Unusable) as reason:
@@ -923,7 +927,7 @@ _PLATFORMS = ("linux-x86_64", "linux-aarch64")
 
 
 def _read_manifest(path: Path) -> Manifest:
-    """Reads a manifest and checks it against plugin-manifest/schema.json, and that this host can use the plugin."""
+    """Reads a manifest and checks it against plugin-manifest/schema.json."""
     path = path.resolve(strict=True)
     members = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     if not isinstance(members, dict):
@@ -937,7 +941,7 @@ def _read_manifest(path: Path) -> Manifest:
             raise _Unusable(f"member {member} is missing")
         if member in members and not (isinstance(value, str) and re.fullmatch(pattern, value, re.DOTALL | re.ASCII)):
             raise _Unusable(f"{member} is {value!r}, which is not of the form {pattern}")
-    relative = _library_for_here(members)
+    platforms, library = _libraries(members)
     abi_versions = members.get("abi_versions")
     whole = isinstance(abi_versions, list) and all(type(version) is int and 0 < version < 1 << 32 for version in abi_versions)
     if not whole or not abi_versions:
@@ -950,12 +954,18 @@ def _read_manifest(path: Path) -> Manifest:
     requires = members.get("requires", {})
     if not isinstance(requires, dict) or not isinstance(requires.get("libtorch", ""), str):
         raise _Unusable(f"requires is {requires!r}, not an object with the text libtorch")
-    if ABI_VERSION not in abi_versions:
-        raise _Unusable(f"it speaks ABI {abi_versions}; this host speaks ABI {ABI_VERSION}")
-    library = path.parent / relative
-    if not library.is_file():
-        raise _Unusable(f"its library {library} is not there")
-    return Manifest(path, members["name"], members["version"], library, members["entry"], abi_versions)
+    place = path.parent / library if library else None
+    return Manifest(path, members["name"], members["version"], place, members["entry"], abi_versions, platforms)
+
+
+def _check_usable(manifest: Manifest) -> None:
+    """Whether this host can use the plugin."""
+    if manifest.platforms and _HERE not in manifest.platforms:
+        raise _Unusable(f"it is for {', '.join(manifest.platforms)}; this is {_HERE}")
+    if ABI_VERSION not in manifest.abi_versions:
+        raise _Unusable(f"it speaks ABI {manifest.abi_versions}; this host speaks ABI {ABI_VERSION}")
+    if manifest.library is None or not manifest.library.is_file():
+        raise _Unusable(f"its library {manifest.library} is not there")
 
 
 _MEMBERS = {
@@ -967,20 +977,22 @@ _MEMBERS = {
 }
 
 
-def _library_for_here(members: Mapping[str, Any]) -> str:
-    """The library of this platform, by `platform` or by an object of libraries."""
-    here = f"{sys.platform}-{platform.machine()}"
+_HERE = f"{sys.platform}-{platform.machine()}"
+
+
+def _libraries(members: Mapping[str, Any]) -> tuple[list[str], str | None]:
+    """The platforms that there is a library for (none = any), and the library for this one."""
     library, only = members.get("library"), members.get("platform")
-    if "platform" in members and only not in _PLATFORMS:
-        raise _Unusable(f"platform is {only!r}, which is none of {', '.join(_PLATFORMS)}")
-    libraries: dict[str, Any] = library if isinstance(library, dict) else {only or here: library}
-    if not libraries or not all(isinstance(path, str) and path for path in libraries.values()):
-        raise _Unusable(f"library is {library!r}, not a path or an object of paths by platform")
-    if isinstance(library, dict) and not set(libraries) <= set(_PLATFORMS):
-        raise _Unusable(f"library is for {', '.join(libraries)}; platforms are {', '.join(_PLATFORMS)}")
-    if here not in libraries or only not in (None, here):
-        raise _Unusable(f"it is for {only or ', '.join(libraries)}; this is {here}")
-    return libraries[here]
+    paths = library if isinstance(library, dict) else {_HERE: library}
+    if not paths or not all(isinstance(path, str) and path for path in paths.values()):
+        raise _Unusable(f"library is {library!r}, neither a path nor an object of paths by platform")
+    named = ([only] if "platform" in members else []) + (list(paths) if isinstance(library, dict) else [])
+    for name in named:
+        if name not in _PLATFORMS:
+            raise _Unusable(f"platform {name!r} is none of {', '.join(_PLATFORMS)}")
+    if isinstance(library, dict):
+        return [name for name in sorted(paths) if only in (None, name)], paths.get(_HERE)
+    return [only] if only else [], library
 
 
 def _no_constant(name: str) -> None:
@@ -1014,6 +1026,7 @@ def load(place: str | os.PathLike | None = None) -> Plugin:
     if place is not None and ".so" in Path(place).suffixes:
         return Plugin(Path(place).resolve())
     manifest = find(place).manifest
+    assert manifest.library is not None  # as it can be used
     return Plugin(manifest.library, manifest.entry)
 
 
