@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use self::results::{ResultRow, Results, ResultsWriter, most_probable};
+pub use self::results::{ResultRow, Results, ResultsWriter, TableWriter, most_probable};
 use crate::{
     cells::line_number,
     error::{Error, Result},

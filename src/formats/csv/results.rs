@@ -36,12 +36,56 @@ pub struct ResultRow<'a> {
     pub probabilities: &'a [f32],
 }
 
-/// Writes results row by row, so that there may be more of them than memory holds. The columns are `path`, `label`,
-/// `probability` (the highest), maybe `group`, and `probability_<class>` for each class. Where all rows have a label,
-/// the file can be read back as [`Labels`](super::Labels). Nothing is at the path before `finish`, or what was there.
+/// Writes a table row by row, so that there may be more of it than memory holds. Nothing is at the path before
+/// `finish`, or what was there.
+#[derive(Debug)]
+pub struct TableWriter {
+    file: Replacement,
+    n_columns: usize,
+}
+
+impl TableWriter {
+    /// Starts a file with these names of columns.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn create(path: &Path, header: &[impl AsRef<[u8]>]) -> Result<TableWriter> {
+        let mut writer = TableWriter { file: Replacement::create(path)?, n_columns: header.len() };
+        writer.push(header)?;
+        Ok(writer)
+    }
+
+    /// Appends a row.
+    ///
+    /// # Errors
+    /// It has another number of values than the header, or the file cannot be written.
+    pub fn push(&mut self, values: &[impl AsRef<[u8]>]) -> Result<()> {
+        if values.len() != self.n_columns {
+            let message = format!("{} values, but the header has {}", values.len(), self.n_columns);
+            return Err(Error::new(ErrorKind::Invalid, self.file.path(), message));
+        }
+        let path = self.file.path();
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(values).map_err(|error| in_file(path, &[], &error))?;
+        let bytes = writer.into_inner().map_err(|error| Error::io(path, error.error()))?;
+        self.file.append(&bytes)
+    }
+
+    /// Completes the file and puts it in its place.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish(self) -> Result<()> {
+        self.file.commit()
+    }
+}
+
+/// Writes results row by row. The columns are `path`, `label`, `probability` (the highest), maybe `group`, and
+/// `probability_<class>` for each class. Where all rows have a label, the file can be read back as
+/// [`Labels`](super::Labels). Nothing is at the path before `finish`, or what was there.
 #[derive(Debug)]
 pub struct ResultsWriter {
-    file: Replacement,
+    table: TableWriter,
     class_names: Vec<String>,
     has_groups: bool,
 }
@@ -55,14 +99,11 @@ impl ResultsWriter {
         if class_names.is_empty() {
             return Err(Error::new(ErrorKind::Invalid, path, "results need at least one class"));
         }
-        let class_names = class_names.to_vec();
-        let mut writer =
-            ResultsWriter { file: Replacement::create(path)?, class_names, has_groups };
         let mut header = vec!["path".to_owned(), "label".to_owned(), "probability".to_owned()];
         header.extend(has_groups.then(|| "group".to_owned()));
-        header.extend(writer.class_names.iter().map(|name| format!("{PROBABILITY}{name}")));
-        writer.record(&header)?;
-        Ok(writer)
+        header.extend(class_names.iter().map(|name| format!("{PROBABILITY}{name}")));
+        let table = TableWriter::create(path, &header)?;
+        Ok(ResultsWriter { table, class_names: class_names.to_vec(), has_groups })
     }
 
     /// Appends a row.
@@ -73,7 +114,8 @@ impl ResultsWriter {
     pub fn push(&mut self, row: ResultRow<'_>) -> Result<()> {
         let ResultRow { image, group, class, probabilities } = row;
         let invalid = |message: String| {
-            Err(Error::new(ErrorKind::Invalid, self.file.path(), format!("{image}: {message}")))
+            let path = self.table.file.path();
+            Err(Error::new(ErrorKind::Invalid, path, format!("{image}: {message}")))
         };
         let n_classes = self.class_names.len();
         if probabilities.len() != n_classes {
@@ -97,7 +139,7 @@ impl ResultsWriter {
         let mut record = vec![image.to_owned(), label, highest.to_string()];
         record.extend(group.map(str::to_owned));
         record.extend(probabilities.iter().map(f32::to_string));
-        self.record(&record)
+        self.table.push(&record)
     }
 
     /// Completes the file and puts it in its place.
@@ -105,15 +147,7 @@ impl ResultsWriter {
     /// # Errors
     /// The file cannot be written.
     pub fn finish(self) -> Result<()> {
-        self.file.commit()
-    }
-
-    fn record(&mut self, fields: &[String]) -> Result<()> {
-        let path = self.file.path().to_owned();
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(fields).map_err(|error| in_file(&path, &[], &error))?;
-        let bytes = writer.into_inner().map_err(|error| Error::io(&path, error.error()))?;
-        self.file.append(&bytes)
+        self.table.finish()
     }
 }
 
