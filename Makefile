@@ -9,7 +9,11 @@ DEMO := $(TARGET)/demo/cinetomo-demo
 CXXFLAGS ?= -O2
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-.PHONY: help setup build demo test check header install clean parity
+# Fuzzers of the checkpoint readers, and how long each runs.
+FUZZERS ?= torch_zip torch_legacy torch_pickle safetensors flax npz npy index
+FUZZ_SECONDS ?= 60
+
+.PHONY: help setup build demo test check header install clean parity fuzz
 
 help: ## list the targets
 	@echo "make setup && make demo, or:"
@@ -27,7 +31,7 @@ demo: build ## simulate, fine-tune, classify: video weights against random ones 
 	$(CXX) -std=c++17 $(CXXFLAGS) $(WARNINGS) -I$(STAGE)/include examples/cpp/*.cpp -o $(DEMO) -ldl
 	@.cargo/with-libtorch env CINETOMO_PLUGIN_PATH=$(STAGE)/share/cinetomo/plugins $(DEMO) $(DEMO_ARGS)
 
-test: ## run every test (fetches the CUDA part of libtorch too: 4 GB in all)
+test: ## run every test (fetches the CUDA part of libtorch and the reference networks too: 4 GB in all)
 	@$(PYTHON) src/setup/setup.py --tests
 	cargo test --release --workspace
 
@@ -46,6 +50,14 @@ parity: ## compute tests/reference/*.json anew with PyTorch, scikit-learn and ot
 	$(PYTHON) -m venv $(TARGET)/parity
 	$(TARGET)/parity/bin/pip install -q -r tests/reference/requirements.txt
 	for script in tests/reference/*.py; do echo "$$script"; $(TARGET)/parity/bin/python "$$script" || exit 1; done
+
+fuzz: ## feed the checkpoint readers with broken files, FUZZ_SECONDS=60 each (needs nightly Rust and cargo-fuzz)
+	@for fuzzer in $(FUZZERS); do \
+	  mkdir -p $(TARGET)/fuzz/$$fuzzer && \
+	  cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir $(abspath $(TARGET))/fuzz/build $$fuzzer \
+	    $(abspath $(TARGET))/fuzz/$$fuzzer $(CURDIR)/tests/fuzz/seeds/$$fuzzer -- -max_total_time=$(FUZZ_SECONDS) \
+	    -max_len=16384 -timeout=10 -malloc_limit_mb=64 -artifact_prefix=$(abspath $(TARGET))/fuzz/ || exit 1; \
+	done
 
 clean: ## remove what was built (not the cache)
 	cargo clean

@@ -80,6 +80,36 @@ typedef enum cinetomo_augment {
    * themselves are allowed, as handedness is not resolved at these resolutions.
    */
   CINETOMO_AUGMENT_MIRROR = 1,
+  /**
+   * With probability 1/2 a part of the sections, 1/2 to all of their area, stretched to the whole: the same of every
+   * section (paper, section 4.3.1; torchvision's RandomResizedCrop).
+   */
+  CINETOMO_AUGMENT_CROP = 2,
+  /**
+   * With probability 1/2 the sections turned by up to 45 degrees, shifted by up to a tenth of their edge and scaled by
+   * up to a tenth: all sections alike (paper, section 4.3.1). Turns the missing wedge, too.
+   */
+  CINETOMO_AUGMENT_AFFINE = 4,
+  /**
+   * The sections turned by up to 10 degrees, which leaves the missing wedge about where it is.
+   */
+  CINETOMO_AUGMENT_ROTATE = 8,
+  /**
+   * White noise of up to a tenth of the grey range.
+   */
+  CINETOMO_AUGMENT_NOISE = 16,
+  /**
+   * Grey values stretched by up to a tenth about the middle of their range and shifted by up to a tenth of it.
+   */
+  CINETOMO_AUGMENT_INTENSITY = 32,
+  /**
+   * A further missing wedge, of a tilt range of 40 to 60 degrees about an axis of any direction in the sections.
+   */
+  CINETOMO_AUGMENT_WEDGE = 64,
+  /**
+   * Each subtomogram mixed with another, and their labels alike (Zhang et al. 2018, alpha 0.2).
+   */
+  CINETOMO_AUGMENT_MIXUP = 128,
 } cinetomo_augment;
 
 /**
@@ -101,7 +131,26 @@ typedef enum cinetomo_axis {
 } cinetomo_axis;
 
 /**
- * What becomes of the running statistics of BatchNorm.
+ * What is done about classes of different sizes.
+ */
+typedef enum cinetomo_balance {
+  /**
+   * Nothing.
+   */
+  CINETOMO_BALANCE_NONE = 0,
+  /**
+   * Each subtomogram's loss counts in inverse proportion to the size of its class (scikit-learn's "balanced").
+   */
+  CINETOMO_BALANCE_WEIGHTS = 1,
+  /**
+   * Each epoch draws as many subtomograms of every class: those of small classes several times, not all of large ones.
+   */
+  CINETOMO_BALANCE_SAMPLING = 2,
+} cinetomo_balance;
+
+/**
+ * What becomes of the running statistics of BatchNorm. It means nothing to a network without BatchNorm (the
+ * transformers).
  */
 typedef enum cinetomo_batch_norm {
   /**
@@ -196,7 +245,7 @@ typedef enum cinetomo_dtype {
 typedef enum cinetomo_head {
   /**
    * RANDOM for a fresh network, but PROBE for one fresh from video that is tuned for fewer than 16 epochs: as
-   * measured. KEEP for one already fine-tuned.
+   * measured; or that has no BatchNorm. KEEP for one already fine-tuned.
    */
   CINETOMO_HEAD_AUTO = 0,
   /**
@@ -311,6 +360,93 @@ typedef enum cinetomo_optimizer {
    */
   CINETOMO_OPTIMIZER_SGD = 2,
 } cinetomo_optimizer;
+
+/**
+ * What a subtomogram is for; see `cinetomo_split`.
+ */
+typedef enum cinetomo_part {
+  /**
+   * Nothing: it has no label, or no part wants it.
+   */
+  CINETOMO_PART_NONE = 0,
+  /**
+   * To train on.
+   */
+  CINETOMO_PART_TRAINING = 1,
+  /**
+   * To choose and to calibrate by.
+   */
+  CINETOMO_PART_VALIDATION = 2,
+  /**
+   * To measure on, once, when everything is chosen.
+   */
+  CINETOMO_PART_TEST = 3,
+} cinetomo_part;
+
+/**
+ * Ways to train that have a name, for `cinetomo_fine_tune_options_preset`.
+ */
+typedef enum cinetomo_preset {
+  /**
+   * What was measured to be best at few labels: the same as `cinetomo_fine_tune_options_init`.
+   */
+  CINETOMO_PRESET_DEFAULT = 0,
+  /**
+   * The paper's training of a video network (section 4.3.2): 30 epochs at 1e-4, a tenth of it after 15 and after 22, batches
+   * of 16 (the paper has 32 from a quarter of its labels on), CROP and AFFINE, random head, BatchNorm TRAINED. Adam as in
+   * the paper's code, where its text describes SGD.
+   */
+  CINETOMO_PRESET_PAPER_VIDEO = 1,
+  /**
+   * The paper's training of random numbers: 100 epochs at 1e-3, a tenth of it after 50 and after 75; else the same.
+   */
+  CINETOMO_PRESET_PAPER_RANDOM = 2,
+  /**
+   * No training: logistic regression on the features of the network as it is. Classes within a minute on a CPU.
+   */
+  CINETOMO_PRESET_PROBE = 3,
+} cinetomo_preset;
+
+/**
+ * What keeps the weights near those that the training starts from.
+ */
+typedef enum cinetomo_regularizer {
+  /**
+   * Nothing.
+   */
+  CINETOMO_REGULARIZER_NONE = 0,
+  /**
+   * Half the strength times the squared distance of the backbone's weights from their start, added to the loss: L2-SP
+   * (Li, Grandvalet & Davoine 2018, eq. 2-3); the head has the weight decay.
+   */
+  CINETOMO_REGULARIZER_L2_SP = 1,
+  /**
+   * After every step the weights of each layer are moved back towards their start, all by one factor, until those of no
+   * output differ from it by more than the strength in the sum of absolute values: the maximum absolute row sum of MARS
+   * (Gouk, Hospedales & Pontil 2021).
+   */
+  CINETOMO_REGULARIZER_MARS = 2,
+} cinetomo_regularizer;
+
+/**
+ * Rules by which `cinetomo_model_predict` gives no class; add them up. Each has a threshold that was chosen on labelled
+ * subtomograms; see `cinetomo_calibration_options`.
+ */
+typedef enum cinetomo_reject {
+  /**
+   * None: every subtomogram gets its most probable class.
+   */
+  CINETOMO_REJECT_NONE = 0,
+  /**
+   * The most probable class is not probable enough: likely mistakes.
+   */
+  CINETOMO_REJECT_PROBABILITY = 1,
+  /**
+   * The embedding is too far from those of all classes in the training (Mahalanobis distance, Lee et al. 2018): what
+   * belongs to none of the classes.
+   */
+  CINETOMO_REJECT_DISTANCE = 2,
+} cinetomo_reject;
 
 /**
  * How the learning rate changes over the training.
@@ -461,6 +597,106 @@ typedef struct cinetomo_error cinetomo_error;
 typedef struct cinetomo_model cinetomo_model;
 
 /**
+ * What `cinetomo_model_calibrate` and `cinetomo_model_fine_tune` learn on labelled subtomograms that the model was not
+ * trained on. Fill with `cinetomo_calibration_options_init`, then change what you need.
+ */
+typedef struct cinetomo_calibration_options {
+  /**
+   * `sizeof(cinetomo_calibration_options)` as the caller was compiled; set by the `_init`.
+   */
+  size_t struct_size;
+  /**
+   * Wanted fraction of the accepted subtomograms that is classified correctly, above 0 and at most 1: the threshold
+   * accepts as many as that allows. 0 (default) = not asked.
+   */
+  double precision;
+  /**
+   * Wanted fraction of the subtomograms that is accepted, above 0 and at most 1: the threshold is as strict as that
+   * allows, or with a wanted precision the least that may be accepted. 0 (default) = 0.95 if no precision is wanted.
+   */
+  double coverage;
+  /**
+   * 1 (default) = find the temperature, one number that all logits are divided by so that probabilities say how often
+   * the model is right (Guo et al. 2017); 0 = leave it at 1. It changes no class.
+   */
+  int32_t temperature;
+  /**
+   * Sum of `CINETOMO_REJECT_*`: rules that get a threshold. Default: PROBABILITY. DISTANCE needs class means, which
+   * only a fine-tuning with this rule computes.
+   */
+  int32_t reject;
+} cinetomo_calibration_options;
+
+/**
+ * A threshold of a rule and what it did on the labelled subtomograms that it was chosen on. Never grows.
+ */
+typedef struct cinetomo_threshold {
+  /**
+   * The last value that is accepted; NaN = the rule has no threshold.
+   */
+  double value;
+  /**
+   * Subtomograms that it accepts.
+   */
+  int64_t n_accepted;
+  /**
+   * Those of them that are classified correctly.
+   */
+  int64_t n_correct;
+  /**
+   * 95 % interval of the precision for so many subtomograms (Wilson 1927). The threshold was chosen on them, so expect
+   * the lower half.
+   */
+  double precision_low;
+  /**
+   * Its upper end.
+   */
+  double precision_high;
+} cinetomo_threshold;
+
+/**
+ * How sure a model is, and what that rests on.
+ */
+typedef struct cinetomo_confidence {
+  /**
+   * In: `sizeof(cinetomo_confidence)` as the caller was compiled; set by the `_init`. Nothing beyond it is written.
+   */
+  size_t struct_size;
+  /**
+   * Labelled subtomograms that the model was calibrated on; 0 = it was not.
+   */
+  int64_t n_calibration;
+  /**
+   * What logits are divided by; 1 = the network's own.
+   */
+  double temperature;
+  /**
+   * Standard error of the temperature; NaN if none was found.
+   */
+  double temperature_error;
+  /**
+   * Mean of -ln of the probability of the label on those subtomograms at temperature 1, in nats; NaN = not calibrated.
+   */
+  double log_loss_before;
+  /**
+   * The same at the model's temperature.
+   */
+  double log_loss_after;
+  /**
+   * Lowest probability of the predicted class that CINETOMO_REJECT_PROBABILITY accepts.
+   */
+  struct cinetomo_threshold probability;
+  /**
+   * Greatest distance from the nearest class that CINETOMO_REJECT_DISTANCE accepts.
+   */
+  struct cinetomo_threshold distance;
+  /**
+   * Training subtomograms that the class means come from, which distances are measured from; 0 = there are none.
+   */
+  int64_t n_class_means;
+} cinetomo_confidence;
+
+/**
  * What `cinetomo_context_new` makes. Fill with `cinetomo_context_options_init`, then change what you need.
  */
 typedef struct cinetomo_context_options {
@@ -510,7 +746,8 @@ typedef struct cinetomo_metrics {
    */
   int64_t n_evaluated;
   /**
-   * Fraction whose highest score is at the label; of equal scores the first counts.
+   * Fraction whose highest score is at the label; of equal scores the first counts. For probabilities of two classes
+   * this is the accuracy at a threshold of 0.5.
    */
   double accuracy;
   /**
@@ -519,7 +756,112 @@ typedef struct cinetomo_metrics {
    * examples, or with nothing but examples, are left out of the mean; NaN if none is left.
    */
   double macro_auc;
+  /**
+   * Mean recall of the classes that have examples.
+   */
+  double balanced_accuracy;
+  /**
+   * Mean F1 of the classes that have examples or were predicted.
+   */
+  double macro_f1;
+  /**
+   * Expected calibration error: mean distance between confidence and accuracy over 15 bins of equal width (Guo et al.
+   * 2017), see `cinetomo_evaluate_reliability`. This and the next two are NaN unless each row consists of
+   * probabilities: 0 to 1, adding up to 1.
+   */
+  double expected_calibration_error;
+  /**
+   * Brier score (1950): squared differences between probabilities and truth, added over the classes, 0 to 2.
+   */
+  double brier_score;
+  /**
+   * Mean of -ln of the probability of the label, in nats; a probability below 2.2e-16 counts as that.
+   */
+  double log_loss;
+  /**
+   * For two classes, else NaN: the accuracy at the threshold on the score of class 1 that gives the highest accuracy on
+   * these very labels. Optimistic: no other data would reach it. Here because the paper reports its binary sets so.
+   */
+  double best_threshold_accuracy;
+  /**
+   * That threshold: scores of class 1 from it on count as class 1; infinite = none does.
+   */
+  double best_threshold;
 } cinetomo_metrics;
+
+/**
+ * One class against the rest. What would be 0 / 0 is NaN. Never grows.
+ */
+typedef struct cinetomo_class_metrics {
+  /**
+   * Subtomograms with this label.
+   */
+  int64_t n_examples;
+  /**
+   * Subtomograms whose highest score is at this class.
+   */
+  int64_t n_predicted;
+  /**
+   * Of those predicted, the fraction that has this label.
+   */
+  double precision;
+  /**
+   * Of those with this label, the fraction that was predicted.
+   */
+  double recall;
+  /**
+   * Harmonic mean of precision and recall.
+   */
+  double f1;
+  /**
+   * Area under the ROC curve of this class's score; NaN unless there are examples and counterexamples.
+   */
+  double auc;
+} cinetomo_class_metrics;
+
+/**
+ * The subtomograms whose highest probability is above `low` and at most `high`. Never grows.
+ */
+typedef struct cinetomo_reliability_bin {
+  /**
+   * Lower end, excluded (0 itself belongs to the first bin).
+   */
+  double low;
+  /**
+   * Upper end, included.
+   */
+  double high;
+  /**
+   * Number of these subtomograms.
+   */
+  int64_t n;
+  /**
+   * Mean of their highest probabilities; NaN if there are none.
+   */
+  double confidence;
+  /**
+   * Fraction of them whose highest probability is at the label; NaN if there are none.
+   */
+  double accuracy;
+} cinetomo_reliability_bin;
+
+/**
+ * A point of a ROC curve: what counting scores from `threshold` on as the class comes to. Never grows.
+ */
+typedef struct cinetomo_roc_point {
+  /**
+   * The lowest score that counts; infinite in the first point, where none does.
+   */
+  double threshold;
+  /**
+   * Fraction of the other subtomograms that count as the class.
+   */
+  double false_positive_rate;
+  /**
+   * Fraction of the class's subtomograms that count as it.
+   */
+  double true_positive_rate;
+} cinetomo_roc_point;
 
 /**
  * How `cinetomo_model_fine_tune` trains. Fill with `cinetomo_fine_tune_options_init`, then change what you need.
@@ -530,8 +872,8 @@ typedef struct cinetomo_fine_tune_options {
    */
   size_t struct_size;
   /**
-   * Initial learning rate; 0 (default) = the library's choice: with Adam 1e-3 where BatchNorm is
-   * TRAINED, 3e-5 where it is not; with SGD 1e-2 and 1e-3.
+   * Initial learning rate; 0 (default) = the library's choice: with Adam the network's own where BatchNorm is TRAINED
+   * (1e-3 for I3D) or there is none (3e-5 from video), else 3e-5; with SGD 1e-2 and 1e-3.
    */
   double learning_rate;
   /**
@@ -555,7 +897,7 @@ typedef struct cinetomo_fine_tune_options {
    */
   size_t n_milestones;
   /**
-   * Fraction of each class held out to watch and choose by, from 0 (default: none) to 0.5.
+   * Fraction of each class held out to watch, choose and calibrate by, from 0 (default: none) to 0.5.
    */
   double validation_fraction;
   /**
@@ -596,13 +938,66 @@ typedef struct cinetomo_fine_tune_options {
   int32_t augment;
   /**
    * With validation: 1 (default) = return the epoch with the best validation accuracy (ties: lower loss; epoch 0,
-   * the start, takes part), 0 = return the last.
+   * the start, takes part), 0 = return the last. A few dozen subtomograms choose badly, and what chose the epoch calibrates
+   * badly: with so few, 0 was better (benches/record/confidence.md).
    */
   int32_t select_best;
+  /**
+   * A `CINETOMO_REGULARIZER_*`. Default: NONE.
+   */
+  int32_t regularizer;
+  /**
+   * Strength of the regulariser, above 0. Default: 0.01.
+   */
+  double regularizer_strength;
+  /**
+   * Part of each label that is spread evenly over all classes, from 0 (default) up to but not including 1 (Szegedy et
+   * al. 2016).
+   */
+  double label_smoothing;
+  /**
+   * Factor from the learning rate of a stage to that of the stage before it, above 0 and at most 1 (default); the head
+   * has the full rate (discriminative fine-tuning, Howard & Ruder 2018).
+   */
+  double stage_rate_decay;
+  /**
+   * Where the state of the training is kept after every `checkpoint_interval` epochs, or NULL (default). If the file is
+   * there already and is of the same training (options, model, voxels, labels), the training goes on from it and gives
+   * the very weights of one that was never stopped; if it is of another, the call fails. The file remains.
+   */
+  const char *checkpoint;
+  /**
+   * A `CINETOMO_BALANCE_*`. Default: NONE.
+   */
+  int32_t balance;
+  /**
+   * Subtomograms computed at once; 0 (default) = all of a step. A step with more of them adds up their gradients; BatchNorm
+   * sees these only. Halved by itself when memory runs out.
+   */
+  int32_t micro_batch_size;
+  /**
+   * Epochs without a better validation after which the training ends; 0 (default) = never.
+   */
+  int32_t patience;
+  /**
+   * Epochs that the STEP schedule counts as one, at least 1 (default). The paper's code counts validations, every 10 epochs,
+   * on real data; its text counts epochs.
+   */
+  int32_t schedule_interval;
+  /**
+   * Epochs from one checkpoint to the next, at least 1 (default).
+   */
+  int32_t checkpoint_interval;
   /**
    * Zero.
    */
   int32_t reserved;
+  /**
+   * What is learnt on the validation subtomograms when the training is over, for `cinetomo_model_classify` and
+   * `cinetomo_model_predict`; NULL (default) = the defaults of `cinetomo_calibration_options_init`. Without validation
+   * nothing is, but for the class means that distances are measured from.
+   */
+  const struct cinetomo_calibration_options *calibration;
 } cinetomo_fine_tune_options;
 
 /**
@@ -925,6 +1320,69 @@ typedef struct cinetomo_model_info {
 } cinetomo_model_info;
 
 /**
+ * How `cinetomo_split` divides; fractions are of all labelled subtomograms of each class and add up to at most 1. Fill
+ * with `cinetomo_split_options_init`, then change what you need.
+ */
+typedef struct cinetomo_split_options {
+  /**
+   * `sizeof(cinetomo_split_options)` as the caller was compiled; set by the `_init`.
+   */
+  size_t struct_size;
+  /**
+   * To train on. Default: 0.6. Where above 0, each class gets at least one.
+   */
+  double training_fraction;
+  /**
+   * To choose and to calibrate by. Default: 0.2.
+   */
+  double validation_fraction;
+  /**
+   * To measure on. Default: 0.2.
+   */
+  double test_fraction;
+  /**
+   * Seed. Default: 0.
+   */
+  uint64_t seed;
+} cinetomo_split_options;
+
+/**
+ * Where `cinetomo_model_predict` writes: arrays of the caller for n subtomograms. Fill with `cinetomo_predictions_init`,
+ * then set those that you want; NULL (default) = not wanted.
+ */
+typedef struct cinetomo_predictions {
+  /**
+   * `sizeof(cinetomo_predictions)` as the caller was compiled; set by the `_init`.
+   */
+  size_t struct_size;
+  /**
+   * Receives the class of each subtomogram, -1 where a rule rejects it; n of them.
+   */
+  int32_t *labels;
+  /**
+   * Numbers that fit at `labels`.
+   */
+  size_t labels_capacity;
+  /**
+   * Receives calibrated probabilities, as `cinetomo_model_classify`; n x n_classes of them.
+   */
+  float *probabilities;
+  /**
+   * Numbers that fit at `probabilities`.
+   */
+  size_t probabilities_capacity;
+  /**
+   * Receives the Mahalanobis distance of each subtomogram from the nearest class; n of them. For models that were
+   * fine-tuned with CINETOMO_REJECT_DISTANCE.
+   */
+  float *distances;
+  /**
+   * Numbers that fit at `distances`.
+   */
+  size_t distances_capacity;
+} cinetomo_predictions;
+
+/**
  * Every function of ABI 1, as `cinetomo_get_api(1)` returns it: for hosts that load the library at run time and
  * would rather look up one symbol than forty. Each entry is the function `cinetomo_<entry>` of this header.
  * Entries are only ever appended: read none beyond `struct_size`. Valid for the life of the process.
@@ -1109,6 +1567,123 @@ typedef struct cinetomo_api {
                       size_t capacity,
                       size_t *out_len,
                       struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_fine_tune_options_preset`.
+   */
+  int32_t (*fine_tune_options_preset)(struct cinetomo_fine_tune_options *out_options,
+                                      size_t struct_size,
+                                      int32_t preset);
+  /**
+   * See `cinetomo_evaluate_classes`.
+   */
+  int32_t (*evaluate_classes)(const float *probabilities,
+                              size_t n_probabilities,
+                              const int32_t *labels,
+                              size_t n_labels,
+                              size_t n_classes,
+                              struct cinetomo_class_metrics *out_classes,
+                              size_t capacity,
+                              size_t *out_len,
+                              struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_evaluate_roc`.
+   */
+  int32_t (*evaluate_roc)(const float *probabilities,
+                          size_t n_probabilities,
+                          const int32_t *labels,
+                          size_t n_labels,
+                          size_t n_classes,
+                          size_t class_index,
+                          struct cinetomo_roc_point *out_points,
+                          size_t capacity,
+                          size_t *out_len,
+                          struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_evaluate_reliability`.
+   */
+  int32_t (*evaluate_reliability)(const float *probabilities,
+                                  size_t n_probabilities,
+                                  const int32_t *labels,
+                                  size_t n_labels,
+                                  size_t n_classes,
+                                  size_t n_bins,
+                                  struct cinetomo_reliability_bin *out_bins,
+                                  size_t capacity,
+                                  size_t *out_len,
+                                  struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_split_options_init`.
+   */
+  int32_t (*split_options_init)(struct cinetomo_split_options *out_options, size_t struct_size);
+  /**
+   * See `cinetomo_split`.
+   */
+  int32_t (*split)(const int32_t *labels,
+                   const int32_t *groups,
+                   size_t n_labels,
+                   const struct cinetomo_split_options *options,
+                   int32_t *out_parts,
+                   size_t capacity,
+                   size_t *out_len,
+                   struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_calibration_options_init`.
+   */
+  int32_t (*calibration_options_init)(struct cinetomo_calibration_options *out_options,
+                                      size_t struct_size);
+  /**
+   * See `cinetomo_model_calibrate`.
+   */
+  int32_t (*model_calibrate)(const struct cinetomo_model *model,
+                             const struct cinetomo_volume *subtomograms,
+                             const int32_t *labels,
+                             size_t n_labels,
+                             const struct cinetomo_calibration_options *options,
+                             const struct cinetomo_hooks *hooks,
+                             struct cinetomo_model **out_model,
+                             struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_confidence_init`.
+   */
+  int32_t (*confidence_init)(struct cinetomo_confidence *out_confidence, size_t struct_size);
+  /**
+   * See `cinetomo_model_confidence_get`.
+   */
+  int32_t (*model_confidence_get)(const struct cinetomo_model *model,
+                                  struct cinetomo_confidence *out_confidence,
+                                  struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_predictions_init`.
+   */
+  int32_t (*predictions_init)(struct cinetomo_predictions *out_predictions, size_t struct_size);
+  /**
+   * See `cinetomo_model_predict`.
+   */
+  int32_t (*model_predict)(const struct cinetomo_model *model,
+                           const struct cinetomo_volume *subtomograms,
+                           int32_t reject,
+                           const struct cinetomo_hooks *hooks,
+                           const struct cinetomo_predictions *out_predictions,
+                           struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_weights_inspect`.
+   */
+  int32_t (*weights_inspect)(const char *path,
+                             char *out_json,
+                             size_t capacity,
+                             size_t *out_len,
+                             struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_memory_estimate`.
+   */
+  int32_t (*memory_estimate)(const struct cinetomo_model *model,
+                             int64_t z,
+                             int64_t y,
+                             int64_t x,
+                             int64_t batch_size,
+                             int32_t stage,
+                             uint64_t *out_bytes,
+                             struct cinetomo_error **out_error);
 } cinetomo_api;
 
 /**
@@ -1230,6 +1805,15 @@ extern "C" {
 uint32_t cinetomo_abi_version(void);
 
 /**
+ * Fills `out_options` with the defaults: a temperature, and a threshold on probabilities that accepts 95 %.
+ * `struct_size` is `sizeof *out_options`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_calibration_options_init(struct cinetomo_calibration_options *out_options,
+                                          size_t struct_size);
+
+/**
  * Frees a cancel flag. NULL is fine. [any thread]
  */
 void cinetomo_cancel_free(struct cinetomo_cancel *cancel);
@@ -1247,6 +1831,14 @@ int32_t cinetomo_cancel_new(struct cinetomo_cancel **out_cancel,
  * later one. It stays raised. NULL is fine. [any thread, also while the call runs; not from a signal handler]
  */
 void cinetomo_cancel_raise(const struct cinetomo_cancel *cancel);
+
+/**
+ * Fills `out_confidence` with that of a model that was never calibrated. `struct_size` is `sizeof *out_confidence`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_confidence_init(struct cinetomo_confidence *out_confidence,
+                                 size_t struct_size);
 
 /**
  * Frees a context. Models made with it go on working. NULL is fine. [any thread]
@@ -1313,6 +1905,59 @@ int32_t cinetomo_evaluate(const float *probabilities,
                           struct cinetomo_error **out_error);
 
 /**
+ * Compares scores with true labels class by class. Scores, labels and errors are those of `cinetomo_evaluate`.
+ * `out_classes` receives one struct a class; `*out_len` their number, `n_classes`. With `capacity` 0 that is all that
+ * happens. [any thread]
+ */
+int32_t cinetomo_evaluate_classes(const float *probabilities,
+                                  size_t n_probabilities,
+                                  const int32_t *labels,
+                                  size_t n_labels,
+                                  size_t n_classes,
+                                  struct cinetomo_class_metrics *out_classes,
+                                  size_t capacity,
+                                  size_t *out_len,
+                                  struct cinetomo_error **out_error);
+
+/**
+ * How often subtomograms of each confidence (highest probability) are classified correctly: the reliability diagram, in
+ * `n_bins` bins of equal width from 0 to 1 (1 to 1000; the calibration error of `cinetomo_evaluate` uses 15). Labels are
+ * those of `cinetomo_evaluate`, scores must be probabilities. `out_bins` receives the bins, lowest first; `*out_len` their
+ * number. With `capacity` 0 that is all that happens.
+ *
+ * Errors: as `cinetomo_evaluate`, and INVALID_ARGUMENT if a row is not one of probabilities. [any thread]
+ */
+int32_t cinetomo_evaluate_reliability(const float *probabilities,
+                                      size_t n_probabilities,
+                                      const int32_t *labels,
+                                      size_t n_labels,
+                                      size_t n_classes,
+                                      size_t n_bins,
+                                      struct cinetomo_reliability_bin *out_bins,
+                                      size_t capacity,
+                                      size_t *out_len,
+                                      struct cinetomo_error **out_error);
+
+/**
+ * The ROC curve of the score of class `class_index`, counted from 0, one class against the rest. Scores and labels are
+ * those of `cinetomo_evaluate`. `out_points` receives the point where nothing counts as the class, then one point for each
+ * distinct score, highest first; `*out_len` their number. It is 0 if the class has no subtomogram or all of them: then
+ * there is no curve.
+ *
+ * Errors: as `cinetomo_evaluate`, and INVALID_ARGUMENT if there is no such class. [any thread]
+ */
+int32_t cinetomo_evaluate_roc(const float *probabilities,
+                              size_t n_probabilities,
+                              const int32_t *labels,
+                              size_t n_labels,
+                              size_t n_classes,
+                              size_t class_index,
+                              struct cinetomo_roc_point *out_points,
+                              size_t capacity,
+                              size_t *out_len,
+                              struct cinetomo_error **out_error);
+
+/**
  * Fills `out_options` with the defaults: what was measured to be best at few labels. `struct_size` is
  * `sizeof *out_options`.
  *
@@ -1320,6 +1965,16 @@ int32_t cinetomo_evaluate(const float *probabilities,
  */
 int32_t cinetomo_fine_tune_options_init(struct cinetomo_fine_tune_options *out_options,
                                         size_t struct_size);
+
+/**
+ * Fills `out_options` with the training that `preset`, a `CINETOMO_PRESET_*`, names. `struct_size` is
+ * `sizeof *out_options`. The milestones in it live as long as the process.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_fine_tune_options_preset(struct cinetomo_fine_tune_options *out_options,
+                                          size_t struct_size,
+                                          int32_t preset);
 
 /**
  * Returns the functions of this header as a table, or NULL if `abi_version` is not one that the library serves (this
@@ -1342,6 +1997,29 @@ int32_t cinetomo_hooks_init(struct cinetomo_hooks *out_hooks,
                             size_t struct_size);
 
 /**
+ * Estimates how many bytes a model and the work on it take at once on its device: weights, activations and, in
+ * training, gradients, the optimiser's state and the new model. The caller's voxels and libtorch itself are not counted.
+ *
+ * `z`, `y`, `x` are the voxels of a subtomogram, the beam along z. `batch_size` 0 stands for what classification takes
+ * at once, or for the default of `cinetomo_fine_tune_options`. `stage` is CINETOMO_STAGE_CLASSIFY, CINETOMO_STAGE_EMBED
+ * or CINETOMO_STAGE_TRAIN (Adam, no stage frozen, no validation). Nothing is computed: the call takes milliseconds.
+ * Measured on the CPU, estimates were within 20 %; benches/record/networks.md has them.
+ *
+ * Classification and fine-tuning log a warning if their estimate exceeds the memory that the machine has available.
+ *
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; MODEL_MISMATCH if the box is too small for the network. [any thread; calls on
+ * one model take turns]
+ */
+int32_t cinetomo_memory_estimate(const struct cinetomo_model *model,
+                                 int64_t z,
+                                 int64_t y,
+                                 int64_t x,
+                                 int64_t batch_size,
+                                 int32_t stage,
+                                 uint64_t *out_bytes,
+                                 struct cinetomo_error **out_error);
+
+/**
  * Fills `out_metrics` with empty values. `struct_size` is `sizeof *out_metrics`.
  *
  * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
@@ -1349,9 +2027,34 @@ int32_t cinetomo_hooks_init(struct cinetomo_hooks *out_hooks,
 int32_t cinetomo_metrics_init(struct cinetomo_metrics *out_metrics, size_t struct_size);
 
 /**
+ * Calibrates a model on labelled subtomograms that it was not trained on, and returns the result as a new model; `model`
+ * stays as it is. The new one's probabilities say how often it is right, and it has the thresholds that
+ * `cinetomo_model_predict` rejects by. What an earlier calibration found is forgotten. `cinetomo_model_fine_tune` does
+ * the same by itself on the subtomograms that it holds out (`validation_fraction`).
+ *
+ * `labels` holds one class per subtomogram, counted from 0; -1 marks one without label, which is left out. On
+ * subtomograms that the model was trained on it is right and sure, and would stay so: take others. A few dozen are
+ * needed at least; `cinetomo_model_confidence_get` and the log say what the result is worth. `options` (NULL = defaults)
+ * and `hooks` may be NULL.
+ *
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT names the option, label or subtomogram, and says what could be had if a wanted
+ * precision or coverage cannot, or that the model has no class means to measure distances from; NON_FINITE;
+ * MODEL_MISMATCH if the box is too small; OUT_OF_MEMORY; CANCELLED. [any thread; calls on one model take turns]
+ */
+int32_t cinetomo_model_calibrate(const struct cinetomo_model *model,
+                                 const struct cinetomo_volume *subtomograms,
+                                 const int32_t *labels,
+                                 size_t n_labels,
+                                 const struct cinetomo_calibration_options *options,
+                                 const struct cinetomo_hooks *hooks,
+                                 struct cinetomo_model **out_model,
+                                 struct cinetomo_error **out_error);
+
+/**
  * Classifies subtomograms. `out_probabilities` receives one row of `n_classes` probabilities per subtomogram, in the
  * order of the model's class names, each row adding up to 1; `*out_len` their number. With `capacity` 0 only
- * `*out_len` is written. `hooks` may be NULL.
+ * `*out_len` is written. `hooks` may be NULL. The probabilities of a calibrated model are calibrated (see
+ * `cinetomo_model_calibrate`); those of another one are mostly too sure.
  *
  * A log line warns if voxel size (by more than 10 %) or contrast differ from what the model was fine-tuned on.
  *
@@ -1366,6 +2069,15 @@ int32_t cinetomo_model_classify(const struct cinetomo_model *model,
                                 size_t capacity,
                                 size_t *out_len,
                                 struct cinetomo_error **out_error);
+
+/**
+ * Tells how sure a model is: its temperature, the thresholds that it can reject by, and what they rest on.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_model_confidence_get(const struct cinetomo_model *model,
+                                      struct cinetomo_confidence *out_confidence,
+                                      struct cinetomo_error **out_error);
 
 /**
  * Computes embeddings: the pooled features that the head sees. `out_embeddings` receives one row of `n_features`
@@ -1386,6 +2098,9 @@ int32_t cinetomo_model_embed(const struct cinetomo_model *model,
  * `labels` holds one class per subtomogram, counted from 0; -1 marks one without label, which is left out.
  * `options` (NULL = defaults) and `hooks` may be NULL. Progress comes after every batch. On the CPU the same model,
  * voxels, labels, options and thread count give the same result, bit by bit. The voxels are read again in every epoch.
+ *
+ * Where subtomograms are held out (`validation_fraction`), the new model is calibrated on them; what could not be learnt
+ * from them is logged. Without, its probabilities are the network's own: calibrate it with `cinetomo_model_calibrate`.
  *
  * Errors: NULL_ARGUMENT; INVALID_ARGUMENT names the option, label or subtomogram; NON_FINITE for voxels, or with the
  * epoch if the loss is no longer a number; MODEL_MISMATCH if the box is too small; OUT_OF_MEMORY; CANCELLED within one
@@ -1409,12 +2124,15 @@ void cinetomo_model_free(struct cinetomo_model *model);
  * Makes a model whose network is initialised from video: reads a checkpoint that was trained on Kinetics, keeps its
  * network and gives it a new head with `options->n_classes` outputs, started at random. Fine-tune it before use.
  *
- * `checkpoint_path` is UTF-8. It may be `i3d-kinetics-400.ckpt` (a pickle of numpy arrays; nothing in it is executed).
- * The network is recognised from the tensors. `hooks` may be NULL. The stem's three colour kernels are summed over the
+ * `checkpoint_path` is UTF-8. The file may be a PyTorch checkpoint (of `torch.save`, old format or new; of a network or of
+ * a training with a network in it), a safetensors file, the `.index.json` of either in parts, an npz archive, or a pickled
+ * flax checkpoint such as `i3d-kinetics-400.ckpt`; its content tells. Nothing in it is executed. It is read a tensor at a
+ * time. Names may begin with `module.`, `model.` and the like. `cinetomo_weights_inspect` says what a file holds.
+ * The network is recognised from the tensors; a video head may be missing. `hooks` may be NULL. The stem's three colour kernels are summed over the
  * single grey channel: the same as showing the grey value three times.
  *
  * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; UNSUPPORTED as for `cinetomo_model_random`; IO; FORMAT if the file is no checkpoint that this release reads, is damaged,
- * or asks for anything but arrays; MODEL_MISMATCH lists every tensor that is missing, unexpected or of another shape;
+ * or asks for any code but that of tensors; MODEL_MISMATCH lists every tensor that is missing, unexpected or of another shape;
  * NON_FINITE; OUT_OF_MEMORY; CANCELLED. [any thread]
  */
 int32_t cinetomo_model_from_video(const struct cinetomo_context *context,
@@ -1460,6 +2178,25 @@ int32_t cinetomo_model_load(const struct cinetomo_context *context,
 int32_t cinetomo_model_options_init(struct cinetomo_model_options *out_options, size_t struct_size);
 
 /**
+ * Classifies subtomograms and says of which nothing should be said: each gets its most probable class, or -1 if one of
+ * the rules in `reject` (a sum of `CINETOMO_REJECT_*`; 0 = none) does not accept it. The rules' thresholds are the
+ * model's; see `cinetomo_model_calibrate`. `hooks` may be NULL.
+ *
+ * What `out_predictions` points to receives the results, all from one pass over the subtomograms: `labels`, the same
+ * probabilities as by `cinetomo_model_classify`, and distances. Arrays that are NULL are not written; the others must be
+ * large enough: as many numbers as subtomograms, for probabilities times `n_classes`.
+ *
+ * Errors: as `cinetomo_model_classify`, and INVALID_ARGUMENT if the model has no threshold for a rule, or no class means
+ * to measure distances from; the message says how it gets them. [any thread; calls on one model take turns]
+ */
+int32_t cinetomo_model_predict(const struct cinetomo_model *model,
+                               const struct cinetomo_volume *subtomograms,
+                               int32_t reject,
+                               const struct cinetomo_hooks *hooks,
+                               const struct cinetomo_predictions *out_predictions,
+                               struct cinetomo_error **out_error);
+
+/**
  * Makes a model whose network starts from random numbers: the baseline that video initialisation is measured against.
  *
  * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; UNSUPPORTED if `options->backbone` is no network of this release;
@@ -1479,6 +2216,13 @@ int32_t cinetomo_model_random(const struct cinetomo_context *context,
 int32_t cinetomo_model_save(const struct cinetomo_model *model,
                             const char *path,
                             struct cinetomo_error **out_error);
+
+/**
+ * Fills `out_predictions` with the defaults: no array. `struct_size` is `sizeof *out_predictions`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_predictions_init(struct cinetomo_predictions *out_predictions, size_t struct_size);
 
 /**
  * Fills `out_preprocess` with the defaults. `struct_size` is `sizeof *out_preprocess`.
@@ -1504,6 +2248,41 @@ int32_t cinetomo_runtime_info_get(struct cinetomo_runtime_info *out_info,
 int32_t cinetomo_runtime_info_init(struct cinetomo_runtime_info *out_info, size_t struct_size);
 
 /**
+ * Divides labelled subtomograms, class by class and at random, into those to train on, those to choose and calibrate by,
+ * and those to measure on once everything is chosen: the same for every host that has the same labels and seed.
+ *
+ * `labels` are counted from 0; -1 marks a subtomogram without label, which belongs to no part. `groups` (NULL = none)
+ * holds the number of each subtomogram's tomogram, `n_labels` of them: then test and validation are whole tomograms, and
+ * no subtomogram of theirs is trained on; neighbours share noise, and a test on them flatters. The fractions are then met as well as
+ * whole tomograms allow. `options` may be NULL (defaults). `out_parts` receives a `CINETOMO_PART_*` for each subtomogram;
+ * `*out_len` their number, `n_labels`. With `capacity` 0 that is all that happens.
+ *
+ * The test part does not depend on the other fractions, and a larger `training_fraction` adds to what a smaller one
+ * chose: studies with 5, 10 or 25 % of the labels to train on have one test set. No class loses its last example to
+ * test or validation.
+ *
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT names the option or label, or says that there are too few tomograms to divide;
+ * BUFFER_TOO_SMALL. [any thread]
+ */
+int32_t cinetomo_split(const int32_t *labels,
+                       const int32_t *groups,
+                       size_t n_labels,
+                       const struct cinetomo_split_options *options,
+                       int32_t *out_parts,
+                       size_t capacity,
+                       size_t *out_len,
+                       struct cinetomo_error **out_error);
+
+/**
+ * Fills `out_options` with the defaults: 0.6 to train on, 0.2 to choose by, 0.2 to measure on. `struct_size` is
+ * `sizeof *out_options`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_split_options_init(struct cinetomo_split_options *out_options,
+                                    size_t struct_size);
+
+/**
  * Name of a status, such as "FORMAT"; "UNKNOWN" for a number that is none. Valid for the life of the process.
  * [any thread]
  */
@@ -1522,6 +2301,31 @@ const char *cinetomo_version(void);
  */
 int32_t cinetomo_volume_init(struct cinetomo_volume *out_volume,
                              size_t struct_size);
+
+/**
+ * Looks into a checkpoint of a video network without loading it: what it is, and whether `cinetomo_model_from_video` will
+ * take it. `path` is UTF-8. `out_json` receives a JSON object as NUL-terminated text; `*out_len` its length in bytes,
+ * the NUL included. With `capacity` 0 only `*out_len` is written, and only the headers of the file are read; with a
+ * buffer all of it is, once, for the hash. No code in a file is ever run.
+ *
+ * Fields of the object:
+ * "path": text, the file. "container": text, what the file is, in words. "n_parts": number of files with weights, 1 unless it
+ * is the index of several. "n_bytes": size of all files. "sha256": text, 64 hexadecimal digits, of the file; of an index,
+ * of it and its parts in the order of their names, one after the other. "metadata": object of texts, plain values that the
+ * file keeps beside the tensors, such as "epoch" and "arch". "tensors": array, by name, of objects with "name" (text),
+ * "dtype" (text, such as "float32"), "shape" (array of numbers), "n_bytes" (number). "network": text, what
+ * `options->backbone` calls the network that the file holds, or null. "n_classes": number of classes of its video head, or
+ * null. "nearest": text, the network that it comes nearest to if it holds none, or null. "wrong": array of texts, all that
+ * keeps it from being that. "guess": text, what else it may be, or "". Fields may be added.
+ *
+ * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; IO; FORMAT if the file is no checkpoint that is read, the message saying what it
+ * is; BUFFER_TOO_SMALL. A file that holds no known network is no error. [any thread]
+ */
+int32_t cinetomo_weights_inspect(const char *path,
+                                 char *out_json,
+                                 size_t capacity,
+                                 size_t *out_len,
+                                 struct cinetomo_error **out_error);
 
 #ifdef __cplusplus
 }  // extern "C"

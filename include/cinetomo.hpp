@@ -241,6 +241,13 @@ struct ModelInfo {
   std::string metadata_json;
 };
 
+// What Model::predict says of n subtomograms.
+struct Predictions {
+  std::vector<std::int32_t> labels;    // the class of each, -1 where a rule rejected it
+  std::vector<float> probabilities;    // calibrated, a row of one number a class
+  std::vector<float> distances;        // from the nearest class; empty unless CINETOMO_REJECT_DISTANCE is asked for
+};
+
 // A network with its preprocessing and class names. It never changes: fine-tuning returns a new one.
 class Model {
  public:
@@ -259,6 +266,51 @@ class Model {
     return ask(api_->model_classify, subtomograms, hooks);
   }
 
+  // The class of each subtomogram, or -1 where one of the rules (a sum of CINETOMO_REJECT_*) does not accept it.
+  Predictions predict(const Volume &subtomograms, std::int32_t reject, const Hooks &hooks = {}) const {
+    std::size_t n = 0;
+    detail::check(api_, [&](cinetomo_error **error) {
+      return api_->model_classify(get(), subtomograms.get(), nullptr, nullptr, 0, &n, error);
+    });
+    Predictions predictions;
+    predictions.probabilities.resize(n);
+    predictions.labels.resize(n / info().class_names.size());
+    if (reject & CINETOMO_REJECT_DISTANCE) predictions.distances.resize(predictions.labels.size());
+    cinetomo_predictions raw = detail::defaults(api_, api_->predictions_init);
+    raw.labels = predictions.labels.data();
+    raw.labels_capacity = predictions.labels.size();
+    raw.probabilities = predictions.probabilities.data();
+    raw.probabilities_capacity = predictions.probabilities.size();
+    raw.distances = predictions.distances.empty() ? nullptr : predictions.distances.data();
+    raw.distances_capacity = predictions.distances.size();
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw_hooks) {
+      detail::check(api_, [&](cinetomo_error **error) {
+        return api_->model_predict(get(), subtomograms.get(), reject, raw_hooks, &raw, error);
+      });
+      return predictions;
+    });
+  }
+
+  // Calibrates on labelled subtomograms that the model was not trained on; options from Plugin::calibration_options().
+  Model calibrate(const Volume &subtomograms, const std::vector<std::int32_t> &labels,
+                  const cinetomo_calibration_options &options, const Hooks &hooks = {}) const {
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      cinetomo_model *model = nullptr;
+      detail::check(api_, [&](cinetomo_error **error) {
+        return api_->model_calibrate(get(), subtomograms.get(), labels.data(), labels.size(), &options, raw, &model,
+                                     error);
+      });
+      return Model(api_, log_, model);
+    });
+  }
+
+  // Its temperature and thresholds, and what they rest on.
+  cinetomo_confidence confidence() const {
+    cinetomo_confidence confidence = detail::defaults(api_, api_->confidence_init);
+    detail::check(api_, [&](cinetomo_error **error) { return api_->model_confidence_get(get(), &confidence, error); });
+    return confidence;
+  }
+
   // Embeddings: for each subtomogram a row of info().n_features numbers.
   std::vector<float> embed(const Volume &subtomograms, const Hooks &hooks = {}) const {
     return ask(api_->model_embed, subtomograms, hooks);
@@ -267,6 +319,16 @@ class Model {
   // Writes the model to a file; one of that name is replaced once the new one is whole.
   void save(const std::string &path) const {
     detail::check(api_, [&](cinetomo_error **error) { return api_->model_save(get(), path.c_str(), error); });
+  }
+
+  // Bytes that work on boxes of that size (z, y, x) will take at once; see cinetomo_memory_estimate.
+  std::uint64_t memory_estimate(const std::array<std::int64_t, 3> &box_size, std::int32_t stage,
+                                std::int64_t batch_size = 0) const {
+    std::uint64_t bytes = 0;
+    detail::check(api_, [&](cinetomo_error **error) {
+      return api_->memory_estimate(get(), box_size[0], box_size[1], box_size[2], batch_size, stage, &bytes, error);
+    });
+    return bytes;
   }
 
   ModelInfo info() const {
@@ -396,6 +458,13 @@ struct Evaluation {
   double accuracy;
   double macro_auc;
   std::vector<std::int64_t> confusion;
+  double balanced_accuracy;
+  double macro_f1;
+  double expected_calibration_error;  // this and the next two: NaN if the scores are no probabilities
+  double brier_score;
+  double log_loss;
+  double best_threshold_accuracy;  // of two classes: the best on these very labels, optimistic
+  double best_threshold;
 };
 
 // The library: its table of functions. Copies are free.
@@ -426,6 +495,13 @@ class Plugin {
   std::string version() const { return api_->version(); }
   cinetomo_context_options context_options() const { return defaults(api_->context_options_init); }
   cinetomo_fine_tune_options fine_tune_options() const { return defaults(api_->fine_tune_options_init); }
+  cinetomo_fine_tune_options fine_tune_options(cinetomo_preset preset) const {
+    cinetomo_fine_tune_options options = fine_tune_options();
+    api_->fine_tune_options_preset(&options, sizeof options, preset);
+    return options;
+  }
+  cinetomo_calibration_options calibration_options() const { return defaults(api_->calibration_options_init); }
+  cinetomo_split_options split_options() const { return defaults(api_->split_options_init); }
   cinetomo_preprocess preprocess() const { return defaults(api_->preprocess_init); }
 
   // Strings in it live as long as the process.
@@ -447,6 +523,15 @@ class Plugin {
     return static_cast<const Table *>(api_->get_extension(id.c_str()));
   }
 
+  // Looks into a checkpoint without loading it: JSON, whose fields cinetomo_weights_inspect documents.
+  std::string weights_inspect(const std::string &path) const {
+    auto json = detail::fetch<char>(
+        api_, [&](char *buffer, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+          return api_->weights_inspect(path.c_str(), buffer, capacity, len, error);
+        });
+    return std::string(json.begin(), std::find(json.begin(), json.end(), '\0'));
+  }
+
   // Compares rows of scores with labels; -1 leaves a row out.
   Evaluation evaluate(const std::vector<float> &probabilities, const std::vector<std::int32_t> &labels,
                       std::size_t n_classes) const {
@@ -456,7 +541,64 @@ class Plugin {
           return api_->evaluate(probabilities.data(), probabilities.size(), labels.data(), labels.size(), n_classes,
                                 &metrics, counts, capacity, len, error);
         });
-    return {metrics.n_evaluated, metrics.accuracy, metrics.macro_auc, std::move(confusion)};
+    return {metrics.n_evaluated,
+            metrics.accuracy,
+            metrics.macro_auc,
+            std::move(confusion),
+            metrics.balanced_accuracy,
+            metrics.macro_f1,
+            metrics.expected_calibration_error,
+            metrics.brier_score,
+            metrics.log_loss,
+            metrics.best_threshold_accuracy,
+            metrics.best_threshold};
+  }
+
+  // The same class by class.
+  std::vector<cinetomo_class_metrics> evaluate_classes(const std::vector<float> &probabilities,
+                                                       const std::vector<std::int32_t> &labels,
+                                                       std::size_t n_classes) const {
+    return detail::fetch<cinetomo_class_metrics>(
+        api_, [&](cinetomo_class_metrics *classes, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+          return api_->evaluate_classes(probabilities.data(), probabilities.size(), labels.data(), labels.size(),
+                                        n_classes, classes, capacity, len, error);
+        });
+  }
+
+  // The ROC curve of a class against the rest; empty if there is none.
+  std::vector<cinetomo_roc_point> evaluate_roc(const std::vector<float> &probabilities,
+                                               const std::vector<std::int32_t> &labels, std::size_t n_classes,
+                                               std::size_t class_index) const {
+    return detail::fetch<cinetomo_roc_point>(
+        api_, [&](cinetomo_roc_point *points, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+          return api_->evaluate_roc(probabilities.data(), probabilities.size(), labels.data(), labels.size(),
+                                    n_classes, class_index, points, capacity, len, error);
+        });
+  }
+
+  // The reliability diagram of probabilities, in so many bins.
+  std::vector<cinetomo_reliability_bin> evaluate_reliability(const std::vector<float> &probabilities,
+                                                             const std::vector<std::int32_t> &labels,
+                                                             std::size_t n_classes, std::size_t n_bins = 15) const {
+    return detail::fetch<cinetomo_reliability_bin>(
+        api_, [&](cinetomo_reliability_bin *bins, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+          return api_->evaluate_reliability(probabilities.data(), probabilities.size(), labels.data(), labels.size(),
+                                            n_classes, n_bins, bins, capacity, len, error);
+        });
+  }
+
+  // What each subtomogram is for, a CINETOMO_PART_*; groups name the tomogram of each, or are empty.
+  std::vector<std::int32_t> split(const std::vector<std::int32_t> &labels, const std::vector<std::int32_t> &groups,
+                                  const cinetomo_split_options &options) const {
+    if (!groups.empty() && groups.size() != labels.size()) {
+      throw Error(CINETOMO_STATUS_INVALID_ARGUMENT, std::to_string(groups.size()) + " groups for " +
+                                                        std::to_string(labels.size()) + " labels");
+    }
+    return detail::fetch<std::int32_t>(
+        api_, [&](std::int32_t *parts, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+          return api_->split(labels.data(), groups.empty() ? nullptr : groups.data(), labels.size(), &options, parts,
+                             capacity, len, error);
+        });
   }
 
  private:

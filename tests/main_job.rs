@@ -134,6 +134,43 @@ fn a_saved_model_scores_the_same_bit_by_bit() {
     assert_eq!(tuned.info().expect("info"), loaded.info().expect("info"));
 }
 
+/// On the very subtomograms that it is calibrated on: what is said of them is what happens to them.
+#[test]
+fn a_calibrated_model_keeps_its_confidence() {
+    let Tuned { context, test, tuned, .. } = tuned();
+    let plugin = context.plugin();
+    let mut options = plugin.calibration_options();
+    options.coverage = 0.5;
+    let calibrated = tuned.calibrate(&test.volume(), &test.labels, &options, Hooks::none());
+    let calibrated = calibrated.expect("a calibrated model");
+    let confidence = calibrated.confidence().expect("confidence");
+    assert_eq!(confidence.n_calibration, test.labels.len() as i64);
+    assert!(confidence.log_loss_after < confidence.log_loss_before, "{confidence:?}");
+    assert!(confidence.distance.value.is_nan() && confidence.n_class_means == 0);
+    assert_eq!(tuned.confidence().expect("confidence").n_calibration, 0);
+
+    let reject = cinetomo_abi::cinetomo_reject::Probability as i32;
+    let predict = |model: &Model| model.predict(&test.volume(), reject, Hooks::none());
+    let predictions = predict(&calibrated).expect("predictions");
+    let pairs = || predictions.labels.iter().zip(&test.labels);
+    let n_accepted = pairs().filter(|(got, _)| **got >= 0).count() as i64;
+    let n_correct = pairs().filter(|(got, label)| got == label).count() as i64;
+    let threshold = confidence.probability;
+    assert_eq!((n_accepted, n_correct), (threshold.n_accepted, threshold.n_correct));
+    assert!((35..70).contains(&n_accepted), "{n_accepted}");
+    let metrics = plugin.evaluate(&predictions.probabilities, &test.labels, 7).expect("metrics");
+    assert!((metrics.log_loss - confidence.log_loss_after).abs() < 1e-5, "{metrics:?}");
+
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("calibrated.safetensors");
+    calibrated.save(&path).expect("saved");
+    let loaded = context.model_load(&path).expect("loaded");
+    assert_eq!(predict(&loaded).expect("predictions"), predictions);
+    // NaN is not equal to itself, but reads the same.
+    let again = loaded.confidence().expect("confidence");
+    assert_eq!(format!("{again:?}"), format!("{confidence:?}"));
+}
+
 #[test]
 fn a_model_tells_what_it_is() {
     let Tuned { context, train, video, tuned, .. } = tuned();
@@ -295,4 +332,24 @@ fn a_rust_host_loads_the_same_table_through_abi_stable() {
         .expect("abi_stable accepts the layout");
     let plugin = Plugin::open(&library(), "cinetomo_get_api").expect("the plugin loads");
     assert!(std::ptr::eq(module.api(), plugin.api()));
+}
+
+#[test]
+fn a_checkpoint_is_looked_into_without_being_loaded() {
+    let plugin = Plugin::open(&library(), "cinetomo_get_api").expect("the plugin loads");
+    let json = plugin.weights_inspect(i3d_checkpoint()).expect("what is in it");
+    let inspection: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(inspection["network"], "i3d");
+    assert_eq!(inspection["container"], "flax checkpoint (pickled numpy arrays)");
+    assert_eq!(inspection["sha256"], CHECKPOINT_SHA256);
+    assert_eq!(inspection["n_classes"], 400);
+    assert_eq!(inspection["n_parts"], 1);
+    assert_eq!(inspection["wrong"], serde_json::json!([]));
+    let tensors = inspection["tensors"].as_array().expect("an array");
+    let head = tensors.iter().find(|tensor| tensor["name"] == "Logits/Conv3d_0c_1x1/Conv_0/weight");
+    let head = head.expect("the head");
+    assert_eq!(head["shape"], serde_json::json!([400, 1024, 1, 1, 1]));
+    assert_eq!((&head["dtype"], &head["n_bytes"]), (&"float32".into(), &(400 * 1024 * 4).into()));
+    let error = plugin.weights_inspect(library()).expect_err("no checkpoint");
+    assert!(error.is(cinetomo_abi::cinetomo_status::Format), "{error}");
 }

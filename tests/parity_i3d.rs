@@ -75,7 +75,8 @@ fn logits_and_features_of_video_sized_inputs() {
         let features =
             tch::no_grad(|| video.network.features(&input(size), BatchNormMode::Running).unwrap());
         assert_close(&format!("features of {size}"), &features, &case["features"]);
-        let logits = features.linear(&video.head_weight, Some(&video.head_bias));
+        let head = video.head.as_ref().unwrap();
+        let logits = features.linear(&head.weight, Some(&head.bias));
         assert_close(&format!("logits of {size}"), &logits, &case["logits"]);
     }
 }
@@ -154,8 +155,8 @@ fn gradients_of_every_weight() {
 fn the_network_is_recognised() {
     let video = video();
     assert_eq!(video.network.spec().name, "i3d");
-    assert_eq!(video.head_weight.size(), [400, 1024]);
-    assert_eq!(video.head_bias.size(), [400]);
+    assert_eq!(video.head.as_ref().unwrap().weight.size(), [400, 1024]);
+    assert_eq!(video.head.as_ref().unwrap().bias.size(), [400]);
     // What `sha256sum` prints.
     let sha256 = "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd";
     assert_eq!(video.sha256, sha256);

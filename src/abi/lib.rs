@@ -9,25 +9,31 @@
 //! and every struct that may grow starts with `struct_size`.
 #![allow(non_camel_case_types)]
 
+mod confidence;
 mod context;
 mod error;
+mod evaluate;
 mod hooks;
 mod model;
 #[cfg(feature = "stable-abi")]
 mod root_module;
 mod runtime;
+mod split;
 mod synthetic;
 mod table;
 mod train;
 mod volume;
 
+pub use confidence::*;
 pub use context::*;
 pub use error::*;
+pub use evaluate::*;
 pub use hooks::*;
 pub use model::*;
 #[cfg(feature = "stable-abi")]
 pub use root_module::{cinetomo_root_module, cinetomo_root_module_Ref};
 pub use runtime::*;
+pub use split::*;
 pub use synthetic::*;
 pub use table::*;
 pub use train::*;

@@ -158,4 +158,118 @@ pub struct cinetomo_api {
         out_len: *mut usize,
         out_error: *mut *mut cinetomo_error,
     ) -> i32,
+    /// See `cinetomo_fine_tune_options_preset`.
+    pub fine_tune_options_preset: unsafe extern "C" fn(
+        out_options: *mut cinetomo_fine_tune_options,
+        struct_size: usize,
+        preset: i32,
+    ) -> i32,
+    /// See `cinetomo_evaluate_classes`.
+    pub evaluate_classes: unsafe extern "C" fn(
+        probabilities: *const f32,
+        n_probabilities: usize,
+        labels: *const i32,
+        n_labels: usize,
+        n_classes: usize,
+        out_classes: *mut cinetomo_class_metrics,
+        capacity: usize,
+        out_len: *mut usize,
+        out_error: *mut *mut cinetomo_error,
+    ) -> i32,
+    /// See `cinetomo_evaluate_roc`.
+    pub evaluate_roc: unsafe extern "C" fn(
+        probabilities: *const f32,
+        n_probabilities: usize,
+        labels: *const i32,
+        n_labels: usize,
+        n_classes: usize,
+        class_index: usize,
+        out_points: *mut cinetomo_roc_point,
+        capacity: usize,
+        out_len: *mut usize,
+        out_error: *mut *mut cinetomo_error,
+    ) -> i32,
+    /// See `cinetomo_evaluate_reliability`.
+    pub evaluate_reliability: unsafe extern "C" fn(
+        probabilities: *const f32,
+        n_probabilities: usize,
+        labels: *const i32,
+        n_labels: usize,
+        n_classes: usize,
+        n_bins: usize,
+        out_bins: *mut cinetomo_reliability_bin,
+        capacity: usize,
+        out_len: *mut usize,
+        out_error: *mut *mut cinetomo_error,
+    ) -> i32,
+    /// See `cinetomo_split_options_init`.
+    pub split_options_init:
+        unsafe extern "C" fn(out_options: *mut cinetomo_split_options, struct_size: usize) -> i32,
+    /// See `cinetomo_split`.
+    pub split: unsafe extern "C" fn(
+        labels: *const i32,
+        groups: *const i32,
+        n_labels: usize,
+        options: *const cinetomo_split_options,
+        out_parts: *mut i32,
+        capacity: usize,
+        out_len: *mut usize,
+        out_error: *mut *mut cinetomo_error,
+    ) -> i32,
+    /// See `cinetomo_calibration_options_init`.
+    pub calibration_options_init: unsafe extern "C" fn(
+        out_options: *mut cinetomo_calibration_options,
+        struct_size: usize,
+    ) -> i32,
+    /// See `cinetomo_model_calibrate`.
+    pub model_calibrate: unsafe extern "C" fn(
+        model: *const cinetomo_model,
+        subtomograms: *const cinetomo_volume,
+        labels: *const i32,
+        n_labels: usize,
+        options: *const cinetomo_calibration_options,
+        hooks: *const cinetomo_hooks,
+        out_model: *mut *mut cinetomo_model,
+        out_error: *mut *mut cinetomo_error,
+    ) -> i32,
+    /// See `cinetomo_confidence_init`.
+    pub confidence_init:
+        unsafe extern "C" fn(out_confidence: *mut cinetomo_confidence, struct_size: usize) -> i32,
+    /// See `cinetomo_model_confidence_get`.
+    pub model_confidence_get: unsafe extern "C" fn(
+        model: *const cinetomo_model,
+        out_confidence: *mut cinetomo_confidence,
+        out_error: *mut *mut cinetomo_error,
+    ) -> i32,
+    /// See `cinetomo_predictions_init`.
+    pub predictions_init:
+        unsafe extern "C" fn(out_predictions: *mut cinetomo_predictions, struct_size: usize) -> i32,
+    /// See `cinetomo_model_predict`.
+    pub model_predict: unsafe extern "C" fn(
+        model: *const cinetomo_model,
+        subtomograms: *const cinetomo_volume,
+        reject: i32,
+        hooks: *const cinetomo_hooks,
+        out_predictions: *const cinetomo_predictions,
+        out_error: *mut *mut cinetomo_error,
+    ) -> i32,
+    /// See `cinetomo_weights_inspect`.
+    pub weights_inspect: unsafe extern "C" fn(
+        path: *const c_char,
+        out_json: *mut c_char,
+        capacity: usize,
+        out_len: *mut usize,
+        out_error: *mut *mut cinetomo_error,
+    ) -> i32,
+    /// See `cinetomo_memory_estimate`.
+    pub memory_estimate: unsafe extern "C" fn(
+        model: *const cinetomo_model,
+        z: i64,
+        y: i64,
+        x: i64,
+        batch_size: i64,
+        stage: i32,
+        out_bytes: *mut u64,
+        out_error: *mut *mut cinetomo_error,
+    ) -> i32,
 }

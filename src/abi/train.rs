@@ -1,4 +1,8 @@
-//! Fine-tuning and evaluation.
+//! Fine-tuning.
+
+use super::cinetomo_calibration_options;
+
+use std::ffi::c_char;
 
 /// The rule that turns gradients into steps.
 #[repr(C)]
@@ -24,7 +28,8 @@ pub enum cinetomo_schedule {
     Constant = 2,
 }
 
-/// What becomes of the running statistics of BatchNorm.
+/// What becomes of the running statistics of BatchNorm. It means nothing to a network without BatchNorm (the
+/// transformers).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_batch_norm {
@@ -45,7 +50,7 @@ pub enum cinetomo_batch_norm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_head {
     /// RANDOM for a fresh network, but PROBE for one fresh from video that is tuned for fewer than 16 epochs: as
-    /// measured. KEEP for one already fine-tuned.
+    /// measured; or that has no BatchNorm. KEEP for one already fine-tuned.
     Auto = 0,
     /// As the model has it.
     Keep = 1,
@@ -65,6 +70,65 @@ pub enum cinetomo_augment {
     /// Each axis mirrored with probability 1/2. Keeps the missing wedge in place; mirror images of the particles
     /// themselves are allowed, as handedness is not resolved at these resolutions.
     Mirror = 1,
+    /// With probability 1/2 a part of the sections, 1/2 to all of their area, stretched to the whole: the same of every
+    /// section (paper, section 4.3.1; torchvision's RandomResizedCrop).
+    Crop = 2,
+    /// With probability 1/2 the sections turned by up to 45 degrees, shifted by up to a tenth of their edge and scaled by
+    /// up to a tenth: all sections alike (paper, section 4.3.1). Turns the missing wedge, too.
+    Affine = 4,
+    /// The sections turned by up to 10 degrees, which leaves the missing wedge about where it is.
+    Rotate = 8,
+    /// White noise of up to a tenth of the grey range.
+    Noise = 16,
+    /// Grey values stretched by up to a tenth about the middle of their range and shifted by up to a tenth of it.
+    Intensity = 32,
+    /// A further missing wedge, of a tilt range of 40 to 60 degrees about an axis of any direction in the sections.
+    Wedge = 64,
+    /// Each subtomogram mixed with another, and their labels alike (Zhang et al. 2018, alpha 0.2).
+    Mixup = 128,
+}
+
+/// What keeps the weights near those that the training starts from.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum cinetomo_regularizer {
+    /// Nothing.
+    None = 0,
+    /// Half the strength times the squared distance of the backbone's weights from their start, added to the loss: L2-SP
+    /// (Li, Grandvalet & Davoine 2018, eq. 2-3); the head has the weight decay.
+    L2Sp = 1,
+    /// After every step the weights of each layer are moved back towards their start, all by one factor, until those of no
+    /// output differ from it by more than the strength in the sum of absolute values: the maximum absolute row sum of MARS
+    /// (Gouk, Hospedales & Pontil 2021).
+    Mars = 2,
+}
+
+/// What is done about classes of different sizes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum cinetomo_balance {
+    /// Nothing.
+    None = 0,
+    /// Each subtomogram's loss counts in inverse proportion to the size of its class (scikit-learn's "balanced").
+    Weights = 1,
+    /// Each epoch draws as many subtomograms of every class: those of small classes several times, not all of large ones.
+    Sampling = 2,
+}
+
+/// Ways to train that have a name, for `cinetomo_fine_tune_options_preset`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum cinetomo_preset {
+    /// What was measured to be best at few labels: the same as `cinetomo_fine_tune_options_init`.
+    Default = 0,
+    /// The paper's training of a video network (section 4.3.2): 30 epochs at 1e-4, a tenth of it after 15 and after 22, batches
+    /// of 16 (the paper has 32 from a quarter of its labels on), CROP and AFFINE, random head, BatchNorm TRAINED. Adam as in
+    /// the paper's code, where its text describes SGD.
+    PaperVideo = 1,
+    /// The paper's training of random numbers: 100 epochs at 1e-3, a tenth of it after 50 and after 75; else the same.
+    PaperRandom = 2,
+    /// No training: logistic regression on the features of the network as it is. Classes within a minute on a CPU.
+    Probe = 3,
 }
 
 /// How `cinetomo_model_fine_tune` trains. Fill with `cinetomo_fine_tune_options_init`, then change what you need.
@@ -74,8 +138,8 @@ pub enum cinetomo_augment {
 pub struct cinetomo_fine_tune_options {
     /// `sizeof(cinetomo_fine_tune_options)` as the caller was compiled; set by the `_init`.
     pub struct_size: usize,
-    /// Initial learning rate; 0 (default) = the library's choice: with Adam 1e-3 where BatchNorm is
-    /// TRAINED, 3e-5 where it is not; with SGD 1e-2 and 1e-3.
+    /// Initial learning rate; 0 (default) = the library's choice: with Adam the network's own where BatchNorm is TRAINED
+    /// (1e-3 for I3D) or there is none (3e-5 from video), else 3e-5; with SGD 1e-2 and 1e-3.
     pub learning_rate: f64,
     /// Momentum of SGD, from 0 up to but not including 1. Default: 0.9.
     pub momentum: f64,
@@ -87,7 +151,7 @@ pub struct cinetomo_fine_tune_options {
     pub milestones: *const i32,
     /// Number of milestones.
     pub n_milestones: usize,
-    /// Fraction of each class held out to watch and choose by, from 0 (default: none) to 0.5.
+    /// Fraction of each class held out to watch, choose and calibrate by, from 0 (default: none) to 0.5.
     pub validation_fraction: f64,
     /// Seed of shuffling, splitting, augmentation and the random head. Same seed, same result on the CPU. Default: 0.
     pub seed: u64,
@@ -108,25 +172,39 @@ pub struct cinetomo_fine_tune_options {
     /// Sum of `CINETOMO_AUGMENT_*`. Default: MIRROR.
     pub augment: i32,
     /// With validation: 1 (default) = return the epoch with the best validation accuracy (ties: lower loss; epoch 0,
-    /// the start, takes part), 0 = return the last.
+    /// the start, takes part), 0 = return the last. A few dozen subtomograms choose badly, and what chose the epoch calibrates
+    /// badly: with so few, 0 was better (benches/record/confidence.md).
     pub select_best: i32,
+    /// A `CINETOMO_REGULARIZER_*`. Default: NONE.
+    pub regularizer: i32,
+    /// Strength of the regulariser, above 0. Default: 0.01.
+    pub regularizer_strength: f64,
+    /// Part of each label that is spread evenly over all classes, from 0 (default) up to but not including 1 (Szegedy et
+    /// al. 2016).
+    pub label_smoothing: f64,
+    /// Factor from the learning rate of a stage to that of the stage before it, above 0 and at most 1 (default); the head
+    /// has the full rate (discriminative fine-tuning, Howard & Ruder 2018).
+    pub stage_rate_decay: f64,
+    /// Where the state of the training is kept after every `checkpoint_interval` epochs, or NULL (default). If the file is
+    /// there already and is of the same training (options, model, voxels, labels), the training goes on from it and gives
+    /// the very weights of one that was never stopped; if it is of another, the call fails. The file remains.
+    pub checkpoint: *const c_char,
+    /// A `CINETOMO_BALANCE_*`. Default: NONE.
+    pub balance: i32,
+    /// Subtomograms computed at once; 0 (default) = all of a step. A step with more of them adds up their gradients; BatchNorm
+    /// sees these only. Halved by itself when memory runs out.
+    pub micro_batch_size: i32,
+    /// Epochs without a better validation after which the training ends; 0 (default) = never.
+    pub patience: i32,
+    /// Epochs that the STEP schedule counts as one, at least 1 (default). The paper's code counts validations, every 10 epochs,
+    /// on real data; its text counts epochs.
+    pub schedule_interval: i32,
+    /// Epochs from one checkpoint to the next, at least 1 (default).
+    pub checkpoint_interval: i32,
     /// Zero.
     pub reserved: i32,
-}
-
-/// How good scores are. Fill `struct_size` with `cinetomo_metrics_init`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "stable-abi", derive(abi_stable::StableAbi))]
-pub struct cinetomo_metrics {
-    /// In: `sizeof(cinetomo_metrics)` as the caller was compiled. Nothing beyond it is written.
-    pub struct_size: usize,
-    /// Subtomograms that counted: those whose label is not -1.
-    pub n_evaluated: i64,
-    /// Fraction whose highest score is at the label; of equal scores the first counts.
-    pub accuracy: f64,
-    /// Area under the ROC curve, one class against the rest, mean over the classes: scikit-learn's
-    /// `roc_auc_score(multi_class="ovr", average="macro")`; with two classes the area for class 1. Classes without
-    /// examples, or with nothing but examples, are left out of the mean; NaN if none is left.
-    pub macro_auc: f64,
+    /// What is learnt on the validation subtomograms when the training is over, for `cinetomo_model_classify` and
+    /// `cinetomo_model_predict`; NULL (default) = the defaults of `cinetomo_calibration_options_init`. Without validation
+    /// nothing is, but for the class means that distances are measured from.
+    pub calibration: *const cinetomo_calibration_options,
 }

@@ -19,8 +19,10 @@
 //! ```
 
 mod buffer;
+mod confidence;
 mod context;
 mod error;
+mod evaluate;
 mod hooks;
 mod libtorch;
 mod loader;
@@ -31,10 +33,12 @@ mod synthetic;
 mod volume;
 
 pub use cinetomo_abi as abi;
+pub use confidence::Predictions;
 pub use context::Context;
 pub use error::Error;
+pub use evaluate::Evaluation;
 pub use hooks::{Cancel, Hooks, Progress};
-pub use loader::{Evaluation, Plugin, RuntimeInfo};
+pub use loader::{Plugin, RuntimeInfo};
 pub use manifest::Manifest;
 pub use model::{Model, ModelInfo};
 pub use options::{ContextOptions, FineTuneOptions, Log, ModelOptions};

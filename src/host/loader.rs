@@ -3,15 +3,15 @@
 use std::{fmt, path::Path};
 
 use cinetomo_abi::{
-    CINETOMO_ABI_VERSION, cinetomo_api, cinetomo_context_options, cinetomo_fine_tune_options,
-    cinetomo_metrics, cinetomo_model_options, cinetomo_preprocess, cinetomo_runtime_info,
-    cinetomo_status,
+    CINETOMO_ABI_VERSION, cinetomo_api, cinetomo_calibration_options, cinetomo_context_options,
+    cinetomo_fine_tune_options, cinetomo_model_options, cinetomo_preprocess, cinetomo_preset,
+    cinetomo_runtime_info, cinetomo_split_options, cinetomo_status,
 };
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
 use crate::{
     Cancel, Context, ContextOptions, FineTuneOptions, Manifest,
-    error::{Error, call, text},
+    error::{Error, c_path, call, text},
     libtorch, manifest,
 };
 
@@ -38,19 +38,10 @@ unsafe impl PlainOptions for cinetomo_fine_tune_options {}
 unsafe impl PlainOptions for cinetomo_model_options {}
 // SAFETY: as above.
 unsafe impl PlainOptions for cinetomo_preprocess {}
-
-/// What `Plugin::evaluate` finds; see `cinetomo_metrics`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Evaluation {
-    /// Subtomograms that counted: those whose label is not -1.
-    pub n_evaluated: i64,
-    /// Fraction whose highest score is at the label.
-    pub accuracy: f64,
-    /// Mean over the classes of the area under the ROC curve, one class against the rest.
-    pub macro_auc: f64,
-    /// Counts `[n_classes, n_classes]`: true class along the rows, predicted along the columns.
-    pub confusion: Vec<i64>,
-}
+// SAFETY: as above.
+unsafe impl PlainOptions for cinetomo_calibration_options {}
+// SAFETY: as above.
+unsafe impl PlainOptions for cinetomo_split_options {}
 
 /// What the plugin found on this machine; see `cinetomo_runtime_info`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,9 +168,29 @@ impl Plugin {
         FineTuneOptions::new(self.defaults(self.api.fine_tune_options_init))
     }
 
+    /// The training that a preset names.
+    pub fn fine_tune_preset(self, preset: cinetomo_preset) -> FineTuneOptions {
+        let mut raw = self.defaults(self.api.fine_tune_options_init);
+        // SAFETY: the struct is ours and of that size; the preset is one of the contract's, so that this cannot fail.
+        unsafe {
+            (self.api.fine_tune_options_preset)(&mut raw, size_of_val(&raw), preset as i32);
+        }
+        FineTuneOptions::new(raw)
+    }
+
     /// The defaults of preprocessing.
     pub fn preprocess_options(self) -> cinetomo_preprocess {
         self.defaults(self.api.preprocess_init)
+    }
+
+    /// The defaults of calibration.
+    pub fn calibration_options(self) -> cinetomo_calibration_options {
+        self.defaults(self.api.calibration_options_init)
+    }
+
+    /// The defaults of a split: 3 parts to train on, 1 to choose by, 1 to measure on.
+    pub fn split_options(self) -> cinetomo_split_options {
+        self.defaults(self.api.split_options_init)
     }
 
     pub(crate) fn model_options(self) -> cinetomo_model_options {
@@ -196,38 +207,17 @@ impl Plugin {
         }
     }
 
-    /// Compares scores `[n, n_classes]` with labels (-1 leaves a row out).
-    pub fn evaluate(
-        self,
-        probabilities: &[f32],
-        labels: &[i32],
-        n_classes: usize,
-    ) -> Result<Evaluation, Error> {
-        // SAFETY: all zero is a valid struct; the buffers have the stated lengths.
-        unsafe {
-            let mut metrics: cinetomo_metrics = std::mem::zeroed();
-            metrics.struct_size = size_of::<cinetomo_metrics>();
-            let confusion = crate::buffer::fetch(self.api, |buffer, capacity, len, error| {
-                (self.api.evaluate)(
-                    probabilities.as_ptr(),
-                    probabilities.len(),
-                    labels.as_ptr(),
-                    labels.len(),
-                    n_classes,
-                    &mut metrics,
-                    buffer,
-                    capacity,
-                    len,
-                    error,
-                )
-            })?;
-            Ok(Evaluation {
-                n_evaluated: metrics.n_evaluated,
-                accuracy: metrics.accuracy,
-                macro_auc: metrics.macro_auc,
-                confusion,
-            })
-        }
+    /// Looks into a checkpoint of a video network without loading it: a JSON object whose fields
+    /// `cinetomo_weights_inspect` documents.
+    pub fn weights_inspect(self, path: impl AsRef<Path>) -> Result<String, Error> {
+        let path = c_path(path.as_ref())?;
+        // SAFETY: the path is terminated; the buffer has the stated length.
+        let json = crate::buffer::fetch(self.api, |buffer, capacity, len, error| unsafe {
+            (self.api.weights_inspect)(path.as_ptr(), buffer, capacity, len, error)
+        })?;
+        let bytes = json.iter().map(|character| *character as u8);
+        let bytes: Vec<u8> = bytes.take_while(|byte| *byte != 0).collect();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 

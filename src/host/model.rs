@@ -2,7 +2,7 @@
 
 use std::{ffi::c_char, fmt, path::Path};
 
-use cinetomo_abi::{cinetomo_model, cinetomo_model_info};
+use cinetomo_abi::{cinetomo_model, cinetomo_model_info, cinetomo_stage};
 
 use crate::{
     Context, FineTuneOptions, Hooks, Volume,
@@ -62,6 +62,10 @@ pub struct ModelInfo {
 impl Model {
     pub(crate) fn new(context: Context, handle: *mut cinetomo_model) -> Model {
         Model { context, handle }
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
     }
 
     /// A new model, trained on subtomograms and their labels (one each, counted from 0).
@@ -127,6 +131,24 @@ impl Model {
                 )
             })
         })
+    }
+
+    /// Bytes that work on boxes of that size (z, y, x) will take at once, in batches of `batch_size` (0 = the library's
+    /// choice); `stage` is classifying, embedding or training. See `cinetomo_memory_estimate`.
+    pub fn memory_estimate(
+        &self,
+        [z, y, x]: [i64; 3],
+        batch_size: i64,
+        stage: cinetomo_stage,
+    ) -> Result<u64, Error> {
+        let api = self.context.plugin().api();
+        let mut bytes = 0;
+        // SAFETY: the handle is ours, the outputs live until the call returns.
+        call(api, |error| unsafe {
+            let stage = stage as i32;
+            (api.memory_estimate)(self.handle, z, y, x, batch_size, stage, &mut bytes, error)
+        })?;
+        Ok(bytes)
     }
 
     /// Writes the model to a file; a file of that name is replaced once the new one is whole.

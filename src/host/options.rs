@@ -4,17 +4,18 @@
 use std::{
     ffi::{CString, c_char},
     ops::{Deref, DerefMut},
-    ptr,
+    path::Path,
+    ptr, slice,
 };
 
 use cinetomo_abi::{
-    cinetomo_context_options, cinetomo_fine_tune_options, cinetomo_log_level,
-    cinetomo_model_options, cinetomo_preprocess,
+    cinetomo_calibration_options, cinetomo_context_options, cinetomo_fine_tune_options,
+    cinetomo_log_level, cinetomo_model_options, cinetomo_preprocess,
 };
 
 use crate::{
     Plugin,
-    error::{Error, c_string},
+    error::{Error, c_path, c_string},
 };
 
 /// Receives log lines: a `cinetomo_log_level` as a number, and the text.
@@ -48,16 +49,36 @@ impl ContextOptions {
 pub struct FineTuneOptions {
     raw: cinetomo_fine_tune_options,
     milestones: Vec<i32>,
+    checkpoint: Option<CString>,
+    calibration: Option<cinetomo_calibration_options>,
 }
 
 impl FineTuneOptions {
     pub(crate) fn new(raw: cinetomo_fine_tune_options) -> FineTuneOptions {
-        FineTuneOptions { raw, milestones: Vec::new() }
+        let milestones = match raw.milestones.is_null() {
+            true => Vec::new(),
+            // SAFETY: the library's own milestones live as long as the process.
+            false => unsafe { slice::from_raw_parts(raw.milestones, raw.n_milestones) }.to_vec(),
+        };
+        FineTuneOptions { raw, milestones, checkpoint: None, calibration: None }
+    }
+
+    /// Where the state of the training is kept, and from where it goes on if it is there.
+    pub fn checkpoint(mut self, path: &Path) -> Result<FineTuneOptions, Error> {
+        self.checkpoint = Some(c_path(path)?);
+        Ok(self)
     }
 
     /// Epochs after which the STEP schedule lowers the learning rate.
     pub fn milestones(mut self, milestones: impl Into<Vec<i32>>) -> FineTuneOptions {
         self.milestones = milestones.into();
+        self
+    }
+
+    /// What is learnt on the validation subtomograms.
+    pub fn calibration(mut self, options: cinetomo_calibration_options) -> FineTuneOptions {
+        let struct_size = size_of::<cinetomo_calibration_options>();
+        self.calibration = Some(cinetomo_calibration_options { struct_size, ..options });
         self
     }
 
@@ -71,6 +92,8 @@ impl FineTuneOptions {
                 self.milestones.as_ptr()
             },
             n_milestones: self.milestones.len(),
+            checkpoint: self.checkpoint.as_ref().map_or(ptr::null(), |path| path.as_ptr()),
+            calibration: self.calibration.as_ref().map_or(ptr::null(), ptr::from_ref),
             ..self.raw
         }
     }

@@ -6,15 +6,17 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Uniform};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::{
-    augment::{MIRROR_IMAGES, Mirrors},
-    backbone::{Architecture, BatchNormMode, Network, Wanted},
+    augment::MIRROR_IMAGES,
+    backbone::{Architecture, Network, Wanted},
+    confidence::{Confidence, Mahalanobis},
     error::{Error, ErrorKind, Result},
+    memory::Work,
     monitor::{Monitor, Progress, Stage},
     parameters::Start,
-    preprocess::Preprocess,
+    preprocess::{Normalization, Preprocess},
     volume::{Contrast, Volume},
     weights,
 };
@@ -33,6 +35,10 @@ const MAX_BATCH: usize = 16;
 /// 32 x 64 x 64: best at 4; of 32 x 128 x 128: 528, 484, 544 ms a box for batches of 1, 2, 4 on one thread) and let
 /// the host wait longer for progress.
 const MAX_BATCH_VOXELS: i64 = 16 * 32 * 32 * 32;
+
+/// Most bytes that a batch may take in the network, so that networks that need more for a voxel than convolutions do
+/// stay within what any machine has. I3D's batches take a tenth of it.
+const MAX_BATCH_BYTES: u64 = 1 << 29;
 
 /// The last linear layer.
 #[derive(Debug)]
@@ -199,6 +205,10 @@ pub struct Model {
     pub contrast: Contrast,
     /// Its fine-tunings, the first first.
     pub history: Vec<TrainingRecord>,
+    /// Its temperature, and from where on it should rather say nothing.
+    pub confidence: Confidence,
+    /// Where the embeddings of its training classes lie, if that was asked for.
+    pub mahalanobis: Option<Mahalanobis>,
     /// Where it computes.
     pub device: Device,
 }
@@ -249,6 +259,8 @@ impl Model {
             voxel_size: 0.0,
             contrast: Contrast::Unknown,
             history: Vec::new(),
+            confidence: Confidence::default(),
+            mahalanobis: None,
             device,
         })
     }
@@ -274,6 +286,8 @@ impl Model {
             voxel_size: self.voxel_size,
             contrast: self.contrast,
             history: self.history.clone(),
+            confidence: self.confidence.clone(),
+            mahalanobis: self.mahalanobis.as_ref().map(Mahalanobis::duplicate).transpose()?,
             device: self.device,
         })
     }
@@ -281,9 +295,21 @@ impl Model {
     /// The network's input `[k, 1, d, h, w]` for the subtomograms `indices`, on the model's device.
     pub fn prepare(&self, volume: &Volume<'_>, indices: &[usize]) -> Result<Tensor> {
         let boxes = volume.gather(indices, self.device)?;
-        let architecture = &self.network.architecture;
-        let range = (architecture.spec.input_range)(architecture);
+        let range = self.video_range();
         self.preprocess.apply(&boxes, indices, volume.contrast(), range)
+    }
+
+    fn video_range(&self) -> [f64; 2] {
+        let architecture = &self.network.architecture;
+        (architecture.spec.input_range)(architecture)
+    }
+
+    /// Grey values of the network's input: the lowest and the highest, or, for Z-scores, those of 3 standard deviations.
+    pub fn input_range(&self) -> [f64; 2] {
+        match self.preprocess.normalization {
+            Normalization::ZScore => [-3.0, 3.0],
+            Normalization::MinMax | Normalization::Percentile => self.video_range(),
+        }
     }
 
     /// Logits `[n, classes]` of features `[n, features]`.
@@ -291,54 +317,41 @@ impl Model {
         self.head.forward(features)
     }
 
-    /// Probability of each class for each subtomogram, averaged over its `n_views` mirror images: `[n, classes]`,
-    /// row-major.
+    /// Calibrated probability of each class for each subtomogram: `[n, classes]`, row-major.
     pub fn classify(&self, volume: &Volume<'_>, monitor: &mut Monitor<'_>) -> Result<Vec<f32>> {
-        let images = &MIRROR_IMAGES[..self.preprocess.n_views as usize];
-        self.infer(volume, monitor, Stage::Classify, images, |features| {
-            Ok(self.logits(features)?.f_softmax(1, Kind::Float)?)
+        self.infer(volume, monitor, Stage::Classify, self.images(), |views| {
+            self.probabilities(&self.log_probabilities(views)?)
         })
     }
 
     /// Pooled features of each subtomogram: `[n, features]`, row-major.
     pub fn embed(&self, volume: &Volume<'_>, monitor: &mut Monitor<'_>) -> Result<Vec<f32>> {
         let itself = &MIRROR_IMAGES[..1];
-        self.infer(volume, monitor, Stage::Embed, itself, |features| Ok(features.shallow_clone()))
+        self.infer(volume, monitor, Stage::Embed, itself, |views| Ok(views[0].shallow_clone()))
     }
 
-    /// `output` of every subtomogram's features, averaged over its mirror images, batch by batch.
-    fn infer(
+    /// `rows` of the features of every subtomogram's mirror images, batch by batch.
+    pub(crate) fn infer(
         &self,
         volume: &Volume<'_>,
         monitor: &mut Monitor<'_>,
         stage: Stage,
         images: &[[bool; 3]],
-        output: impl Fn(&Tensor) -> Result<Tensor>,
+        rows: impl Fn(&[Tensor]) -> Result<Tensor>,
     ) -> Result<Vec<f32>> {
         self.check_volume(volume, monitor)?;
         let _guard = tch::no_grad_guard();
         let indices: Vec<usize> = (0..volume.len()).collect();
-        let batch_size = batch_size(self.preprocess.output_size(volume.box_size()));
+        let batch_size = self.batch_size(volume.box_size())?;
+        self.warn_of_memory(volume.box_size(), batch_size, Work::Inference, monitor)?;
         let n_batches = indices.len().div_ceil(batch_size);
         let mut results = Vec::new();
         for (step, batch) in indices.chunks(batch_size).enumerate() {
             let input = self.prepare(volume, batch)?;
-            let mut views = Vec::new();
-            for &image in images {
-                monitor.check()?;
-                let view = Mirrors { flags: vec![image; batch.len()] }.apply(&input)?;
-                views.push(output(&self.network.features(&view, BatchNormMode::Running)?)?);
-            }
-            let rows = Tensor::f_stack(&views, 0)?.f_mean_dim(0, false, None)?;
+            let rows = rows(&self.views(&input, images, monitor)?)?;
             let rows = Vec::<f32>::try_from(&rows.f_reshape([-1])?)?;
             if let Some(place) = rows.iter().position(|value| !value.is_finite()) {
-                return Err(Error::new(
-                    ErrorKind::NonFinite,
-                    format!(
-                        "box {}: the network's output is NaN or infinite",
-                        batch[place / (rows.len() / batch.len())]
-                    ),
-                ));
+                return Err(not_finite(batch[place / (rows.len() / batch.len())]));
             }
             results.extend(rows);
             monitor.report(Progress::batch(stage, step + 1, n_batches))?;
@@ -346,10 +359,19 @@ impl Model {
         Ok(results)
     }
 
-    /// Fails with `ModelMismatch` if the subtomograms are too small for the network, and logs a warning if their voxel
-    /// size or contrast is not that of the training.
-    pub fn check_volume(&self, volume: &Volume<'_>, monitor: &Monitor<'_>) -> Result<()> {
-        let size = self.preprocess.output_size(volume.box_size());
+    /// Subtomograms of size `box_size` that classification sends through the network at once.
+    pub fn batch_size(&self, box_size: [i64; 3]) -> Result<usize> {
+        let input_size = self.input_size(box_size)?;
+        let n_voxels: i64 = input_size.iter().product();
+        let by_voxels = ((MAX_BATCH_VOXELS / n_voxels.max(1)) as usize).clamp(1, MAX_BATCH);
+        let cost = self.network.cost(input_size)?;
+        let fits = |n: &usize| cost.inference(*n as u64) <= MAX_BATCH_BYTES;
+        Ok((1..=by_voxels).rev().find(fits).unwrap_or(1))
+    }
+
+    /// Size of the network's input for subtomograms of that size. Fails with `ModelMismatch` if it is too small.
+    pub fn input_size(&self, box_size: [i64; 3]) -> Result<[i64; 3]> {
+        let size = self.preprocess.output_size(box_size);
         let spec = self.network.spec();
         if size.iter().zip(spec.min_input).any(|(&extent, least)| extent < least) {
             return Err(Error::new(
@@ -360,6 +382,13 @@ impl Model {
                 ),
             ));
         }
+        Ok(size)
+    }
+
+    /// Fails with `ModelMismatch` if the subtomograms are too small for the network, and logs a warning if their voxel
+    /// size or contrast is not that of the training.
+    pub fn check_volume(&self, volume: &Volume<'_>, monitor: &Monitor<'_>) -> Result<()> {
+        self.input_size(volume.box_size())?;
         let (trained, given) = (self.voxel_size, volume.voxel_size());
         if trained > 0.0 && given > 0.0 && (given / trained - 1.0).abs() > VOXEL_SIZE_TOLERANCE {
             monitor.warn(format_args!(
@@ -388,15 +417,17 @@ impl Model {
     }
 }
 
+/// What is said of subtomogram `index` when the network's output is no number.
+pub(crate) fn not_finite(index: usize) -> Error {
+    Error::new(
+        ErrorKind::NonFinite,
+        format!("box {index}: the network's output is NaN or infinite"),
+    )
+}
+
 /// Relative difference of voxel sizes from which a model should not be trusted without a word: above the few percent
 /// by which magnifications are miscalibrated, below the step between common binnings.
 const VOXEL_SIZE_TOLERANCE: f64 = 0.1;
-
-/// Subtomograms that go through the network at once, for inputs of that size.
-fn batch_size(input_size: [i64; 3]) -> usize {
-    let voxels: i64 = input_size.iter().product();
-    ((MAX_BATCH_VOXELS / voxels.max(1)) as usize).clamp(1, MAX_BATCH)
-}
 
 #[cfg(test)]
 #[path = "model_test.rs"]

@@ -1,15 +1,25 @@
-use std::{path::PathBuf, sync::OnceLock};
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::PathBuf,
+    sync::OnceLock,
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    confidence::{CalibrationRecord, Threshold},
     model::{EpochRecord, ProbeRecord},
     monitor::Monitor,
     preprocess::{Interpolation, Normalization},
     volume::Volume,
 };
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    Vec::try_from(&tensor.detach().reshape([-1])).unwrap()
+}
 
 /// A model of which nothing has its default.
 fn model() -> Model {
@@ -47,7 +57,32 @@ fn model() -> Model {
         selected_epoch: 1,
         probe: Some(ProbeRecord { penalty: 0.3, cross_validated_accuracy: Some(0.7) }),
     }];
+    model.confidence = Confidence {
+        temperature: 1.0 + 1.0 / 3.0,
+        calibration: Some(CalibrationRecord {
+            n_subtomograms: 21,
+            accuracy: 17.0 / 21.0,
+            temperature_error: None,
+            log_loss: [0.9, 0.7],
+            expected_calibration_error: [0.2, 0.1],
+        }),
+        probability: Some(threshold(0.1f32.into())),
+        distance: Some(threshold(23.4)),
+    };
+    model.mahalanobis = Some(Mahalanobis {
+        record: MahalanobisRecord { classes: vec![0, 2], n_subtomograms: 9, shrinkage: 0.3 },
+        means: ramp(&[2, 1024]),
+        whitening: ramp(&[1024, 1024]),
+    });
     model
+}
+
+fn threshold(value: f64) -> Threshold {
+    Threshold { value, n_subtomograms: 21, n_accepted: 20, n_correct: 17 }
+}
+
+fn ramp(shape: &[i64]) -> Tensor {
+    Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu)).reshape(shape) / 1e5
 }
 
 fn scores(model: &Model) -> Vec<u32> {
@@ -128,6 +163,9 @@ fn a_model_comes_back_bit_for_bit() {
         (&loaded.class_names, &loaded.preprocess, &loaded.origin, &loaded.history),
         (&model.class_names, &model.preprocess, &model.origin, &model.history)
     );
+    assert_eq!(loaded.confidence, model.confidence);
+    let record = |model: &Model| model.mahalanobis.as_ref().unwrap().record.clone();
+    assert_eq!(record(&loaded), record(&model));
     assert_eq!(
         (loaded.dropout, loaded.voxel_size, loaded.seed, loaded.contrast),
         (model.dropout, model.voxel_size, model.seed, model.contrast)
@@ -135,7 +173,7 @@ fn a_model_comes_back_bit_for_bit() {
     let pairs = tensors(&loaded).into_iter().zip(tensors(&model));
     for ((name, found), (expected_name, expected)) in pairs {
         assert_eq!(name, expected_name);
-        let bits = |tensor| values(&tensor).unwrap().into_iter().map(f32::to_bits);
+        let bits = |tensor| values(&tensor).into_iter().map(f32::to_bits);
         assert!(bits(found).eq(bits(expected)), "{name}");
     }
     assert_eq!(scores(&loaded), scores(&model));
@@ -146,13 +184,36 @@ fn a_model_comes_back_bit_for_bit() {
     assert!(fs::read(path).unwrap() == file());
 }
 
+/// Files from before there was confidence in them, and files that need none.
+#[test]
+fn a_file_without_confidence_is_uncalibrated() {
+    let mut model = model();
+    (model.confidence, model.mahalanobis) = (Confidence::default(), None);
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("model");
+    save(&model, &path).unwrap();
+    let bytes = fs::read(path).unwrap();
+    let n = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: Value = serde_json::from_slice(&bytes[8..8 + n]).unwrap();
+    let text = header["__metadata__"]["cinetomo"].as_str().unwrap();
+    let mut document: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(document["format_version"], 1);
+    for key in ["confidence", "mahalanobis"] {
+        document.as_object_mut().unwrap().remove(key).unwrap();
+    }
+    header["__metadata__"]["cinetomo"] = json!(document.to_string());
+    let old = load_bytes(&assembled(&header, &bytes[8 + n..]), 0).unwrap();
+    assert_eq!((old.confidence.temperature, old.mahalanobis.is_none()), (1.0, true));
+    assert_eq!(scores(&old), scores(&model));
+}
+
 #[test]
 fn a_loaded_model_can_be_trained() {
     let mut model = load_bytes(file(), 0).unwrap();
     let _ = model.head.weight.requires_grad_(true);
     let features = Tensor::ones([1, 1024], (Kind::Float, Device::Cpu));
     model.logits(&features).unwrap().sum(Kind::Float).backward();
-    assert_eq!(values(&model.head.weight.grad()).unwrap(), vec![1.0; 3 * 1024]);
+    assert_eq!(values(&model.head.weight.grad()), vec![1.0; 3 * 1024]);
     // A model whose tensors want gradients is saved like any other.
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("model");
@@ -219,20 +280,21 @@ fn lying_headers_are_refused() {
     lie(
         &|header| {
             // Consistent in itself, but 4 TB long: the last tensor ends far behind the file.
-            let start = header["head/bias"]["data_offsets"][0].as_u64().unwrap();
-            header["head/bias"]["shape"] = json!([1u64 << 40]);
-            header["head/bias"]["data_offsets"] = json!([start, start + (1u64 << 42)]);
+            let start = header["mahalanobis/whitening"]["data_offsets"][0].as_u64().unwrap();
+            header["mahalanobis/whitening"]["shape"] = json!([1u64 << 40]);
+            header["mahalanobis/whitening"]["data_offsets"] = json!([start, start + (1u64 << 42)]);
         },
         format,
         "cut short",
     );
     lie(
         &|header| {
-            let start = header["head/bias"]["data_offsets"][0].as_u64().unwrap();
+            let start = header["mahalanobis/whitening"]["data_offsets"][0].as_u64().unwrap();
             // The longest that its bits can still be counted.
             let n = (u64::MAX >> 5) as usize;
-            header["head/bias"]["shape"] = json!([n]);
-            header["head/bias"]["data_offsets"] = json!([start, start as usize + n * 4]);
+            header["mahalanobis/whitening"]["shape"] = json!([n]);
+            header["mahalanobis/whitening"]["data_offsets"] =
+                json!([start, start as usize + n * 4]);
         },
         format,
         "cut short",
@@ -300,9 +362,9 @@ fn documents_that_make_no_sense_are_refused() {
     refused_header(&header, Format, "damaged: cinetomo's metadata");
     refused_document(|document| *document = json!([]), Format, "damaged");
     refused_document(
-        |document| document["format_version"] = json!(2),
+        |document| document["format_version"] = json!(3),
         Unsupported,
-        "written by cinetomo 0.1.0 in format 2; this is cinetomo 0.1.0, which reads up to format 1",
+        "written by cinetomo 0.1.0 in format 3; this is cinetomo 0.1.0, which reads up to format 2",
     );
     // A newer document may look like nothing that this release knows.
     refused_document(
@@ -313,7 +375,14 @@ fn documents_that_make_no_sense_are_refused() {
     refused_document(|document| document["format_version"] = json!(0), Format, "format_version");
     refused_document(|document| document["backbone"] = json!("r3d"), Unsupported, "has i3d");
     let shape = "head/weight: shape [3, 1024], must be [2, 1024]";
-    refused_document(|document| document["class_names"] = json!(["a", "b"]), ModelMismatch, shape);
+    refused_document(
+        |document| {
+            document["class_names"] = json!(["a", "b"]);
+            document["mahalanobis"]["classes"] = json!([0, 1]);
+        },
+        ModelMismatch,
+        shape,
+    );
     refused_document(|document| document["class_names"] = json!(["a", "a", "b"]), Format, "two");
     refused_document(|document| document["class_names"] = json!([]), Format, "0 classes");
     refused_document(|document| document["dropout"] = json!(1.0), Format, "dropout");
@@ -329,6 +398,30 @@ fn documents_that_make_no_sense_are_refused() {
         |document| document["preprocess"]["normalization"] = json!("none"),
         Format,
         "none",
+    );
+    for temperature in [json!(0.0), json!(-1.0), json!(null)] {
+        let change = |document: &mut Value| document["confidence"]["temperature"] = temperature;
+        refused_document(change, Format, "damaged");
+    }
+    refused_document(
+        |document| document["confidence"]["probability"]["n_accepted"] = json!(22),
+        Format,
+        "threshold",
+    );
+    refused_document(
+        |document| document["mahalanobis"]["classes"] = json!([0, 3]),
+        Format,
+        "class means",
+    );
+    refused_document(
+        |document| document["mahalanobis"]["classes"] = json!([0]),
+        ModelMismatch,
+        "mahalanobis/means: shape [2, 1024], must be [1, 1024]",
+    );
+    refused_document(
+        |document| document["mahalanobis"] = json!(null),
+        Format,
+        "distances from no class means",
     );
     refused_document(|document| document["origin"]["sha256"] = json!("A0"), Format, "sha256");
     refused_document(|document| document["origin"] = json!({"start": "x"}), Format, "damaged");

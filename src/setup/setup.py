@@ -22,6 +22,7 @@ from pathlib import Path
 
 TORCH_VERSION = "2.13.0"
 PYTHON_VERSIONS = ((3, 10), (3, 14))  # those that torch 2.13.0 has packages for
+REFERENCE_PYTHON = (3, 11)  # the first that the reference networks' libraries have packages for
 WEIGHTS = "i3d-kinetics-400.ckpt"
 WEIGHTS_SHA256 = "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd"
 HERE = Path(__file__).resolve().parent
@@ -33,7 +34,8 @@ def main() -> None:
     parser.add_argument(
         "--tests",
         action="store_true",
-        help="also what only the tests need: the CUDA part of libtorch (2 GB), cmake and pkg-config",
+        help="also what only the tests need: the CUDA part of libtorch (2 GB), the libraries of the reference networks (75 MB), "
+        "cmake and pkg-config",
     )
     arguments = parser.parse_args()
 
@@ -46,11 +48,18 @@ def main() -> None:
 
     cache = cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
+    if arguments.tests and sys.version_info[:2] < REFERENCE_PYTHON and "LIBTORCH" not in os.environ:
+        sys.exit("setup: the tests need Python 3.11 or later: run `make PYTHON=python3.12 test`")
     if "LIBTORCH" in os.environ:
         report("libtorch", f"LIBTORCH is set: {os.environ['LIBTORCH']}")
+        if arguments.tests and "CINETOMO_PYTHON" not in os.environ:
+            report("reference", f"its Python needs {HERE / 'requirements-reference.txt'}; or set CINETOMO_PYTHON")
     else:
         full = arguments.tests or has_nvidia_driver()
-        link(REPOSITORY / ".libtorch", libtorch(cache, full))
+        torch = libtorch(cache, full)
+        link(REPOSITORY / ".libtorch", torch)
+        if arguments.tests:
+            reference_networks(torch.parents[3])
     link(REPOSITORY / ".weights", weights(cache / "weights"))
 
 
@@ -92,6 +101,23 @@ def libtorch(cache: Path, full: bool) -> Path:
         stamp.write_text(wanted + "\n")
     report("libtorch", f"installed: {torch}")
     return torch
+
+
+def reference_networks(environment: Path) -> None:
+    """Adds the libraries of the reference networks to the environment that libtorch lies in; the tests run its Python."""
+    requirements = HERE / "requirements-reference.txt"
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    with locked(environment):
+        stamp = environment / "reference"
+        if stamp.exists() and stamp.read_text().strip() == wanted:
+            report("reference", f"there already: {environment}")
+            return
+        report("reference", f"installing torchvision, transformers and what they import (75 MB) into {environment}")
+        stamp.unlink(missing_ok=True)
+        # Without a stamp anything there may be half a package.
+        pip(environment, "install", "--no-deps", "--force-reinstall", "-r", requirements)
+        stamp.write_text(wanted + "\n")
+    report("reference", f"installed: {environment}")
 
 
 def weights(directory: Path) -> Path:

@@ -33,6 +33,8 @@ int main() {
   CHECK(status_of([] { cinetomo::Volume(std::vector<float>(), {1, 1, 1, 1}); }) == CINETOMO_STATUS_INVALID_ARGUMENT);
   CHECK(status_of([] { cinetomo::Plugin(nullptr); }) == CINETOMO_STATUS_UNSUPPORTED);
 
+  CHECK(status_of([&] { plugin.weights_inspect("/nowhere.pth"); }) == CINETOMO_STATUS_IO);
+
   // A model outlives the context and the log that it was made with.
   int n_lines = 0;
   cinetomo_context_options options = plugin.context_options();
@@ -55,7 +57,36 @@ int main() {
   CHECK(probabilities.size() == 8 && model.embed(boxes).size() == 4 * 1024);
   for (std::size_t i = 0; i < 8; i += 2) CHECK(std::abs(probabilities[i] + probabilities[i + 1] - 1.0f) < 1e-5f);
   CHECK(status_of([&] { model.classify({voxels, {5, 16, 16, 16}}); }) == CINETOMO_STATUS_INVALID_ARGUMENT);
-  CHECK(plugin.evaluate({0.9f, 0.1f, 0.2f, 0.8f}, {0, 1}, 2).accuracy == 1.0);
+  const std::vector<float> scores{0.9f, 0.1f, 0.2f, 0.8f};
+  CHECK(plugin.evaluate(scores, {0, 1}, 2).accuracy == 1.0);
+  CHECK(plugin.evaluate(scores, {0, 0}, 2).balanced_accuracy == 0.5);
+  CHECK(plugin.evaluate_classes(scores, {0, 1}, 2)[1].recall == 1.0);
+  CHECK(plugin.evaluate_roc(scores, {0, 1}, 2, 1).size() == 3 && plugin.evaluate_roc(scores, {0, 0}, 2, 1).empty());
+  CHECK(plugin.evaluate_reliability(scores, {0, 1}, 2).size() == 15);
+
+  // Splits are whole, and groups stay together.
+  const std::vector<std::int32_t> labels{0, 0, 1, 1, 0, 0, 1, 1, -1}, groups{1, 2, 1, 2, 3, 4, 3, 4, 4};
+  const auto parts = plugin.split(labels, groups, plugin.split_options());
+  CHECK(parts.size() == 9 && parts[0] == parts[2] && parts[5] == parts[7] && parts[8] == CINETOMO_PART_NONE);
+  CHECK(status_of([&] { plugin.split(labels, {1}, plugin.split_options()); }) == CINETOMO_STATUS_INVALID_ARGUMENT);
+
+  // Calibration gives a new model, with thresholds to reject by.
+  CHECK(status_of([&] { model.predict(boxes, CINETOMO_REJECT_PROBABILITY); }) == CINETOMO_STATUS_INVALID_ARGUMENT);
+  auto calibration = plugin.calibration_options();
+  calibration.coverage = 0.5;
+  const auto calibrated = model.calibrate(boxes, {0, 1, 0, 1}, calibration);
+  CHECK(calibrated.confidence().n_calibration == 4 && model.confidence().n_calibration == 0);
+  const auto predictions = calibrated.predict(boxes, CINETOMO_REJECT_PROBABILITY);
+  CHECK(predictions.labels.size() == 4 && predictions.distances.empty());
+  CHECK(predictions.probabilities == calibrated.classify(boxes));
+  CHECK(std::count(predictions.labels.begin(), predictions.labels.end(), -1) ==
+        4 - calibrated.confidence().probability.n_accepted);
+
+  const std::uint64_t to_classify = model.memory_estimate({16, 16, 16}, CINETOMO_STAGE_CLASSIFY);
+  CHECK(to_classify > 4u * static_cast<std::uint64_t>(info.n_parameters));
+  CHECK(model.memory_estimate({16, 16, 16}, CINETOMO_STAGE_TRAIN, 4) > to_classify);
+  CHECK(status_of([&] { model.memory_estimate({16, 0, 16}, CINETOMO_STAGE_TRAIN); }) ==
+        CINETOMO_STATUS_INVALID_ARGUMENT);
 
   // Progress never goes back, ends at 1; false cancels; an exception comes out as it went in.
   double last = 0.0;

@@ -162,6 +162,56 @@ impl Fixture {
         status
     }
 
+    pub fn predict(&self, out: &cinetomo_predictions, reject: i32, error: OutError) -> i32 {
+        // SAFETY: valid arguments.
+        unsafe {
+            (self.api.model_predict)(self.model, &self.volume(), reject, ptr::null(), out, error)
+        }
+    }
+
+    pub fn calibrate(
+        &self,
+        labels: &[i32],
+        options: &cinetomo_calibration_options,
+        error: OutError,
+    ) -> i32 {
+        let mut out = ptr::without_provenance_mut(5);
+        // SAFETY: valid arguments.
+        let status = unsafe {
+            (self.api.model_calibrate)(
+                self.model,
+                &self.volume(),
+                labels.as_ptr(),
+                labels.len(),
+                options,
+                ptr::null(),
+                &mut out,
+                error,
+            )
+        };
+        assert_eq!(out.addr(), 5, "output on failure");
+        status
+    }
+
+    pub fn split(&self, options: &cinetomo_split_options, error: OutError) -> i32 {
+        let (mut parts, mut len) = ([9; N], 7);
+        // SAFETY: valid arguments.
+        let status = unsafe {
+            (self.api.split)(
+                self.labels.as_ptr(),
+                ptr::null(),
+                N,
+                options,
+                parts.as_mut_ptr(),
+                N,
+                &mut len,
+                error,
+            )
+        };
+        assert_eq!((parts, len), ([9; N], 7), "output on failure");
+        status
+    }
+
     pub fn random(&self, options: &cinetomo_model_options, error: OutError) -> i32 {
         let mut out = ptr::without_provenance_mut(5);
         // SAFETY: valid arguments.
@@ -175,6 +225,22 @@ impl Fixture {
         // SAFETY: valid arguments.
         let status = unsafe { (self.api.context_new)(options, &mut out, error) };
         assert_eq!(out.addr(), 5, "output on failure");
+        status
+    }
+
+    pub fn memory_estimate(
+        &self,
+        [z, y, x]: [i64; 3],
+        batch_size: i64,
+        stage: i32,
+        error: OutError,
+    ) -> i32 {
+        let mut bytes = 7;
+        // SAFETY: valid arguments.
+        let status = unsafe {
+            (self.api.memory_estimate)(self.model, z, y, x, batch_size, stage, &mut bytes, error)
+        };
+        assert_eq!(bytes, 7, "output on failure");
         status
     }
 

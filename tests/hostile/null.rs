@@ -7,6 +7,8 @@ use cinetomo_tests::root;
 
 use crate::fixture::*;
 
+const SCORES: [f32; 2] = [0.5; 2];
+
 pub const NULL_CASES: &[Case] = &[
     ("runtime_info_get", NULL, &["out_info"], |f, e| {
         raw!((f.api.runtime_info_get)(ptr::null_mut(), e))
@@ -231,6 +233,15 @@ pub const NULL_CASES: &[Case] = &[
     ("model_info_get", NULL, &["out_info"], |f, e| {
         raw!((f.api.model_info_get)(f.model, ptr::null_mut(), e))
     }),
+    ("memory_estimate", NULL, &["model"], |f, e| {
+        let mut bytes = 0;
+        let train = cinetomo_stage::Train as i32;
+        raw!((f.api.memory_estimate)(ptr::null(), 16, 16, 16, 1, train, &mut bytes, e))
+    }),
+    ("memory_estimate", NULL, &["out_bytes"], |f, e| {
+        let train = cinetomo_stage::Train as i32;
+        raw!((f.api.memory_estimate)(f.model, 16, 16, 16, 1, train, ptr::null_mut(), e))
+    }),
     ("evaluate", NULL, &["out_metrics"], |f, e| {
         raw!((f.api.evaluate)(
             [0.5f32; 2].as_ptr(),
@@ -304,6 +315,225 @@ pub const NULL_CASES: &[Case] = &[
             ptr::null_mut(),
             e
         ))
+    }),
+    ("weights_inspect", NULL, &["path"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.weights_inspect)(ptr::null(), ptr::null_mut(), 0, &mut len, e))
+    }),
+    ("weights_inspect", NULL, &["out_json"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.weights_inspect)(c"x".as_ptr(), ptr::null_mut(), 9, &mut len, e))
+    }),
+    ("weights_inspect", NULL, &["out_len"], |f, e| {
+        raw!((f.api.weights_inspect)(c"x".as_ptr(), ptr::null_mut(), 0, ptr::null_mut(), e))
+    }),
+    ("evaluate_classes", NULL, &["out_classes"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.evaluate_classes)(
+            SCORES.as_ptr(),
+            2,
+            [0].as_ptr(),
+            1,
+            2,
+            ptr::null_mut(),
+            2,
+            &mut len,
+            e
+        ))
+    }),
+    ("evaluate_classes", NULL, &["out_len"], |f, e| {
+        raw!((f.api.evaluate_classes)(
+            SCORES.as_ptr(),
+            2,
+            [0].as_ptr(),
+            1,
+            2,
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("evaluate_classes", NULL, &["probabilities"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.evaluate_classes)(
+            ptr::null(),
+            2,
+            [0].as_ptr(),
+            1,
+            2,
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("evaluate_roc", NULL, &["out_points"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.evaluate_roc)(
+            SCORES.as_ptr(),
+            2,
+            [0].as_ptr(),
+            1,
+            2,
+            0,
+            ptr::null_mut(),
+            9,
+            &mut len,
+            e
+        ))
+    }),
+    ("evaluate_roc", NULL, &["labels"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.evaluate_roc)(
+            SCORES.as_ptr(),
+            2,
+            ptr::null(),
+            1,
+            2,
+            0,
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("evaluate_reliability", NULL, &["out_bins"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.evaluate_reliability)(
+            SCORES.as_ptr(),
+            2,
+            [0].as_ptr(),
+            1,
+            2,
+            15,
+            ptr::null_mut(),
+            15,
+            &mut len,
+            e
+        ))
+    }),
+    ("evaluate_reliability", NULL, &["labels"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.evaluate_reliability)(
+            SCORES.as_ptr(),
+            2,
+            ptr::null(),
+            1,
+            2,
+            15,
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("split", NULL, &["labels"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.split)(
+            ptr::null(),
+            ptr::null(),
+            6,
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("split", NULL, &["out_parts"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.split)(
+            f.labels.as_ptr(),
+            ptr::null(),
+            N,
+            ptr::null(),
+            ptr::null_mut(),
+            N,
+            &mut len,
+            e
+        ))
+    }),
+    ("split", NULL, &["out_len"], |f, e| {
+        raw!((f.api.split)(
+            f.labels.as_ptr(),
+            ptr::null(),
+            N,
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("model_calibrate", NULL, &["model"], |f, e| {
+        let mut out = ptr::null_mut();
+        raw!((f.api.model_calibrate)(
+            ptr::null(),
+            &f.volume(),
+            f.labels.as_ptr(),
+            N,
+            ptr::null(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
+    }),
+    ("model_calibrate", NULL, &["subtomograms"], |f, e| {
+        let mut out = ptr::null_mut();
+        raw!((f.api.model_calibrate)(
+            f.model,
+            ptr::null(),
+            f.labels.as_ptr(),
+            N,
+            ptr::null(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
+    }),
+    ("model_calibrate", NULL, &["labels"], |f, e| {
+        let mut out = ptr::null_mut();
+        raw!((f.api.model_calibrate)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            N,
+            ptr::null(),
+            ptr::null(),
+            &mut out,
+            e
+        ))
+    }),
+    ("model_calibrate", NULL, &["out_model"], |f, e| {
+        raw!((f.api.model_calibrate)(
+            f.model,
+            &f.volume(),
+            f.labels.as_ptr(),
+            N,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("model_confidence_get", NULL, &["model"], |f, e| {
+        let mut confidence = initialised(f.api.confidence_init);
+        raw!((f.api.model_confidence_get)(ptr::null(), &mut confidence, e))
+    }),
+    ("model_confidence_get", NULL, &["out_confidence"], |f, e| {
+        raw!((f.api.model_confidence_get)(f.model, ptr::null_mut(), e))
+    }),
+    ("model_predict", NULL, &["model"], |f, e| {
+        let out = initialised(f.api.predictions_init);
+        raw!((f.api.model_predict)(ptr::null(), &f.volume(), 0, ptr::null(), &out, e))
+    }),
+    ("model_predict", NULL, &["subtomograms"], |f, e| {
+        let out = initialised(f.api.predictions_init);
+        raw!((f.api.model_predict)(f.model, ptr::null(), 0, ptr::null(), &out, e))
+    }),
+    ("model_predict", NULL, &["out_predictions"], |f, e| {
+        raw!((f.api.model_predict)(f.model, &f.volume(), 0, ptr::null(), ptr::null(), e))
     }),
     ("synthetic phantom_density", NULL, &["out_len"], |f, e| {
         raw!((f.synthetic().phantom_density)(0, 16, 10.0, ptr::null_mut(), 0, ptr::null_mut(), e))

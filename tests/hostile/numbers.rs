@@ -147,6 +147,36 @@ fn numbers_without_meaning_are_refused() {
             ("model_fine_tune", INVALID, &["select_best", "2"], |f, e| {
                 with_training(f, e, |o| o.select_best = 2)
             }),
+            ("model_fine_tune", INVALID, &["regularizer", "9"], |f, e| {
+                with_training(f, e, |o| o.regularizer = 9)
+            }),
+            ("model_fine_tune", INVALID, &["regularizer_strength"], |f, e| {
+                with_training(f, e, |o| o.regularizer_strength = -1.0)
+            }),
+            ("model_fine_tune", INVALID, &["label_smoothing"], |f, e| {
+                with_training(f, e, |o| o.label_smoothing = 1.0)
+            }),
+            ("model_fine_tune", INVALID, &["stage_rate_decay"], |f, e| {
+                with_training(f, e, |o| o.stage_rate_decay = 0.0)
+            }),
+            ("model_fine_tune", INVALID, &["balance", "-2"], |f, e| {
+                with_training(f, e, |o| o.balance = -2)
+            }),
+            ("model_fine_tune", INVALID, &["micro_batch_size", "-1"], |f, e| {
+                with_training(f, e, |o| o.micro_batch_size = -1)
+            }),
+            ("model_fine_tune", INVALID, &["patience", "-1"], |f, e| {
+                with_training(f, e, |o| o.patience = -1)
+            }),
+            ("model_fine_tune", INVALID, &["patience", "validation_fraction"], |f, e| {
+                with_training(f, e, |o| o.patience = 3)
+            }),
+            ("model_fine_tune", INVALID, &["schedule_interval"], |f, e| {
+                with_training(f, e, |o| o.schedule_interval = 0)
+            }),
+            ("model_fine_tune", INVALID, &["checkpoint_interval"], |f, e| {
+                with_training(f, e, |o| o.checkpoint_interval = 0)
+            }),
             ("model_fine_tune", INVALID, &["reserved"], |f, e| {
                 with_training(f, e, |o| o.reserved = -1)
             }),
@@ -201,12 +231,161 @@ fn numbers_without_meaning_are_refused() {
             ("model_fine_tune", INVALID, &["label"], |f, e| {
                 f.fine_tune_labelled(&[-1; N], &f.fine_tune_options(), e)
             }),
+            ("memory_estimate", INVALID, &["box_size", "[16, 0, 16]"], |f, e| {
+                f.memory_estimate([16, 0, 16], 1, cinetomo_stage::Train as i32, e)
+            }),
+            ("memory_estimate", INVALID, &["box_size"], |f, e| {
+                f.memory_estimate([i64::MAX; 3], 1, cinetomo_stage::Train as i32, e)
+            }),
+            ("memory_estimate", INVALID, &["box_size"], |f, e| {
+                f.memory_estimate([i64::MIN; 3], 0, cinetomo_stage::Classify as i32, e)
+            }),
+            ("memory_estimate", INVALID, &["batch_size is -1"], |f, e| {
+                f.memory_estimate([16; 3], -1, cinetomo_stage::Train as i32, e)
+            }),
+            ("memory_estimate", INVALID, &["stage is 8", "4, 6, 7"], |f, e| {
+                f.memory_estimate([16; 3], 1, cinetomo_stage::Simulate as i32, e)
+            }),
             ("evaluate", INVALID, &["3", "1"], |f, e| f.evaluate(&[0.5; 3], &[0], 2, e)),
             ("evaluate", INVALID, &["label", "2"], |f, e| f.evaluate(&[0.5; 2], &[2], 2, e)),
             ("evaluate", INVALID, &["label"], |f, e| f.evaluate(&[0.5; 2], &[-1], 2, e)),
             ("evaluate", INVALID, &["n_classes"], |f, e| f.evaluate(&[], &[], 0, e)),
             ("evaluate", INVALID, &["n_classes"], |f, e| {
                 f.evaluate(&[0.5; 2], &[0], usize::MAX, e)
+            }),
+            ("evaluate_roc", INVALID, &["class_index is 2"], |f, e| {
+                let mut len = 0;
+                raw!((f.api.evaluate_roc)(
+                    [0.5f32; 2].as_ptr(),
+                    2,
+                    [0].as_ptr(),
+                    1,
+                    2,
+                    2,
+                    ptr::null_mut(),
+                    0,
+                    &mut len,
+                    e
+                ))
+            }),
+            ("evaluate_reliability", INVALID, &["n_bins is 0"], |f, e| {
+                reliability(f, [0.5; 2], 0, e)
+            }),
+            ("evaluate_reliability", INVALID, &["n_bins is 18446744073709551615"], |f, e| {
+                reliability(f, [0.5; 2], usize::MAX, e)
+            }),
+            ("evaluate_reliability", INVALID, &["add up to 1.5"], |f, e| {
+                reliability(f, [0.5, 1.0], 15, e)
+            }),
+            ("evaluate_classes", Status::BufferTooSmall, &["out_classes", "1", "2"], |f, e| {
+                let (mut class, mut len) = (cinetomo_class_metrics::default(), 0);
+                let status = raw!((f.api.evaluate_classes)(
+                    [0.5f32; 2].as_ptr(),
+                    2,
+                    [0].as_ptr(),
+                    1,
+                    2,
+                    &mut class,
+                    1,
+                    &mut len,
+                    e
+                ));
+                assert_eq!((len, class), (2, cinetomo_class_metrics::default()));
+                status
+            }),
+            ("split", INVALID, &["training_fraction is NaN"], |f, e| {
+                with_split(f, e, |o| o.training_fraction = f64::NAN)
+            }),
+            ("split", INVALID, &["test_fraction is -1"], |f, e| {
+                with_split(f, e, |o| o.test_fraction = -1.0)
+            }),
+            ("split", INVALID, &["more than 1"], |f, e| {
+                with_split(f, e, |o| o.validation_fraction = 0.9)
+            }),
+            ("model_calibrate", INVALID, &["precision is 2"], |f, e| {
+                with_calibration(f, e, |o| o.precision = 2.0)
+            }),
+            ("model_calibrate", INVALID, &["coverage is NaN"], |f, e| {
+                with_calibration(f, e, |o| o.coverage = f64::NAN)
+            }),
+            ("model_calibrate", INVALID, &["temperature is 2"], |f, e| {
+                with_calibration(f, e, |o| o.temperature = 2)
+            }),
+            ("model_calibrate", INVALID, &["reject 4"], |f, e| {
+                with_calibration(f, e, |o| o.reject = 4)
+            }),
+            ("model_calibrate", INVALID, &["class means", "CINETOMO_REJECT_DISTANCE"], |f, e| {
+                with_calibration(f, e, |o| o.reject = cinetomo_reject::Distance as i32)
+            }),
+            ("model_calibrate", INVALID, &["no subtomogram has a label"], |f, e| {
+                f.calibrate(&[-1; N], &initialised(f.api.calibration_options_init), e)
+            }),
+            ("model_calibrate", INVALID, &["labels", "5", "6"], |f, e| {
+                f.calibrate(&[0; 5], &initialised(f.api.calibration_options_init), e)
+            }),
+            ("model_calibrate", INVALID, &["label", "3"], |f, e| {
+                f.calibrate(&[3; N], &initialised(f.api.calibration_options_init), e)
+            }),
+            ("model_fine_tune", INVALID, &["options.calibration", "reject -1"], |f, e| {
+                let calibration = cinetomo_calibration_options {
+                    reject: -1,
+                    ..initialised(f.api.calibration_options_init)
+                };
+                let options = cinetomo_fine_tune_options {
+                    calibration: &calibration,
+                    ..f.fine_tune_options()
+                };
+                f.fine_tune(&options, e)
+            }),
+            ("model_fine_tune", INVALID, &["validation_fraction", "model_calibrate"], |f, e| {
+                let calibration = cinetomo_calibration_options {
+                    precision: 0.9,
+                    ..initialised(f.api.calibration_options_init)
+                };
+                let options = cinetomo_fine_tune_options {
+                    calibration: &calibration,
+                    ..f.fine_tune_options()
+                };
+                f.fine_tune(&options, e)
+            }),
+            ("model_predict", INVALID, &["reject 8"], |f, e| {
+                f.predict(&initialised(f.api.predictions_init), 8, e)
+            }),
+            ("model_predict", INVALID, &["no threshold on probability"], |f, e| {
+                f.predict(&initialised(f.api.predictions_init), 1, e)
+            }),
+            ("model_predict", INVALID, &["no threshold on distance"], |f, e| {
+                f.predict(&initialised(f.api.predictions_init), 2, e)
+            }),
+            ("model_predict", INVALID, &["class means"], |f, e| {
+                let mut distances = [-1.0; N];
+                let status = f.predict(
+                    &cinetomo_predictions {
+                        distances: distances.as_mut_ptr(),
+                        distances_capacity: N,
+                        ..initialised(f.api.predictions_init)
+                    },
+                    0,
+                    e,
+                );
+                assert_eq!(distances, [-1.0; N], "output on failure");
+                status
+            }),
+            ("model_predict", Status::BufferTooSmall, &["probabilities", "17", "18"], |f, e| {
+                let (mut labels, mut probabilities) = ([9; N], [-1.0; 17]);
+                let status = f.predict(
+                    &cinetomo_predictions {
+                        labels: labels.as_mut_ptr(),
+                        labels_capacity: N,
+                        probabilities: probabilities.as_mut_ptr(),
+                        probabilities_capacity: 17,
+                        ..initialised(f.api.predictions_init)
+                    },
+                    0,
+                    e,
+                );
+                assert_eq!((labels, probabilities), ([9; N], [-1.0; 17]), "output on failure");
+                status
             }),
             ("evaluate", Status::NonFinite, &[], |f, e| f.evaluate(&[0.5, f32::NAN], &[0], 2, e)),
         ],
@@ -230,4 +409,36 @@ fn with_training(
     let mut options = fixture.fine_tune_options();
     spoil(&mut options);
     fixture.fine_tune(&options, error)
+}
+
+fn with_split(fixture: &Fixture, error: OutError, spoil: fn(&mut cinetomo_split_options)) -> i32 {
+    let mut options = initialised(fixture.api.split_options_init);
+    spoil(&mut options);
+    fixture.split(&options, error)
+}
+
+fn with_calibration(
+    fixture: &Fixture,
+    error: OutError,
+    spoil: fn(&mut cinetomo_calibration_options),
+) -> i32 {
+    let mut options = initialised(fixture.api.calibration_options_init);
+    spoil(&mut options);
+    fixture.calibrate(&fixture.labels, &options, error)
+}
+
+fn reliability(fixture: &Fixture, scores: [f32; 2], n_bins: usize, error: OutError) -> i32 {
+    let mut len = 0;
+    raw!((fixture.api.evaluate_reliability)(
+        scores.as_ptr(),
+        2,
+        [0].as_ptr(),
+        1,
+        2,
+        n_bins,
+        ptr::null_mut(),
+        0,
+        &mut len,
+        error
+    ))
 }

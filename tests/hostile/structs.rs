@@ -11,13 +11,13 @@ fn structs_of_any_size_are_judged() {
     let fixture = Fixture::new();
     let api = fixture.api;
     macro_rules! check_init {
-        ($($init:expr => $type:ty),* $(,)?) => {$({
+        ($($init:expr => $type:ty, $first_size:expr);* $(;)?) => {$({
             // SAFETY: the memory is larger than any size that is accepted.
             unsafe {
                 let mut memory = [0xa5u8; 8192];
                 let pointer = memory.as_mut_ptr().cast::<$type>();
                 assert_eq!($init(ptr::null_mut(), size_of::<$type>()), NULL as i32);
-                for size in [0, 7, size_of::<$type>() - 1, 4097, usize::MAX] {
+                for size in [0, 7, $first_size - 1, 4097, usize::MAX] {
                     assert_eq!($init(pointer, size), INVALID as i32, "{} {size}", stringify!($type));
                 }
                 assert!(memory.iter().all(|&byte| byte == 0xa5), "{}", stringify!($type));
@@ -30,17 +30,23 @@ fn structs_of_any_size_are_judged() {
             }
         })*};
     }
+    // With the size of the type's first release, where it has grown since.
     check_init!(
-        api.runtime_info_init => cinetomo_runtime_info,
-        api.context_options_init => cinetomo_context_options,
-        api.hooks_init => cinetomo_hooks,
-        api.volume_init => cinetomo_volume,
-        api.preprocess_init => cinetomo_preprocess,
-        api.model_options_init => cinetomo_model_options,
-        api.fine_tune_options_init => cinetomo_fine_tune_options,
-        api.model_info_init => cinetomo_model_info,
-        api.metrics_init => cinetomo_metrics,
-        fixture.synthetic().options_init => cinetomo_synthetic_options,
+        api.runtime_info_init => cinetomo_runtime_info, size_of::<cinetomo_runtime_info>();
+        api.context_options_init => cinetomo_context_options, size_of::<cinetomo_context_options>();
+        api.hooks_init => cinetomo_hooks, size_of::<cinetomo_hooks>();
+        api.volume_init => cinetomo_volume, size_of::<cinetomo_volume>();
+        api.preprocess_init => cinetomo_preprocess, size_of::<cinetomo_preprocess>();
+        api.model_options_init => cinetomo_model_options, size_of::<cinetomo_model_options>();
+        api.fine_tune_options_init => cinetomo_fine_tune_options, 112;
+        api.model_info_init => cinetomo_model_info, size_of::<cinetomo_model_info>();
+        api.metrics_init => cinetomo_metrics, 32;
+        api.split_options_init => cinetomo_split_options, size_of::<cinetomo_split_options>();
+        api.calibration_options_init => cinetomo_calibration_options,
+            size_of::<cinetomo_calibration_options>();
+        api.confidence_init => cinetomo_confidence, size_of::<cinetomo_confidence>();
+        api.predictions_init => cinetomo_predictions, size_of::<cinetomo_predictions>();
+        fixture.synthetic().options_init => cinetomo_synthetic_options, size_of::<cinetomo_synthetic_options>();
     );
 
     /// A struct with 16 more bytes than this header knows, as a newer host would pass it.
@@ -54,6 +60,27 @@ fn structs_of_any_size_are_judged() {
     assert_eq!(fixture.classify(&newer.known, ptr::null_mut()), Status::Ok as i32);
     newer.unknown[1] = 1;
     assert_eq!(fixture.classify(&newer.known, ptr::null_mut()), Status::Unsupported as i32);
+
+    // A host of the first release: it knows three numbers, and nothing is written beyond them.
+    let mut older = initialised(api.metrics_init);
+    (older.struct_size, older.log_loss) = (32, 7.0);
+    // SAFETY: valid arguments.
+    let status = unsafe {
+        (api.evaluate)(
+            [0.25f32, 0.75].as_ptr(),
+            2,
+            [1].as_ptr(),
+            1,
+            2,
+            &mut older,
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+    };
+    assert_eq!((status, older.struct_size, older.accuracy), (Status::Ok as i32, 32, 1.0));
+    assert_eq!((older.log_loss, older.brier_score.is_nan()), (7.0, true));
 
     check(
         &fixture,
@@ -99,6 +126,27 @@ fn structs_of_any_size_are_judged() {
                     &mut len,
                     e
                 ))
+            }),
+            ("model_fine_tune", INVALID, &["options.calibration", "struct_size is 5"], |f, e| {
+                let calibration = cinetomo_calibration_options {
+                    struct_size: 5,
+                    ..initialised(f.api.calibration_options_init)
+                };
+                let options = cinetomo_fine_tune_options {
+                    calibration: &calibration,
+                    ..f.fine_tune_options()
+                };
+                f.fine_tune(&options, e)
+            }),
+            ("model_predict", INVALID, &["out_predictions", "struct_size is 48"], |f, e| {
+                f.predict(
+                    &cinetomo_predictions {
+                        struct_size: 48,
+                        ..initialised(f.api.predictions_init)
+                    },
+                    0,
+                    e,
+                )
             }),
             ("model_info_get", INVALID, &["out_info", "struct_size"], |f, e| {
                 let mut info = initialised(f.api.model_info_init);

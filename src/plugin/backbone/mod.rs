@@ -3,21 +3,56 @@
 //! To add one: write `backbone/<family>.rs` with a `BackboneSpec`, then name the module and the spec below.
 
 mod architecture;
+pub mod attention;
 mod i3d;
+mod inception;
 pub mod layers;
 #[cfg(test)]
 mod layers_test;
+mod ledger;
+mod mvit;
+mod residual;
+mod resnet3d;
+mod s3d;
+mod swin3d;
+mod video_resnet;
+mod vivit;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
-pub use self::architecture::{Architecture, Choice, Shapes, Wanted};
+pub use self::{
+    architecture::{Architecture, Choice, Shapes, Wanted},
+    ledger::Ledger,
+};
 use crate::{
     error::Result,
-    parameters::{Parameters, Start},
+    parameters::{Parameters, Role, Start},
 };
 
 /// Every network that cinetomo knows.
-pub static BACKBONES: &[&BackboneSpec] = &[&i3d::I3D];
+pub static BACKBONES: &[&BackboneSpec] = &[
+    &i3d::I3D,
+    &resnet3d::RESNET3D_10,
+    &resnet3d::RESNET3D_18,
+    &resnet3d::RESNET3D_34,
+    &resnet3d::RESNET3D_50,
+    &resnet3d::RESNET3D_101,
+    &resnet3d::RESNET3D_152,
+    &resnet3d::RESNET3D_200,
+    &resnet3d::WIDE_RESNET3D_50,
+    &resnet3d::RESNEXT3D_101,
+    &s3d::S3D,
+    &video_resnet::R3D_18,
+    &video_resnet::MC3_18,
+    &video_resnet::R2PLUS1D_18,
+    &swin3d::SWIN3D_T,
+    &swin3d::SWIN3D_S,
+    &swin3d::SWIN3D_B,
+    &mvit::MVIT_V1_B,
+    &mvit::MVIT_V2_S,
+    &vivit::VIVIT_B_16X2,
+    &vivit::VIVIT_B_16X2_FACTORISED,
+];
 
 /// A network family member, as data. Everything that a user or a test must know of it is here.
 #[derive(Debug)]
@@ -123,6 +158,11 @@ impl Network {
         self.architecture.spec
     }
 
+    /// Whether it has BatchNorm layers: transformers have none.
+    pub fn has_batch_norm(&self) -> bool {
+        self.parameters.iter().any(|parameter| parameter.role == Role::Statistic)
+    }
+
     /// Features `[n, n_features]` of the input `[n, 1, z, y, x]`.
     pub fn features(&self, input: &Tensor, batch_norm: BatchNormMode) -> Result<Tensor> {
         let pass = Pass::of(input, batch_norm)?;
@@ -131,6 +171,22 @@ impl Network {
             x = (stage.forward)(&x, pass)?;
         }
         Ok(x)
+    }
+
+    /// What a pass of a sample of size `input_size` (z, y, x) allocates and multiplies: an empty batch walks through.
+    pub fn cost(&self, input_size: [i64; 3]) -> Result<Ledger> {
+        let _guard = tch::no_grad_guard();
+        let [z, y, x] = input_size;
+        let nothing = Tensor::f_zeros([0, 1, z, y, x], (Kind::Float, self.parameters.device()))?;
+        let pass = Pass::of(&nothing, BatchNormMode::Running)?;
+        Ledger::of(|| {
+            let mut x = nothing;
+            for stage in &self.stages {
+                ledger::next_stage();
+                x = (stage.forward)(&x, pass)?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -143,10 +199,7 @@ pub fn find(name: &str) -> Option<&'static BackboneSpec> {
 mod tests {
     use std::collections::HashSet;
 
-    use tch::Kind;
-
     use super::*;
-    use crate::parameters::Role;
 
     fn waves(size: &[i64]) -> Tensor {
         let n = size.iter().product::<i64>();
@@ -165,6 +218,8 @@ mod tests {
             let [z, y, x] = spec.min_input;
             for extra in [0, 3, 17] {
                 let input = waves(&[2, 1, z + extra, y + extra, x + extra]);
+                let cost = network.cost([z + extra, y + extra, x + extra]).unwrap();
+                assert!(cost.multiply_adds > 0 && cost.training(2, 0) > cost.inference(2));
                 for mode in [BatchNormMode::Running, BatchNormMode::Batch] {
                     let features = network.features(&input, mode).unwrap();
                     assert_eq!(features.size(), [2, spec.n_features], "{}", spec.name);
@@ -198,6 +253,25 @@ mod tests {
             assert!(network.parameters.get(spec.head_bias).is_none());
         }
         assert!(find("no such network").is_none());
+    }
+
+    /// `_ops` of torchvision's weights: giga-multiply-adds of convolutions and matrix products for 16 x 224 x 224 voxels.
+    /// They count three channels at the first convolution, which here has one.
+    #[test]
+    fn multiply_adds_of_transformers_are_those_that_torchvision_states() {
+        for (name, stated, tokens_x_kernel_x_channels) in [
+            ("swin3d_t", 43.882, 25_088 * 32 * 96),
+            ("swin3d_s", 82.841, 25_088 * 32 * 96),
+            ("swin3d_b", 140.667, 25_088 * 32 * 128),
+            ("mvit_v1_b", 70.599, 25_088 * 147 * 96),
+            ("mvit_v2_s", 64.224, 25_088 * 147 * 96),
+        ] {
+            let architecture = Architecture::parse(name).unwrap();
+            let network = Network::new(architecture, Device::Cpu, Start::Zeros).unwrap();
+            let counted = network.cost([16, 224, 224]).unwrap().multiply_adds;
+            let counted = (counted + 2 * tokens_x_kernel_x_channels) as f64 / 1e9;
+            assert!((counted - stated).abs() < 1e-3, "{name}: {counted}, stated {stated}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
     reason = "the rules at the top of the header hold for every export"
 )]
 
+mod calibrate;
 mod cancel;
 mod context;
 mod cuda;
@@ -18,14 +19,17 @@ mod handles;
 mod hooks;
 mod infer;
 mod libtorch;
+mod memory;
 mod model;
 mod model_options;
 mod read;
 mod root_module;
 mod runtime;
+mod split;
 mod synthetic;
 mod table;
 mod threads;
 mod train;
 mod volume;
+mod weights;
 mod write;

@@ -10,11 +10,12 @@ use std::{
 };
 
 use cinetomo_abi::{
-    cinetomo_context, cinetomo_error, cinetomo_hooks, cinetomo_model, cinetomo_model_info,
-    cinetomo_model_options,
+    cinetomo_confidence, cinetomo_context, cinetomo_error, cinetomo_hooks, cinetomo_model,
+    cinetomo_model_info, cinetomo_model_options,
 };
 
 use super::{
+    calibrate,
     context::{CONTEXTS, Context},
     error::to_c_text,
     guard::{boundary, boundary_or},
@@ -38,12 +39,24 @@ pub(super) struct ModelObject {
     /// The thread whose call has the model.
     holder: Mutex<Option<ThreadId>>,
     info: Info,
+    confidence: cinetomo_confidence,
 }
 
 impl ModelObject {
     pub(super) fn new(context: Arc<Context>, model: Model) -> ModelObject {
-        let info = Info::new(&model);
-        ModelObject { context, model: Mutex::new(model), holder: Mutex::new(None), info }
+        let (info, confidence) = (Info::new(&model), calibrate::confidence(&model));
+        ModelObject {
+            context,
+            model: Mutex::new(model),
+            holder: Mutex::new(None),
+            info,
+            confidence,
+        }
+    }
+
+    /// How sure the model is.
+    pub(super) fn confidence(&self) -> cinetomo_confidence {
+        self.confidence
     }
 
     /// The model, for one call at a time. Refuses a callback that asks for the model of its own call: it would wait for
@@ -181,12 +194,15 @@ sized_struct!(
 /// Makes a model whose network is initialised from video: reads a checkpoint that was trained on Kinetics, keeps its
 /// network and gives it a new head with `options->n_classes` outputs, started at random. Fine-tune it before use.
 ///
-/// `checkpoint_path` is UTF-8. It may be `i3d-kinetics-400.ckpt` (a pickle of numpy arrays; nothing in it is executed).
-/// The network is recognised from the tensors. `hooks` may be NULL. The stem's three colour kernels are summed over the
+/// `checkpoint_path` is UTF-8. The file may be a PyTorch checkpoint (of `torch.save`, old format or new; of a network or of
+/// a training with a network in it), a safetensors file, the `.index.json` of either in parts, an npz archive, or a pickled
+/// flax checkpoint such as `i3d-kinetics-400.ckpt`; its content tells. Nothing in it is executed. It is read a tensor at a
+/// time. Names may begin with `module.`, `model.` and the like. `cinetomo_weights_inspect` says what a file holds.
+/// The network is recognised from the tensors; a video head may be missing. `hooks` may be NULL. The stem's three colour kernels are summed over the
 /// single grey channel: the same as showing the grey value three times.
 ///
 /// Errors: NULL_ARGUMENT; INVALID_ARGUMENT; UNSUPPORTED as for `cinetomo_model_random`; IO; FORMAT if the file is no checkpoint that this release reads, is damaged,
-/// or asks for anything but arrays; MODEL_MISMATCH lists every tensor that is missing, unexpected or of another shape;
+/// or asks for any code but that of tensors; MODEL_MISMATCH lists every tensor that is missing, unexpected or of another shape;
 /// NON_FINITE; OUT_OF_MEMORY; CANCELLED. [any thread]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_model_from_video(

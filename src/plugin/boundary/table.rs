@@ -8,8 +8,9 @@ use std::{
 use cinetomo_abi::{CINETOMO_ABI_VERSION, cinetomo_api};
 
 use super::{
-    cancel::*, context::*, error::*, evaluate::*, guard::boundary_or, hooks::*, infer::*, model::*,
-    model_options::*, read, runtime::*, synthetic, train::*, volume::*,
+    calibrate::*, cancel::*, context::*, error::*, evaluate::*, guard::boundary_or, hooks::*,
+    infer::*, memory::*, model::*, model_options::*, read, runtime::*, split::*, synthetic,
+    train::*, volume::*, weights::*,
 };
 
 /// Returns the functions of this header as a table, or NULL if `abi_version` is not one that the library serves (this
@@ -68,4 +69,18 @@ pub(super) static API: cinetomo_api = cinetomo_api {
     model_free: cinetomo_model_free,
     metrics_init: cinetomo_metrics_init,
     evaluate: cinetomo_evaluate,
+    fine_tune_options_preset: cinetomo_fine_tune_options_preset,
+    evaluate_classes: cinetomo_evaluate_classes,
+    evaluate_roc: cinetomo_evaluate_roc,
+    evaluate_reliability: cinetomo_evaluate_reliability,
+    split_options_init: cinetomo_split_options_init,
+    split: cinetomo_split,
+    calibration_options_init: cinetomo_calibration_options_init,
+    model_calibrate: cinetomo_model_calibrate,
+    confidence_init: cinetomo_confidence_init,
+    model_confidence_get: cinetomo_model_confidence_get,
+    predictions_init: cinetomo_predictions_init,
+    model_predict: cinetomo_model_predict,
+    weights_inspect: cinetomo_weights_inspect,
+    memory_estimate: cinetomo_memory_estimate,
 };

@@ -3,12 +3,14 @@
 use std::ptr;
 
 use cinetomo_abi::{
-    cinetomo_augment as AugmentBit, cinetomo_batch_norm as BatchNormChoice, cinetomo_error,
+    cinetomo_balance as BalanceChoice, cinetomo_batch_norm as BatchNormChoice, cinetomo_error,
     cinetomo_fine_tune_options, cinetomo_head as HeadChoice, cinetomo_hooks, cinetomo_model,
-    cinetomo_optimizer as OptimizerChoice, cinetomo_schedule as ScheduleChoice, cinetomo_volume,
+    cinetomo_optimizer as OptimizerChoice, cinetomo_regularizer as RegularizerChoice,
+    cinetomo_schedule as ScheduleChoice, cinetomo_volume,
 };
 
 use super::{
+    calibrate::calibration,
     guard::boundary,
     hooks,
     model::{MODELS, ModelObject},
@@ -19,34 +21,56 @@ use super::{
 use crate::{
     augment::Augment,
     error::{Error, Result},
-    train::{self, BatchNorm, FineTune, HeadStart, OptimizerKind, Schedule},
+    train::{
+        self, Balance, BatchNorm, FineTune, HeadStart, OptimizerKind, Preset, Regularizer,
+        Schedule, presets,
+    },
 };
 
-sized_struct!(cinetomo_fine_tune_options, 112, {
-    let config = FineTune::default();
+sized_struct!(cinetomo_fine_tune_options, 112, to_c(Preset::Default));
+
+/// What C sees of a preset. Its milestones live for ever.
+fn to_c(preset: Preset) -> cinetomo_fine_tune_options {
+    let config = presets::fine_tune(preset);
+    let (schedule, milestones, gamma): (_, &'static [i32], f64) = match config.schedule {
+        Schedule::Cosine => (ScheduleChoice::Cosine, &[], 0.1),
+        Schedule::Constant => (ScheduleChoice::Constant, &[], 0.1),
+        Schedule::Step { gamma, .. } => (ScheduleChoice::Step, presets::milestones(preset), gamma),
+    };
     cinetomo_fine_tune_options {
         struct_size: size_of::<cinetomo_fine_tune_options>(),
-        // 0 stands for `None`, and Cosine for a schedule without milestones; the rest is the Rust side's.
-        learning_rate: 0.0,
+        // 0 stands for `None`.
+        learning_rate: config.learning_rate.unwrap_or(0.0),
         momentum: config.momentum,
         weight_decay: config.weight_decay,
-        gamma: 0.1,
-        milestones: ptr::null(),
-        n_milestones: 0,
+        gamma,
+        milestones: if milestones.is_empty() { ptr::null() } else { milestones.as_ptr() },
+        n_milestones: milestones.len(),
         validation_fraction: config.validation_fraction,
         seed: config.seed,
         n_epochs: config.n_epochs as i32,
         batch_size: config.batch_size as i32,
         n_frozen_stages: config.n_frozen_stages as i32,
         optimizer: config.optimizer as i32,
-        schedule: ScheduleChoice::Cosine as i32,
+        schedule: schedule as i32,
         batch_norm: config.batch_norm as i32,
         head: config.head as i32,
-        augment: AugmentBit::Mirror as i32,
+        augment: config.augment.bits(),
         select_best: config.select_best.into(),
+        regularizer: config.regularizer as i32,
+        regularizer_strength: config.regularizer_strength,
+        label_smoothing: config.label_smoothing,
+        stage_rate_decay: config.stage_rate_decay,
+        checkpoint: ptr::null(),
+        balance: config.balance as i32,
+        micro_batch_size: 0,
+        patience: config.patience as i32,
+        schedule_interval: config.schedule_interval as i32,
+        checkpoint_interval: config.checkpoint_interval as i32,
         reserved: 0,
+        calibration: ptr::null(),
     }
-});
+}
 
 /// Fills `out_options` with the defaults: what was measured to be best at few labels. `struct_size` is
 /// `sizeof *out_options`.
@@ -61,11 +85,34 @@ pub unsafe extern "C" fn cinetomo_fine_tune_options_init(
     unsafe { boundary(ptr::null_mut(), || write::init(out_options, struct_size)) }
 }
 
+/// Fills `out_options` with the training that `preset`, a `CINETOMO_PRESET_*`, names. `struct_size` is
+/// `sizeof *out_options`. The milestones in it live as long as the process.
+///
+/// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cinetomo_fine_tune_options_preset(
+    out_options: *mut cinetomo_fine_tune_options,
+    struct_size: usize,
+    preset: i32,
+) -> i32 {
+    // SAFETY: pointers are NULL or valid, by contract.
+    unsafe {
+        boundary(ptr::null_mut(), || {
+            let presets = [Preset::Default, Preset::PaperVideo, Preset::PaperRandom, Preset::Probe];
+            let preset = read::choice(preset, &presets.map(|p| (p as i32, p)), "preset")?;
+            write::init_with(out_options, struct_size, to_c(preset))
+        })
+    }
+}
+
 /// Fine-tunes a model on labelled subtomograms and returns the result as a new model; `model` stays as it is.
 ///
 /// `labels` holds one class per subtomogram, counted from 0; -1 marks one without label, which is left out.
 /// `options` (NULL = defaults) and `hooks` may be NULL. Progress comes after every batch. On the CPU the same model,
 /// voxels, labels, options and thread count give the same result, bit by bit. The voxels are read again in every epoch.
+///
+/// Where subtomograms are held out (`validation_fraction`), the new model is calibrated on them; what could not be learnt
+/// from them is logged. Without, its probabilities are the network's own: calibrate it with `cinetomo_model_calibrate`.
 ///
 /// Errors: NULL_ARGUMENT; INVALID_ARGUMENT names the option, label or subtomogram; NON_FINITE for voxels, or with the
 /// epoch if the loss is no longer a number; MODEL_MISMATCH if the box is too small; OUT_OF_MEMORY; CANCELLED within one
@@ -99,7 +146,7 @@ pub unsafe extern "C" fn cinetomo_model_fine_tune(
 }
 
 /// # Safety
-/// The milestones are NULL or valid for their length.
+/// The milestones are NULL or valid for their length, the calibration options NULL or valid.
 unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
     read::check_reserved(options.reserved, "options")?;
     // SAFETY: passed on from the caller.
@@ -167,6 +214,42 @@ unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
             "options.head",
         )?,
         augment: Augment::from_bits(options.augment)?,
+        regularizer: read::choice(
+            options.regularizer,
+            &[
+                (RegularizerChoice::None as i32, Regularizer::None),
+                (RegularizerChoice::L2Sp as i32, Regularizer::L2Sp),
+                (RegularizerChoice::Mars as i32, Regularizer::Mars),
+            ],
+            "options.regularizer",
+        )?,
+        regularizer_strength: options.regularizer_strength,
+        balance: read::choice(
+            options.balance,
+            &[
+                (BalanceChoice::None as i32, Balance::None),
+                (BalanceChoice::Weights as i32, Balance::Weights),
+                (BalanceChoice::Sampling as i32, Balance::Sampling),
+            ],
+            "options.balance",
+        )?,
+        label_smoothing: options.label_smoothing,
+        stage_rate_decay: options.stage_rate_decay,
+        // 0 means all of a step.
+        micro_batch_size: match count(options.micro_batch_size, "options.micro_batch_size")? {
+            0 => FineTune::default().micro_batch_size,
+            size => size,
+        },
+        patience: count(options.patience, "options.patience")?,
+        schedule_interval: count(options.schedule_interval, "options.schedule_interval")?,
+        checkpoint: match options.checkpoint.is_null() {
+            true => None,
+            // SAFETY: passed on from the caller.
+            false => Some(unsafe { read::text(options.checkpoint, "options.checkpoint") }?.into()),
+        },
+        checkpoint_interval: count(options.checkpoint_interval, "options.checkpoint_interval")?,
+        // SAFETY: passed on from the caller.
+        calibration: unsafe { calibration(options.calibration, "options.calibration") }?,
     };
     config.validate()?;
     Ok(config)

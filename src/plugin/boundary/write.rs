@@ -64,6 +64,21 @@ impl<T: Copy> OutBuffer<T> {
         ))
     }
 
+    /// Writes a result of which the length alone was as much work, or answers a question for its length.
+    ///
+    /// # Safety
+    /// `out_len` and `capacity` elements of the buffer are writable.
+    pub(super) unsafe fn fill(self, values: impl Iterator<Item = T>) -> Result<()> {
+        let values: Vec<T> = values.collect();
+        // SAFETY: passed on from the caller; the length is asked about before anything is written.
+        unsafe {
+            if self.wants(values.len())? {
+                self.write(&values);
+            }
+        }
+        Ok(())
+    }
+
     /// # Safety
     /// The buffer has `capacity` writable elements, and `wants` was asked about this length.
     pub(super) unsafe fn write(self, values: &[T]) {
@@ -76,17 +91,68 @@ impl<T: Copy> OutBuffer<T> {
     }
 }
 
+/// An array of the caller that may be absent, for a result whose length both sides know.
+pub(super) struct WantedArray<T>(*mut T);
+
+impl<T: Copy> WantedArray<T> {
+    /// Checks before any work is done that `len` elements fit, unless the array is NULL.
+    pub(super) fn new(
+        pointer: *mut T,
+        capacity: usize,
+        len: usize,
+        argument: &str,
+    ) -> Result<WantedArray<T>> {
+        if pointer.is_null() {
+            return Ok(WantedArray(pointer));
+        }
+        check_array(pointer, capacity, argument)?;
+        if capacity < len {
+            return Err(Error::new(
+                ErrorKind::BufferTooSmall,
+                format!("{argument} holds {capacity} elements; the result has {len}"),
+            ));
+        }
+        Ok(WantedArray(pointer))
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.0.is_null()
+    }
+
+    /// # Safety
+    /// The array is NULL, or has as many writable elements as were checked for and these are that many.
+    pub(super) unsafe fn write(self, values: &[T]) {
+        if self.is_wanted() {
+            // SAFETY: as the caller promises; the caller's array overlaps nothing of ours.
+            unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.0, values.len()) }
+        }
+    }
+}
+
 /// Fills a caller's struct with defaults, no further than the caller knows it. For the `_init` functions.
 ///
 /// # Safety
 /// `pointer` is NULL or points to `struct_size` writable bytes.
 pub(super) unsafe fn init<T: Growable>(pointer: *mut T, struct_size: usize) -> Result<()> {
+    // SAFETY: passed on.
+    unsafe { init_with(pointer, struct_size, T::defaults()) }
+}
+
+/// The same with other values.
+///
+/// # Safety
+/// As `init`.
+pub(super) unsafe fn init_with<T: Growable>(
+    pointer: *mut T,
+    struct_size: usize,
+    value: T,
+) -> Result<()> {
     if pointer.is_null() {
         return Err(null_argument(T::NAME));
     }
     check_size::<T>(struct_size, T::NAME)?;
     // SAFETY: writable as the caller promises.
-    unsafe { sized(pointer, struct_size, T::defaults()) }
+    unsafe { sized(pointer, struct_size, value) }
     Ok(())
 }
 

@@ -1,18 +1,22 @@
 //! How to fine-tune: what the caller chooses, and what stands where the caller leaves the choice to the library.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
+use super::calibrate::Calibration;
 use crate::{
-    augment::Augment,
-    backbone::BackboneSpec,
+    augment::{Augment, Augmentation},
+    backbone::{BackboneSpec, Network},
     error::{Error, Result},
+    monitor::Monitor,
 };
 
-/// Words of the C contract: the rule that turns gradients into steps, what becomes of the running statistics of
-/// BatchNorm, how the head starts.
+/// Words of the C contract: what is done about classes of different sizes, what becomes of the running statistics of
+/// BatchNorm, how the head starts, the rule that turns gradients into steps, what keeps weights near their start.
 pub use cinetomo_abi::{
-    cinetomo_batch_norm as BatchNorm, cinetomo_head as HeadStart,
-    cinetomo_optimizer as OptimizerKind,
+    cinetomo_balance as Balance, cinetomo_batch_norm as BatchNorm, cinetomo_head as HeadStart,
+    cinetomo_optimizer as OptimizerKind, cinetomo_regularizer as Regularizer,
 };
 
 /// Initial learning rate of probe-then-tune with Adam or AdamW where the caller states none: it starts from a fitted
@@ -60,7 +64,7 @@ pub struct FineTune {
     pub batch_size: usize,
     /// Seed of shuffling, splitting, augmentation, dropout and the random head.
     pub seed: u64,
-    /// Fraction of each class held out to watch and choose by, from 0 (none) to 0.5.
+    /// Fraction of each class held out to watch, choose and calibrate by, from 0 (none) to 0.5.
     pub validation_fraction: f64,
     /// With validation: return the epoch with the best validation accuracy, not the last.
     pub select_best: bool,
@@ -74,6 +78,34 @@ pub struct FineTune {
     pub head: HeadStart,
     /// How training subtomograms are varied.
     pub augment: Augment,
+    /// What keeps the weights near those that the training starts from.
+    #[serde(with = "RegularizerName")]
+    pub regularizer: Regularizer,
+    /// How strongly, above 0; see `Regularizer`.
+    pub regularizer_strength: f64,
+    /// What is done about classes of different sizes.
+    #[serde(with = "BalanceName")]
+    pub balance: Balance,
+    /// Part of each label that is spread evenly over all classes, from 0 up to but not including 1 (Szegedy et al. 2016).
+    pub label_smoothing: f64,
+    /// Factor from the learning rate of a stage to that of the stage before it, above 0 and at most 1; the head has the
+    /// full rate (Howard & Ruder 2018, with 1/2.6).
+    pub stage_rate_decay: f64,
+    /// Subtomograms computed at once, at least 1: a step with more of them adds up their gradients. BatchNorm sees these
+    /// only.
+    pub micro_batch_size: usize,
+    /// Epochs without a better validation after which the training ends; 0 = never.
+    pub patience: usize,
+    /// Epochs that the step schedule counts as one.
+    pub schedule_interval: usize,
+    /// Where the state of the training is kept, and from where it goes on if it is there.
+    #[serde(skip)]
+    pub checkpoint: Option<PathBuf>,
+    /// Epochs from one checkpoint to the next, at least 1.
+    #[serde(skip)]
+    pub checkpoint_interval: usize,
+    /// What is learnt on the validation subtomograms when the training is over.
+    pub calibration: Calibration,
 }
 
 /// How the learning rate changes over the training.
@@ -109,7 +141,18 @@ impl Default for FineTune {
             n_frozen_stages: 0,
             batch_norm: BatchNorm::Auto,
             head: HeadStart::Auto,
-            augment: Augment { mirror: true },
+            augment: Augment::of(&[Augmentation::Mirror]),
+            regularizer: Regularizer::None,
+            regularizer_strength: 0.01,
+            balance: Balance::None,
+            label_smoothing: 0.0,
+            stage_rate_decay: 1.0,
+            micro_batch_size: MAX_BATCH_SIZE,
+            patience: 0,
+            schedule_interval: 1,
+            checkpoint: None,
+            checkpoint_interval: 1,
+            calibration: Calibration::default(),
         }
     }
 }
@@ -156,6 +199,41 @@ impl FineTune {
             (1..=MAX_BATCH_SIZE).contains(&self.batch_size),
             format!("batch_size is {}; it must be from 1 to {MAX_BATCH_SIZE}", self.batch_size),
         )?;
+        check(
+            self.regularizer_strength > 0.0 && self.regularizer_strength <= MAX_FACTOR,
+            format!(
+                "regularizer_strength is {}; it must be above 0 and at most {MAX_FACTOR:e}",
+                self.regularizer_strength
+            ),
+        )?;
+        check(
+            (0.0..1.0).contains(&self.label_smoothing),
+            format!(
+                "label_smoothing is {}; it must be at least 0 and below 1",
+                self.label_smoothing
+            ),
+        )?;
+        check(
+            self.stage_rate_decay > 0.0 && self.stage_rate_decay <= 1.0,
+            format!(
+                "stage_rate_decay is {}; it must be above 0 and at most 1",
+                self.stage_rate_decay
+            ),
+        )?;
+        for (name, value) in [
+            ("micro_batch_size", self.micro_batch_size),
+            ("schedule_interval", self.schedule_interval),
+            ("checkpoint_interval", self.checkpoint_interval),
+        ] {
+            check(value >= 1, format!("{name} is 0; it must be at least 1"))?;
+        }
+        check(
+            self.patience == 0 || self.validation_fraction > 0.0,
+            format!(
+                "patience is {} without subtomograms to watch: set validation_fraction",
+                self.patience
+            ),
+        )?;
         if let Schedule::Step { milestones, gamma } = &self.schedule {
             check(
                 gamma.is_finite() && *gamma > 0.0,
@@ -166,7 +244,42 @@ impl FineTune {
                 format!("milestones are {milestones:?}; they must be at least 1 and rise"),
             )?;
         }
-        Ok(())
+        self.calibration.validate().map_err(|error| error.within("calibration"))?;
+        let wished = self.calibration.precision.or(self.calibration.coverage);
+        check(
+            wished.is_none() || self.validation_fraction > 0.0,
+            "calibration: a precision or coverage is wished for, but validation_fraction is 0 and there is nothing to \
+             choose a threshold on; set it above 0, or call cinetomo_model_calibrate with other labelled subtomograms"
+                .to_owned(),
+        )
+    }
+
+    /// The same, made to suit a network without BatchNorm, if this is one: what is asked of BatchNorm is not heeded, and
+    /// AUTO starts the head of a network fresh from video by a probe, however long the training. There are no batch
+    /// statistics to grow used to, and what is gained from tuning with a fitted head (Kumar et al. 2022) stays; at the
+    /// low rates of transformers a random head would hardly get anywhere. Not measured here.
+    pub(super) fn suited_to(
+        &self,
+        network: &Network,
+        is_fresh_from_video: bool,
+        monitor: &Monitor<'_>,
+    ) -> FineTune {
+        if network.has_batch_norm() {
+            return self.clone();
+        }
+        if self.batch_norm != BatchNorm::Auto {
+            monitor.info(format_args!(
+                "batch_norm {:?} means nothing to {}, which has no BatchNorm",
+                self.batch_norm,
+                network.spec().name
+            ));
+        }
+        let head = match self.head {
+            HeadStart::Auto if is_fresh_from_video => HeadStart::Probe,
+            chosen => chosen,
+        };
+        // Its own learning rates are those of a training of the whole network.
+        FineTune { batch_norm: BatchNorm::Trained, head, ..self.clone() }
     }
 
     /// The same with every choice made that was left to the library, for a model of a network `spec` that started
@@ -222,6 +335,24 @@ enum OptimizerName {
     Sgd,
 }
 
+/// Names of `Regularizer` in model files.
+#[derive(Serialize)]
+#[serde(remote = "Regularizer", rename_all = "snake_case")]
+enum RegularizerName {
+    None,
+    L2Sp,
+    Mars,
+}
+
+/// Names of `Balance` in model files.
+#[derive(Serialize)]
+#[serde(remote = "Balance", rename_all = "snake_case")]
+enum BalanceName {
+    None,
+    Weights,
+    Sampling,
+}
+
 /// Names of `BatchNorm` in model files.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "BatchNorm", rename_all = "snake_case")]
@@ -255,6 +386,12 @@ mod tests {
     fn each_value_out_of_range_is_named() {
         let default = FineTune::default;
         default().validate().expect("the defaults are valid");
+        let wishing = |precision, coverage, validation_fraction| FineTune {
+            calibration: Calibration { precision, coverage, ..Calibration::default() },
+            validation_fraction,
+            ..default()
+        };
+        wishing(Some(0.9), Some(1.0), 0.2).validate().expect("valid wishes");
         let step = |milestones: &[usize], gamma| FineTune {
             schedule: Schedule::Step { milestones: milestones.to_vec(), gamma },
             ..default()
@@ -270,6 +407,17 @@ mod tests {
             (FineTune { validation_fraction: 0.6, ..default() }, "validation_fraction is 0.6;"),
             (FineTune { n_epochs: 100_001, ..default() }, "n_epochs is 100001;"),
             (FineTune { batch_size: 0, ..default() }, "batch_size is 0;"),
+            (FineTune { regularizer_strength: 0.0, ..default() }, "regularizer_strength is 0;"),
+            (FineTune { label_smoothing: 1.0, ..default() }, "label_smoothing is 1;"),
+            (FineTune { stage_rate_decay: 0.0, ..default() }, "stage_rate_decay is 0;"),
+            (FineTune { stage_rate_decay: 1.5, ..default() }, "stage_rate_decay is 1.5;"),
+            (FineTune { micro_batch_size: 0, ..default() }, "micro_batch_size is 0;"),
+            (FineTune { schedule_interval: 0, ..default() }, "schedule_interval is 0;"),
+            (FineTune { checkpoint_interval: 0, ..default() }, "checkpoint_interval is 0;"),
+            (FineTune { patience: 3, ..default() }, "patience is 3 without"),
+            (wishing(Some(1.5), None, 0.2), "calibration: precision is 1.5;"),
+            (wishing(None, Some(f64::NAN), 0.2), "calibration: coverage is NaN;"),
+            (wishing(Some(0.9), None, 0.0), "calibration: a precision or coverage is wished for"),
             (step(&[2], 0.0), "gamma is 0;"),
             (step(&[0, 2], 0.1), "milestones are [0, 2];"),
             (step(&[3, 3], 0.1), "milestones are [3, 3];"),
@@ -323,7 +471,7 @@ mod tests {
         assert_eq!(json["learning_rate"], 3e-5);
         assert_eq!(json["schedule"]["kind"], "step");
         assert_eq!(json["schedule"]["milestones"], serde_json::json!([15, 22]));
-        assert_eq!(json["augment"]["mirror"], true);
+        assert_eq!(json["augment"], serde_json::json!(["mirror"]));
         assert_eq!(FineTune::recorded_batch_norm(&json), BatchNorm::Frozen);
         assert_eq!(FineTune::recorded_batch_norm(&serde_json::json!({})), BatchNorm::Auto);
     }

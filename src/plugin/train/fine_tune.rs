@@ -1,21 +1,25 @@
 //! Fine-tuning: from a model and labelled subtomograms to a new model.
 
-use rand::seq::SliceRandom;
-use tch::Tensor;
-
 use super::{
-    config::{BatchNorm, FineTune},
+    balance::{class_weights, epoch_order},
+    calibrate::{self, calibrate_tuned},
+    config::{BatchNorm, FineTune, OptimizerKind},
     head_start::{self, start_head},
     journal::{FORWARD_WORK, Journal, TRAIN_WORK, tell_choices, tell_epoch},
     optimizer::Optimizer,
-    passes::{Passes, Tally, cross_entropy, targets, training_logits},
+    passes::{Passes, Tally, targets},
+    regularizer::Anchor,
+    resume::{Checkpoint, Run},
     schedule::learning_rate,
-    split::{Purpose, Split, batches, generator, stratified},
+    split::{Purpose, Split, batches, epoch_generator, stratified},
+    step::{Batch, Stepper},
     trainable::{Best, Trainable},
 };
 use crate::{
-    backbone::BatchNormMode,
+    backbone::{BatchNormMode, layers::spatial_size},
+    confidence::Confidence,
     error::{Error, ErrorKind, Result},
+    memory::Work,
     model::{EpochRecord, Model, Origin, TrainingRecord},
     monitor::{Monitor, Stage},
     volume::{Contrast, Volume},
@@ -38,39 +42,56 @@ pub fn fine_tune(
     model.check_volume(volume, monitor)?;
     let from_video = matches!(model.origin, Origin::Video { .. });
     let last = model.history.last().map(|record| FineTune::recorded_batch_norm(&record.config));
+    let config = config.suited_to(&model.network, from_video && last.is_none(), monitor);
     let (config, initial_rate) = config.resolve(model.network.spec(), from_video, last);
     let split =
         stratified(labels, model.class_names.len(), config.validation_fraction, config.seed)?;
     tell_choices(model, &config, &split, monitor);
+    let at_once = config.batch_size.min(config.micro_batch_size);
+    let largest_batch = at_once.min(split.training.len().max(split.validation.len()));
+    model.warn_of_memory(volume.box_size(), largest_batch, work(&config, &split), monitor)?;
 
     let mut tuned = model.duplicate()?;
-    let mut journal = Journal::new(monitor, total_work(&config, &split));
+    // They were those of other weights.
+    (tuned.confidence, tuned.mahalanobis) = (Confidence::default(), None);
+    let mut journal = Journal::new(monitor, total_work(model, &config, &split));
     let passes = Passes { volume, labels, batch_size: config.batch_size };
-    if config.batch_norm == BatchNorm::Recalibrated {
-        passes.recalibrate(&tuned, &split.training, config.n_frozen_stages, &mut journal)?;
-    }
-    let probe = start_head(&mut tuned, &config, &passes, &split.training, &mut journal)?;
-
-    let trainable = Trainable::new(&tuned, config.n_frozen_stages);
-    trainable.require_gradients(true)?;
-    let mut optimizer = Optimizer::new(&config, &trainable.weights)?;
-    let mut shuffling = generator(config.seed, Purpose::Shuffle);
-    let mut augmentation = generator(config.seed, Purpose::Augment);
-    let mut dropout = generator(config.seed, Purpose::Dropout);
-    let mut epochs = Vec::new();
-    let mut best = None;
-    if !split.validation.is_empty() {
-        let validated = passes.validate(&tuned, &split.validation, &mut journal)?;
-        epochs.push(record(0, None, Some(&validated)));
-        if config.select_best {
-            best = Some(Best::new(&trainable, validated)?);
+    let checkpoint = Checkpoint::of(&config, model, volume, labels, journal.monitor)?;
+    let saved = checkpoint.as_ref().map(Checkpoint::open).transpose()?.flatten();
+    let mut run = Run::default();
+    if saved.is_none() {
+        if config.batch_norm == BatchNorm::Recalibrated {
+            passes.recalibrate(&tuned, &split.training, config.n_frozen_stages, &mut journal)?;
         }
+        run.probe = start_head(&mut tuned, &config, &passes, &split.training, &mut journal)?;
     }
 
-    let mut order = split.training.clone();
-    for epoch in 1..=config.n_epochs {
+    let trainable = Trainable::new(&tuned, &config);
+    let anchor = Anchor::new(&config, trainable.backbone())?;
+    let factors = trainable.rate_factors.iter().copied();
+    let mut optimizer = Optimizer::new(&config, trainable.weights.iter().zip(factors))?;
+    if let Some(saved) = saved {
+        run = saved.restore(&trainable, &mut optimizer)?;
+        journal.skip(start_work(&config, &split) + run.n_done * epoch_work(&split));
+        journal.monitor.info(format_args!("going on after epoch {}", run.n_done));
+    } else if !split.validation.is_empty() {
+        let validated = passes.validate(&tuned, &split.validation, &mut journal)?;
+        run.epochs.push(record(0, None, Some(&validated)));
+        run.best = Some(Best::new(&trainable, validated)?);
+    }
+    trainable.require_gradients(true)?;
+    let class_weights = class_weights(config.balance, &split.n_training_per_class(labels));
+    let mut stepper = Stepper::new(&tuned, &config, &trainable.weights, &class_weights)?;
+    let range = tuned.input_range();
+
+    while run.n_done < config.n_epochs && !is_stale(&config, &run) {
+        let epoch = run.n_done + 1;
         (journal.state.epoch, journal.state.n_epochs) = (epoch, config.n_epochs);
-        order.shuffle(&mut shuffling);
+        let random = |purpose| epoch_generator(config.seed, purpose, epoch);
+        let mut augmentation = random(Purpose::Augment);
+        let mut dropout = random(Purpose::Dropout);
+        let order =
+            epoch_order(config.balance, &split.training, labels, &mut random(Purpose::Shuffle));
         let mut tally = Tally::default();
         let mut rate = initial_rate;
         let batches = batches(order.len(), config.batch_size);
@@ -78,21 +99,24 @@ pub fn fine_tune(
         for (step, batch) in batches.enumerate() {
             let boxes = &order[batch];
             let input = tuned.prepare(volume, boxes)?;
-            let input = config.augment.draw(boxes.len(), &mut augmentation).apply(&input)?;
-            let targets = targets(&tuned, labels, boxes)?;
+            let size = spatial_size(&input)?;
+            let variations = config.augment.draw(boxes.len(), size, &mut augmentation);
+            let batch = Batch {
+                input: variations.apply(&input, range)?,
+                targets: targets(&tuned, labels, boxes)?,
+                mixup: variations.into_mixup(),
+                dropout: Batch::draw_dropout(&tuned, boxes.len(), &mut dropout)?,
+            };
             let batch_norm = batch_norm_mode(&config, (epoch - 1) * n_steps + step);
             rate = learning_rate(&config, initial_rate, epoch, step, n_steps);
-            // The host may have switched gradients off for this thread.
-            let (logits, loss) = tch::with_grad(|| -> Result<(Tensor, Tensor)> {
-                let logits = training_logits(&tuned, &input, &config, batch_norm, &mut dropout)?;
-                let loss = cross_entropy(&logits, &targets)?;
-                optimizer.step(&loss, rate)?;
-                Ok((logits, loss))
-            })?;
-            let loss = tally.add(&logits, &targets, &loss)?;
+            let (mut gradients, loss) =
+                stepper.gradients(&batch, batch_norm, &mut tally, journal.monitor)?;
             if !loss.is_finite() {
                 return Err(diverged(format!("epoch {epoch}, step {}: the loss", step + 1), rate));
             }
+            anchor.pull(&mut gradients)?;
+            optimizer.step(&gradients, rate)?;
+            anchor.project()?;
             (journal.state.loss, journal.state.accuracy) = (tally.loss(), tally.accuracy());
             journal.advance(Stage::Train, step, n_steps, boxes.len() * TRAIN_WORK)?;
         }
@@ -101,32 +125,35 @@ pub fn fine_tune(
             return Err(diverged(format!("after epoch {epoch}: a weight"), rate));
         }
         let mut validated = None;
-        if !split.validation.is_empty() {
+        if let Some(best) = &mut run.best {
             let tally = passes.validate(&tuned, &split.validation, &mut journal)?;
-            if let Some(best) = &mut best {
-                best.consider(&trainable, epoch, tally)?;
-            }
+            best.consider(&trainable, epoch, tally)?;
             validated = Some(tally);
         }
         let record = record(epoch, Some((rate, &tally)), validated.as_ref());
         tell_epoch(&record, config.n_epochs, journal.monitor);
-        epochs.push(record);
+        run.epochs.push(record);
+        run.n_done = epoch;
+        if let Some(checkpoint) = &checkpoint {
+            checkpoint.keep(&run, epoch == config.n_epochs, &trainable, &optimizer)?;
+        }
     }
 
-    let selected_epoch = match best {
-        Some(best) => best.restore(&trainable, journal.monitor)?,
-        None => config.n_epochs,
+    let selected_epoch = match run.best {
+        Some(best) if config.select_best => best.restore(&trainable, journal.monitor)?,
+        _ => run.n_done,
     };
-    optimizer.release_gradients()?;
     trainable.require_gradients(false)?;
+    calibrate_tuned(&mut tuned, &config, &passes, &split, &mut journal)?;
+    journal.finish(Stage::Train)?;
     tuned.history.push(TrainingRecord {
         config: serde_json::to_value(&config)
             .map_err(|error| Error::new(ErrorKind::Panic, format!("options as JSON: {error}")))?,
         n_subtomograms: split.n_per_class.iter().sum(),
         n_per_class: split.n_per_class,
-        epochs,
+        epochs: run.epochs,
         selected_epoch,
-        probe,
+        probe: run.probe,
     });
     // What this volume does not state, an earlier one may have stated.
     if volume.voxel_size() > 0.0 {
@@ -140,13 +167,7 @@ pub fn fine_tune(
 
 fn check(model: &Model, volume: &Volume<'_>, labels: &[i32], config: &FineTune) -> Result<()> {
     config.validate()?;
-    if labels.len() != volume.len() {
-        return Err(Error::invalid(format!(
-            "{} labels for {} subtomograms; each needs one, -1 if it has none",
-            labels.len(),
-            volume.len()
-        )));
-    }
+    check_labels(volume, labels)?;
     let n_stages = model.network.stages.len();
     if config.n_frozen_stages > n_stages {
         return Err(Error::invalid(format!(
@@ -158,16 +179,53 @@ fn check(model: &Model, volume: &Volume<'_>, labels: &[i32], config: &FineTune) 
     Ok(())
 }
 
+/// That there is one label for each subtomogram.
+pub(super) fn check_labels(volume: &Volume<'_>, labels: &[i32]) -> Result<()> {
+    if labels.len() == volume.len() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{} labels for {} subtomograms; each needs one, -1 if it has none",
+        labels.len(),
+        volume.len()
+    )))
+}
+
 /// All the work, for even progress.
-fn total_work(config: &FineTune, split: &Split) -> usize {
-    let (n_training, n_validation) = (split.training.len(), split.validation.len());
+fn total_work(model: &Model, config: &FineTune, split: &Split) -> usize {
+    let calibration = calibrate::work(model, &config.calibration, split);
+    start_work(config, split) + config.n_epochs * epoch_work(split) + calibration
+}
+
+/// The work ahead of the first epoch.
+fn start_work(config: &FineTune, split: &Split) -> usize {
+    let n_training = split.training.len();
     let recalibration = match config.batch_norm {
         BatchNorm::Recalibrated => n_training * FORWARD_WORK,
         _ => 0,
     };
-    let training = config.n_epochs * n_training * TRAIN_WORK;
-    let validation = (config.n_epochs + 1) * n_validation * FORWARD_WORK;
-    recalibration + head_start::work(config, n_training) + training + validation
+    recalibration + head_start::work(config, n_training) + split.validation.len() * FORWARD_WORK
+}
+
+/// The work of an epoch.
+fn epoch_work(split: &Split) -> usize {
+    split.training.len() * TRAIN_WORK + split.validation.len() * FORWARD_WORK
+}
+
+/// Whether the validation has not become better for as long as the caller has patience.
+fn is_stale(config: &FineTune, run: &Run) -> bool {
+    let best_epoch = run.best.as_ref().map_or(run.n_done, |best| best.epoch);
+    config.patience > 0 && run.n_done - best_epoch >= config.patience
+}
+
+/// What the training keeps in memory.
+fn work(config: &FineTune, split: &Split) -> Work {
+    let n_moments = match config.optimizer {
+        OptimizerKind::Adam | OptimizerKind::AdamW => 2,
+        OptimizerKind::Sgd => u64::from(config.momentum != 0.0),
+    };
+    let best = u64::from(!split.validation.is_empty());
+    Work::Training { n_frozen_stages: config.n_frozen_stages, n_copies: 1 + n_moments + best }
 }
 
 /// How BatchNorm works in step `step`, counted from 0 over the whole training.

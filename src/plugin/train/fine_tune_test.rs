@@ -4,16 +4,17 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde_json::json;
-use tch::{Device, Kind};
+use tch::{Device, Tensor};
 
 use super::*;
 use crate::{
-    augment::Augment,
+    augment::{Augment, Augmentation},
     backbone::Pass,
-    model::{Head, ModelConfig},
+    metrics::evaluate,
+    model::ModelConfig,
     monitor::{Progress, log_nothing},
     preprocess::Preprocess,
-    train::{HeadStart, OptimizerKind, Schedule, evaluate},
+    train::{Balance, HeadStart, OptimizerKind, Schedule},
     volume::{Axis, Dtype},
 };
 
@@ -21,8 +22,12 @@ const EDGE: usize = 16;
 const N_VOXELS: usize = EDGE * EDGE * EDGE;
 
 fn model(n_classes: usize) -> Model {
+    model_of(None, n_classes)
+}
+
+fn model_of(backbone: Option<&str>, n_classes: usize) -> Model {
     let config = ModelConfig {
-        backbone: None,
+        backbone: backbone.map(str::to_owned),
         class_names: (0..n_classes).map(|class| format!("class {class}")).collect(),
         preprocess: Preprocess::default(),
         seed: 1,
@@ -92,14 +97,14 @@ fn same_seed_same_result_bit_by_bit() {
     let again = tune(&model, 8, &config).expect("tuned");
     assert_eq!(bits(&tuned), bits(&again));
     assert_eq!(tuned.history, again.history);
-    let other = tune(&model, 8, &FineTune { seed: 1, ..config }).expect("tuned");
+    let other = tune(&model, 8, &FineTune { seed: 1, ..config.clone() }).expect("tuned");
     assert_ne!(bits(&tuned), bits(&other));
     // The model that was given stays as it was, and nothing is left of the training.
     assert_eq!(bits(&model), before);
-    for trained in Trainable::new(&tuned, 0).weights {
+    for trained in Trainable::new(&tuned, &config).weights {
         assert!(!trained.requires_grad() && !trained.grad().defined());
     }
-    for given in Trainable::new(&model, 0).weights {
+    for given in Trainable::new(&model, &config).weights {
         assert!(!given.requires_grad());
     }
 }
@@ -138,7 +143,7 @@ fn steps_of_a_linear_head_are_those_computed_by_hand() {
         batch_size: N,
         n_frozen_stages: model.network.stages.len(),
         head: HeadStart::Keep,
-        augment: Augment { mirror: false },
+        augment: Augment::default(),
         ..FineTune::default()
     };
     let tuned = fine_tune(&model, &volume, &labels, &config, &mut Monitor::silent());
@@ -214,7 +219,7 @@ fn frozen_stages_stay_as_they_are() {
 fn batch_norm_does_as_told() {
     let model = model(2);
     let statistics = |model: &Model| -> Vec<Vec<f32>> {
-        Trainable::new(model, 0).statistics.iter().map(values).collect()
+        Trainable::new(model, &FineTune::default()).statistics.iter().map(values).collect()
     };
     let tuned = |batch_norm, n_epochs| {
         tune(&model, 8, &FineTune { batch_norm, n_epochs, ..short() }).expect("tuned")
@@ -226,6 +231,36 @@ fn batch_norm_does_as_told() {
     assert_ne!(recalibrated, before);
     assert_eq!(statistics(&tuned(BatchNorm::Recalibrated, 1)), recalibrated);
     assert_ne!(statistics(&tuned(BatchNorm::Trained, 1)), before);
+}
+
+/// Whatever is asked of BatchNorm, a network without any is tuned at its own rates, from video after a probe.
+#[test]
+fn a_network_without_batch_norm_is_tuned_at_its_own_rates() {
+    let mut model = model_of(Some("swin3d_t"), 2);
+    let [video, random] = model.network.spec().learning_rates;
+    let tuned = |model: &Model, batch_norm| {
+        let tuned = tune(model, 4, &FineTune { batch_norm, ..short() }).expect("tuned");
+        let config = tuned.history.last().expect("a record").config.clone();
+        let rate = config["learning_rate"].as_f64().expect("a number");
+        (tuned, rate, config["head"].as_str().expect("a name").to_owned())
+    };
+    let (first, rate, head) = tuned(&model, BatchNorm::Auto);
+    assert_eq!((rate, head.as_str()), (random, "random"));
+    assert_ne!(bits(&first), bits(&model));
+    for batch_norm in [BatchNorm::Frozen, BatchNorm::Recalibrated] {
+        assert_eq!(bits(&tuned(&model, batch_norm).0), bits(&first));
+    }
+    let (_, rate, head) = tuned(&first, BatchNorm::Auto);
+    assert_eq!((rate, head.as_str()), (random, "keep"));
+
+    model.origin = Origin::Video { checkpoint: String::new(), sha256: String::new() };
+    let (second, rate, head) = tuned(&model, BatchNorm::Auto);
+    assert_eq!((rate, head.as_str()), (video, "probe"));
+    let (_, rate, head) = tuned(&second, BatchNorm::Auto);
+    assert_eq!((rate, head.as_str()), (video, "keep"));
+    let whole = FineTune { n_epochs: 16, ..short() };
+    let suited = whole.suited_to(&model.network, true, &Monitor::silent());
+    assert_eq!(suited.head, HeadStart::Probe);
 }
 
 /// Statistics of one batch are what that batch is normalised by, up to the n / (n - 1) of the unbiased variance; those
@@ -245,7 +280,7 @@ fn recalibrated_statistics_are_means_over_the_batches() {
     let [first, second] = [[0, 1, 2, 3], [4, 5, 6, 7]];
     let (a, b) = (recalibrated(&first), recalibrated(&second));
     let both = recalibrated(&[first, second].concat());
-    let statistics = |model| Trainable::new(model, 0).statistics;
+    let statistics = |model| Trainable::new(model, &FineTune::default()).statistics;
     for ((a, b), both) in statistics(&a).iter().zip(statistics(&b)).zip(statistics(&both)) {
         let difference = ((a + &b) / 2.0 - &both).abs().max().double_value(&[]);
         assert!(difference <= 1e-5 * both.abs().max().double_value(&[]), "{difference}");
@@ -312,8 +347,11 @@ fn the_best_epoch_is_returned() {
     let volume = volume(&voxels);
     let config = FineTune { n_epochs: 4, validation_fraction: 0.5, ..short() };
     let last = FineTune { select_best: false, ..config.clone() };
+    // Validation looks at each subtomogram once; classification shall, too.
+    let mut start = model(2);
+    start.preprocess.n_views = 1;
     let train = |config: &FineTune| {
-        let tuned = fine_tune(&model(2), &volume, &labels, config, &mut Monitor::silent());
+        let tuned = fine_tune(&start, &volume, &labels, config, &mut Monitor::silent());
         tuned.expect("tuned")
     };
     let (best, last) = (train(&config), train(&last));
@@ -504,39 +542,127 @@ fn the_host_can_stop_it_at_every_batch() {
     }
 }
 
+/// Four standard errors for what is counted.
 #[test]
 fn dropout_silences_features_and_strengthens_the_rest() {
     let mut model = model(2);
-    let n_features = model.network.spec().n_features;
-    // Logit i is feature i.
-    model.head = Head {
-        weight: Tensor::eye(n_features, (Kind::Float, Device::Cpu)),
-        bias: Tensor::zeros([n_features], (Kind::Float, Device::Cpu)),
+    let mut draw = |dropout, seed| {
+        model.dropout = dropout;
+        Batch::draw_dropout(&model, 8, &mut epoch_generator(seed, Purpose::Dropout, 1)).unwrap()
     };
-    let (voxels, _) = shells(4, 2);
-    let input = model.prepare(&volume(&voxels), &[0, 1, 2, 3]).expect("input");
-    let logits = |model: &Model, seed| {
-        let mut generator = generator(seed, Purpose::Dropout);
-        let logits =
-            training_logits(model, &input, &short(), BatchNormMode::Running, &mut generator);
-        values(&logits.expect("logits"))
+    assert!(draw(0.0, 0).is_none());
+    let factors = draw(0.2, 0).unwrap();
+    assert_eq!(factors.size(), [8, 1024]);
+    let factors = values(&factors);
+    let n = factors.len() as f64;
+    let n_silent = factors.iter().filter(|factor| **factor == 0.0).count() as f64;
+    assert!((n_silent / n - 0.2).abs() < 4.0 * (0.2 * 0.8 / n).sqrt(), "{n_silent} of {n}");
+    assert!(factors.iter().all(|factor| *factor == 0.0 || (factor - 1.25).abs() < 1e-6));
+    assert_ne!(values(&draw(0.2, 1).unwrap()), factors);
+}
+
+/// Without batch statistics a step does not depend on how it is cut up.
+#[test]
+fn micro_batches_give_the_gradients_of_the_batch() {
+    let model = model(3);
+    let config = FineTune {
+        batch_norm: BatchNorm::Frozen,
+        optimizer: OptimizerKind::Sgd,
+        learning_rate: Some(1e-2),
+        label_smoothing: 0.1,
+        balance: Balance::Weights,
+        augment: Augment::of(&[Augmentation::Mirror, Augmentation::Mixup]),
+        ..FineTune { batch_size: 5, ..short() }
     };
-    let plain = logits(&model, 0);
-    assert!(plain.iter().filter(|value| **value > 0.0).count() > 1000);
-    model.dropout = 0.2;
-    let thinned = logits(&model, 0);
-    let (mut n_silent, mut n) = (0.0, 0.0);
-    for (thinned, plain) in thinned.iter().zip(&plain).filter(|(_, plain)| **plain > 0.0) {
-        n += 1.0;
-        if *thinned == 0.0 {
-            n_silent += 1.0;
-        } else {
-            assert!((thinned / plain - 1.25).abs() < 1e-5);
-        }
+    let whole = tune(&model, 7, &config).expect("tuned");
+    let parts = tune(&model, 7, &FineTune { micro_batch_size: 2, ..config }).expect("tuned");
+    for (whole, parts) in whole.network.parameters.iter().zip(parts.network.parameters.iter()) {
+        let difference = (&whole.tensor - &parts.tensor).abs().max().double_value(&[]);
+        assert!(difference < 1e-5, "{}: {difference}", whole.name);
     }
-    // Four standard errors.
-    assert!((n_silent / n - 0.2f64).abs() < 4.0 * (0.2 * 0.8 / n).sqrt(), "{n_silent} of {n}");
-    assert_ne!(logits(&model, 1), thinned);
+    let moved = (&whole.head.weight - &model.head.weight).abs().max().double_value(&[]);
+    assert!(moved > 1e-4, "{moved}");
+}
+
+#[test]
+fn a_training_goes_on_from_its_checkpoint_bit_by_bit() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("training");
+    let (voxels, labels) = shells(9, 3);
+    let mut model = model(3);
+    model.dropout = 0.1;
+    let config = FineTune {
+        n_epochs: 4,
+        validation_fraction: 0.34,
+        augment: Augment::from_bits(255).unwrap(),
+        checkpoint: Some(path.clone()),
+        ..short()
+    };
+    let run = |config: &FineTune, stop_after: Option<(usize, usize)>| {
+        let mut stop = |progress: &Progress| Some((progress.epoch, progress.step)) != stop_after;
+        let mut monitor = Monitor::new(&mut stop, || false, log_nothing());
+        fine_tune(&model, &volume(&voxels), &labels, config, &mut monitor)
+    };
+    let straight = run(&FineTune { checkpoint: None, ..config.clone() }, None).expect("tuned");
+    // Stopped in the middle of the third epoch: the checkpoint is that after the second.
+    let stopped = run(&config, Some((3, 1))).err().expect("stopped");
+    assert_eq!(stopped.kind(), ErrorKind::Cancelled);
+    assert!(path.exists());
+    let resumed = run(&config, None).expect("resumed");
+    assert_eq!(bits(&resumed), bits(&straight));
+    assert_eq!(resumed.history, straight.history);
+    // Of a training that is over, the result.
+    assert_eq!(bits(&run(&config, None).expect("again")), bits(&straight));
+
+    let refused = |config: &FineTune| run(config, None).err().expect("refused");
+    let other = refused(&FineTune { seed: 9, ..config.clone() });
+    assert_eq!(other.kind(), ErrorKind::ModelMismatch);
+    assert!(other.to_string().contains("is of another training"), "{other}");
+    std::fs::write(&path, "no checkpoint").unwrap();
+    let damaged = refused(&config);
+    assert_eq!(damaged.kind(), ErrorKind::Format);
+    assert!(damaged.to_string().contains("not a checkpoint of a training"), "{damaged}");
+}
+
+#[test]
+fn patience_ends_a_training_that_does_not_become_better() {
+    let (voxels, labels) = shells(12, 2);
+    // Nothing can become better at a rate of next to nothing.
+    let config = FineTune {
+        n_epochs: 9,
+        patience: 2,
+        validation_fraction: 0.5,
+        batch_norm: BatchNorm::Frozen,
+        learning_rate: Some(1e-30),
+        ..short()
+    };
+    let mut last = 0.0;
+    let mut see = |progress: &Progress| {
+        last = progress.fraction;
+        true
+    };
+    let mut monitor = Monitor::new(&mut see, || false, log_nothing());
+    let tuned = fine_tune(&model(2), &volume(&voxels), &labels, &config, &mut monitor);
+    let history = tuned.expect("tuned").history;
+    drop(monitor);
+    let epochs: Vec<usize> = history[0].epochs.iter().map(|epoch| epoch.epoch).collect();
+    assert_eq!(epochs, [0, 1, 2]);
+    assert_eq!(history[0].selected_epoch, 0);
+    assert_eq!(last, 1.0);
+}
+
+#[test]
+fn stages_near_the_input_learn_more_slowly() {
+    let model = model(2);
+    let config = FineTune { stage_rate_decay: 0.5, n_frozen_stages: 9, ..short() };
+    let trainable = Trainable::new(&model, &config);
+    // I3D has 12 stages with weights; those of the 10th to the 12th are trained, three layers of two tensors a unit.
+    let factors = &trainable.rate_factors;
+    assert_eq!(factors.len(), trainable.weights.len());
+    assert!(factors.is_sorted());
+    assert_eq!((factors[0], factors.last()), (0.125, Some(&1.0)));
+    assert_eq!(factors.iter().filter(|factor| **factor == 1.0).count(), 2);
+    assert_eq!(trainable.backbone().len(), factors.len() - 2);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{
     probe,
 };
 use crate::{
-    augment::MIRROR_IMAGES,
+    augment::{Augmentation, MIRROR_IMAGES},
     error::Result,
     model::{Head, Model, ProbeRecord},
     monitor::Stage,
@@ -66,7 +66,7 @@ pub(super) fn work(config: &FineTune, n: usize) -> usize {
 /// 57 and 61 % of others correctly with all eight, 45 and 53 % with the subtomograms as they are.
 fn probe_copies(config: &FineTune, n: usize) -> &'static [[bool; 3]] {
     const MAX_ROWS: usize = 2000;
-    match config.augment.mirror {
+    match config.augment.has(Augmentation::Mirror) {
         true => &MIRROR_IMAGES[..(MAX_ROWS / n.max(1)).clamp(1, MIRROR_IMAGES.len())],
         false => &MIRROR_IMAGES[..1],
     }
@@ -89,7 +89,7 @@ mod tests {
         // Four of them keep the handedness: an even number of mirrored axes.
         let even = |axes: &[bool; 3]| axes.iter().filter(|axis| **axis).count() % 2 == 0;
         assert!(probe_copies(&config, 500).iter().all(even));
-        let as_they_are = FineTune { augment: Augment { mirror: false }, ..config };
+        let as_they_are = FineTune { augment: Augment::default(), ..config };
         assert_eq!(probe_copies(&as_they_are, 1), [[false; 3]]);
     }
 }

@@ -50,6 +50,19 @@ impl<'m, 'a> Journal<'m, 'a> {
         self.monitor.report(Progress { stage, step, n_steps, fraction, ..self.state })
     }
 
+    /// Counts work as done that an earlier run did.
+    pub fn skip(&mut self, work: usize) {
+        self.done += work;
+    }
+
+    /// Reports that all is done, also what was found not to be needed.
+    pub fn finish(&mut self, stage: Stage) -> Result<()> {
+        if self.done < self.total {
+            self.monitor.report(Progress { stage, fraction: 1.0, ..self.state })?;
+        }
+        Ok(())
+    }
+
     /// Reports that `part`, 0 to 1, of a piece of work without steps is done; the piece still has to be added.
     pub fn within(&mut self, stage: Stage, part: f64, work: usize) -> Result<()> {
         let fraction = (self.done as f64 + part * work as f64) / self.total as f64;
@@ -60,15 +73,18 @@ impl<'m, 'a> Journal<'m, 'a> {
 /// Logs what was chosen, and warns of labels that a training should not be judged by.
 pub(super) fn tell_choices(model: &Model, config: &FineTune, split: &Split, monitor: &Monitor<'_>) {
     let Split { validation, n_per_class, .. } = split;
+    let batch_norm = match model.network.has_batch_norm() {
+        true => format!("BatchNorm {:?}", config.batch_norm),
+        false => "no BatchNorm".to_owned(),
+    };
     monitor.info(format_args!(
         "fine-tuning {}: {n_per_class:?} subtomograms a class, {} of them for validation; {} \
-         epochs, {:?} at {:e}, BatchNorm {:?}, head {:?}, {} of {} stages frozen",
+         epochs, {:?} at {:e}, {batch_norm}, head {:?}, {} of {} stages frozen",
         model.network.spec().name,
         validation.len(),
         config.n_epochs,
         config.optimizer,
         config.learning_rate.unwrap_or(f64::NAN),
-        config.batch_norm,
         config.head,
         config.n_frozen_stages,
         model.network.stages.len(),

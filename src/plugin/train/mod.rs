@@ -1,18 +1,26 @@
-//! Fine-tuning a model on labelled subtomograms, and measuring how good its scores are.
+//! Fine-tuning a model on labelled subtomograms, and calibrating it.
 
+mod balance;
+mod calibrate;
 mod config;
 mod fine_tune;
 mod head_start;
 mod journal;
-mod metrics;
 mod optimizer;
+mod partition;
 mod passes;
+pub mod presets;
 mod probe;
+mod regularizer;
+mod resume;
 mod schedule;
 mod split;
+mod step;
 mod trainable;
 
-pub use config::{BatchNorm, FineTune, HeadStart, OptimizerKind, Schedule};
+pub use calibrate::{Calibration, calibrate};
+pub use config::{Balance, BatchNorm, FineTune, HeadStart, OptimizerKind, Regularizer, Schedule};
 pub use fine_tune::fine_tune;
-pub use metrics::{Metrics, evaluate};
+pub use partition::{Fractions, Part, partition};
+pub use presets::Preset;
 pub use schedule::learning_rate;

@@ -1,6 +1,9 @@
-//! From gradients to steps: libtorch's optimisers on our tensors.
+//! From gradients to steps.
+//!
+//! Not libtorch's optimisers: their state cannot be saved through tch, and a training that is resumed must go on as if it
+//! had not been stopped.
 
-use tch::{COptimizer, Tensor};
+use tch::Tensor;
 
 use super::config::{FineTune, OptimizerKind};
 use crate::error::Result;
@@ -9,43 +12,110 @@ use crate::error::Result;
 const BETAS: [f64; 2] = [0.9, 0.999];
 const EPSILON: f64 = 1e-8;
 
-/// The state of an optimiser.
+/// A tensor that the optimiser changes, and what the rule keeps of its past.
 #[derive(Debug)]
-pub(super) struct Optimizer(COptimizer);
+struct Weight {
+    tensor: Tensor,
+    /// What multiplies the learning rate.
+    rate_factor: f64,
+    /// Running mean of the gradient (Adam) or the velocity (SGD), and running mean of its square (Adam).
+    moments: Vec<Tensor>,
+}
+
+/// A rule with its state.
+#[derive(Debug)]
+pub(super) struct Optimizer {
+    kind: OptimizerKind,
+    momentum: f64,
+    weight_decay: f64,
+    weights: Vec<Weight>,
+    n_steps: usize,
+}
 
 impl Optimizer {
-    /// An optimiser that will change `parameters`, leaf tensors that require gradients.
+    /// An optimiser that will change `parameters`, each with what multiplies its learning rate.
     pub fn new<'a>(
         config: &FineTune,
-        parameters: impl IntoIterator<Item = &'a Tensor>,
+        parameters: impl IntoIterator<Item = (&'a Tensor, f64)>,
     ) -> Result<Optimizer> {
-        // Each step sets its own learning rate.
-        let rate = 0.0;
-        let decay = config.weight_decay;
-        let [beta_1, beta_2] = BETAS;
-        let mut inner = match config.optimizer {
-            OptimizerKind::Adam => COptimizer::adam(rate, beta_1, beta_2, decay, EPSILON, false),
-            OptimizerKind::AdamW => COptimizer::adamw(rate, beta_1, beta_2, decay, EPSILON, false),
-            OptimizerKind::Sgd => COptimizer::sgd(rate, config.momentum, 0.0, decay, false),
-        }?;
-        for parameter in parameters {
-            inner.add_parameters(parameter, 0)?;
+        let n_moments = match config.optimizer {
+            OptimizerKind::Adam | OptimizerKind::AdamW => 2,
+            OptimizerKind::Sgd => usize::from(config.momentum > 0.0),
+        };
+        let weights = parameters.into_iter().map(|(tensor, rate_factor)| {
+            let tensor = tensor.shallow_clone();
+            let zeros = || Ok(tensor.f_detach()?.f_zeros_like()?);
+            let moments = (0..n_moments).map(|_| zeros()).collect::<Result<_>>()?;
+            Ok(Weight { tensor, rate_factor, moments })
+        });
+        Ok(Optimizer {
+            kind: config.optimizer,
+            momentum: config.momentum,
+            weight_decay: config.weight_decay,
+            weights: weights.collect::<Result<_>>()?,
+            n_steps: 0,
+        })
+    }
+
+    /// One step down `gradients`, one for each tensor; a tensor whose gradient is not defined stays.
+    pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        self.n_steps += 1;
+        let of_weights = std::iter::zip(&mut self.weights, gradients);
+        for (weight, gradient) in of_weights.filter(|(_, gradient)| gradient.defined()) {
+            let rate = learning_rate * weight.rate_factor;
+            let gradient = match (self.kind, self.weight_decay) {
+                (_, 0.0) => gradient.shallow_clone(),
+                (OptimizerKind::AdamW, decay) => {
+                    let _ = weight.tensor.f_mul_scalar_(1.0 - rate * decay)?;
+                    gradient.shallow_clone()
+                }
+                (_, decay) => gradient.f_add(&weight.tensor.f_mul_scalar(decay)?)?,
+            };
+            let change = match self.kind {
+                OptimizerKind::Adam | OptimizerKind::AdamW => {
+                    adam(&mut weight.moments, &gradient, self.n_steps)?
+                }
+                OptimizerKind::Sgd => sgd(&mut weight.moments, gradient, self.momentum)?,
+            };
+            let _ = weight.tensor.f_sub_(&change.f_mul_scalar(rate)?)?;
         }
-        Ok(Optimizer(inner))
+        Ok(())
     }
 
-    /// One step of that length down the gradient of `loss`.
-    pub fn step(&mut self, loss: &Tensor, learning_rate: f64) -> Result<()> {
-        self.0.zero_grad()?;
-        loss.f_backward()?;
-        self.0.set_learning_rate(learning_rate)?;
-        Ok(self.0.step()?)
+    /// Steps taken so far.
+    pub fn n_steps(&self) -> usize {
+        self.n_steps
     }
 
-    /// Drops the gradients of the last step.
-    pub fn release_gradients(self) -> Result<()> {
-        Ok(self.0.zero_grad()?)
+    /// What the rule keeps, in a fixed order. The tensors share their storage with it.
+    pub fn state(&self) -> impl Iterator<Item = &Tensor> {
+        self.weights.iter().flat_map(|weight| &weight.moments)
     }
+
+    /// Says how many steps its state stands for.
+    pub fn resume_after(&mut self, n_steps: usize) {
+        self.n_steps = n_steps;
+    }
+}
+
+/// Kingma & Ba 2015, algorithm 1: the step for a learning rate of 1.
+fn adam(moments: &mut [Tensor], gradient: &Tensor, n_steps: usize) -> Result<Tensor> {
+    let [mean, square] = moments else { return Ok(gradient.shallow_clone()) };
+    let [beta_1, beta_2] = BETAS;
+    let _ = mean.f_lerp_(gradient, 1.0 - beta_1)?;
+    let _ = square.f_lerp_(&gradient.f_square()?, 1.0 - beta_2)?;
+    let [bias_1, bias_2] = BETAS.map(|beta| 1.0 - beta.powi(n_steps as i32));
+    let mut root = square.f_sqrt()?;
+    let _ = root.f_mul_scalar_(bias_1 / bias_2.sqrt())?.f_add_scalar_(bias_1 * EPSILON)?;
+    Ok(mean.f_div(&root)?)
+}
+
+/// Gradient descent with momentum as PyTorch defines it (Sutskever et al. 2013 but for the place of the learning rate).
+fn sgd(moments: &mut [Tensor], gradient: Tensor, momentum: f64) -> Result<Tensor> {
+    let [velocity] = moments else { return Ok(gradient) };
+    let _ = velocity.f_mul_scalar_(momentum)?.f_add_(&gradient)?;
+    Ok(velocity.shallow_clone())
 }
 
 #[cfg(test)]
@@ -88,11 +158,12 @@ mod tests {
             };
             let weights = Tensor::from_slice(&case.start).set_requires_grad(true);
             let curvature = Tensor::from_slice(&case.curvature);
-            let mut optimizer = Optimizer::new(&config, [&weights]).expect("optimiser");
+            let mut optimizer = Optimizer::new(&config, [(&weights, 1.0)]).expect("optimiser");
             for (rate, expected) in case.learning_rates.iter().zip(&case.steps) {
                 let loss = (&curvature * &weights * &weights).sum(Kind::Double) * 0.5
                     + weights.sin().sum(Kind::Double);
-                optimizer.step(&loss, *rate).expect("step");
+                let gradients = Tensor::run_backward(&[loss], &[&weights], false, false);
+                optimizer.step(&gradients, *rate).expect("step");
                 let got = Vec::<f64>::try_from(weights.detach()).expect("weights");
                 for (got, expected) in got.iter().zip(expected) {
                     assert!(
@@ -103,8 +174,7 @@ mod tests {
                     );
                 }
             }
-            optimizer.release_gradients().expect("release");
-            assert!(!weights.grad().defined());
+            assert_eq!(optimizer.n_steps(), case.steps.len());
         }
     }
 }

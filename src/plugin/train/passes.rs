@@ -1,11 +1,9 @@
 //! What goes through the network while training: batches with and without gradients.
 
-use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
 
 use super::{
-    config::FineTune,
     journal::{FORWARD_WORK, Journal},
     split::batches,
 };
@@ -13,13 +11,14 @@ use crate::{
     augment::Mirrors,
     backbone::{BatchNormMode, Pass},
     error::Result,
-    model::Model,
+    model::{Model, not_finite},
     monitor::Stage,
+    predict::Scores,
     volume::Volume,
 };
 
 /// Sums over subtomograms that went through the network.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Tally {
     n: usize,
     n_correct: f64,
@@ -39,6 +38,13 @@ impl Tally {
         self.n_correct += n_correct;
         self.loss += loss * n as f64;
         Ok(loss)
+    }
+
+    /// Adds what another tally has summed up.
+    pub fn merge(&mut self, other: &Tally) {
+        self.n += other.n;
+        self.n_correct += other.n_correct;
+        self.loss += other.loss;
     }
 
     /// Mean cross-entropy in nats.
@@ -76,29 +82,9 @@ pub(super) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor>
     )?)
 }
 
-/// Logits `[n, classes]` of an input `[n, 1, d, h, w]`, with gradients from the first stage that is not frozen on;
-/// dropout before the head. Frozen stages are used as they are, whatever `batch_norm` says.
-pub(super) fn training_logits(
-    model: &Model,
-    input: &Tensor,
-    config: &FineTune,
-    batch_norm: BatchNormMode,
-    dropout: &mut ChaCha8Rng,
-) -> Result<Tensor> {
-    let features = forward(model, input, config.n_frozen_stages, batch_norm)?;
-    if model.dropout == 0.0 {
-        return model.logits(&features);
-    }
-    let size = features.size();
-    let scale = 1.0 / (1.0 - model.dropout);
-    let mask: Vec<f32> = (0..size.iter().product())
-        .map(|_| if dropout.random::<f64>() < model.dropout { 0.0 } else { scale as f32 })
-        .collect();
-    let mask = Tensor::f_from_slice(&mask)?.f_reshape(&size)?.f_to_device(model.device)?;
-    model.logits(&features.f_mul(&mask)?)
-}
-
-fn forward(
+/// Features `[n, features]` of an input `[n, 1, d, h, w]`, with gradients from the first stage that is not frozen on.
+/// Frozen stages are used as they are, whatever `batch_norm` says.
+pub(super) fn forward(
     model: &Model,
     input: &Tensor,
     n_frozen: usize,
@@ -151,6 +137,44 @@ impl Passes<'_> {
             }
         }
         Ok(Tensor::f_cat(&features, 0)?)
+    }
+
+    /// The classes of the subtomograms `indices`, whose labels are none of them -1.
+    pub fn classes(&self, indices: &[usize]) -> Vec<usize> {
+        indices.iter().map(|&index| self.labels[index] as usize).collect()
+    }
+
+    /// What the model says of the subtomograms `indices`, as in classification. Fails with `NonFinite` if that is no
+    /// number.
+    pub fn scores(
+        &self,
+        model: &Model,
+        indices: &[usize],
+        stage: Stage,
+        journal: &mut Journal<'_, '_>,
+    ) -> Result<Scores> {
+        let _guard = tch::no_grad_guard();
+        let batches = batches(indices.len(), self.batch_size);
+        let n_steps = batches.len();
+        let (mut log_probabilities, mut embeddings) = (Vec::new(), Vec::new());
+        for (step, batch) in batches.enumerate() {
+            let boxes = &indices[batch];
+            let input = model.prepare(self.volume, boxes)?;
+            let scores = model.score(&input, journal.monitor)?;
+            let finite = scores.log_probabilities.f_isfinite()?.f_all_dim(1, false)?;
+            let finite = Vec::<bool>::try_from(&finite)?;
+            if let Some(place) = finite.iter().position(|finite| !finite) {
+                return Err(not_finite(boxes[place]));
+            }
+            log_probabilities.push(scores.log_probabilities);
+            embeddings.push(scores.embeddings);
+            let work = boxes.len() * model.images().len() * FORWARD_WORK;
+            journal.advance(stage, step, n_steps, work)?;
+        }
+        Ok(Scores {
+            log_probabilities: Tensor::f_cat(&log_probabilities, 0)?,
+            embeddings: Tensor::f_cat(&embeddings, 0)?,
+        })
     }
 
     /// Replaces the running statistics of the stages from `n_frozen` on by their means over the batches.

@@ -18,7 +18,8 @@ pub fn learning_rate(
     match &config.schedule {
         Schedule::Constant => initial,
         Schedule::Step { milestones, gamma } => {
-            let passed = milestones.iter().filter(|milestone| **milestone < epoch).count();
+            let ticks = (epoch - 1) / config.schedule_interval;
+            let passed = milestones.iter().filter(|milestone| **milestone <= ticks).count();
             initial * gamma.powi(passed as i32)
         }
         Schedule::Cosine => {

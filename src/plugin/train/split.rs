@@ -16,12 +16,18 @@ pub(super) enum Purpose {
     Shuffle = 4,
     Augment = 5,
     Dropout = 6,
+    Partition = 7,
 }
 
 /// The generator of a purpose.
 pub(super) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
+    epoch_generator(seed, purpose, 0)
+}
+
+/// The generator of a purpose in an epoch, so that a training can go on at any epoch.
+pub(super) fn epoch_generator(seed: u64, purpose: Purpose, epoch: usize) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    generator.set_stream(purpose as u64);
+    generator.set_stream(purpose as u64 | (epoch as u64) << 8);
     generator
 }
 
@@ -34,6 +40,15 @@ pub(super) struct Split {
     pub n_per_class: Vec<usize>,
 }
 
+impl Split {
+    /// Training subtomograms of each class.
+    pub fn n_training_per_class(&self, labels: &[i32]) -> Vec<usize> {
+        let mut n = vec![0; self.n_per_class.len()];
+        self.training.iter().for_each(|&index| n[labels[index] as usize] += 1);
+        n
+    }
+}
+
 /// Holds out `fraction` of each class, rounded, but never its last example. Label -1 is left out of both parts.
 ///
 /// # Errors
@@ -44,20 +59,7 @@ pub(super) fn stratified(
     fraction: f64,
     seed: u64,
 ) -> Result<Split> {
-    let mut members = vec![Vec::new(); n_classes];
-    for (index, &label) in labels.iter().enumerate() {
-        match usize::try_from(label) {
-            Ok(class) if class < n_classes => members[class].push(index),
-            _ if label == -1 => {}
-            _ => {
-                return Err(Error::invalid(format!(
-                    "label {index} is {label}; it must be from 0 to {}, or -1 for a subtomogram \
-                     without label",
-                    n_classes - 1
-                )));
-            }
-        }
-    }
+    let members = members_of(labels, n_classes)?;
     let n_present = members.iter().filter(|members| !members.is_empty()).count();
     if n_present < 2 {
         return Err(Error::invalid(format!(
@@ -78,6 +80,25 @@ pub(super) fn stratified(
     split.training.sort_unstable();
     split.validation.sort_unstable();
     Ok(split)
+}
+
+/// The positions of each class in the caller's batch, rising. Fails with `InvalidArgument` if a label is out of range.
+pub(super) fn members_of(labels: &[i32], n_classes: usize) -> Result<Vec<Vec<usize>>> {
+    let mut members = vec![Vec::new(); n_classes];
+    for (index, &label) in labels.iter().enumerate() {
+        match usize::try_from(label) {
+            Ok(class) if class < n_classes => members[class].push(index),
+            _ if label == -1 => {}
+            _ => {
+                return Err(Error::invalid(format!(
+                    "label {index} is {label}; it must be from 0 to {}, or -1 for a subtomogram \
+                     without label",
+                    n_classes - 1
+                )));
+            }
+        }
+    }
+    Ok(members)
 }
 
 /// Deals `classes` out to folds `0..n_folds`, each class in turn, so that the folds differ by at most one example in

@@ -2,31 +2,50 @@
 
 use tch::Tensor;
 
-use super::passes::Tally;
-use crate::{error::Result, model::Model, monitor::Monitor, parameters::Role};
+use super::{config::FineTune, passes::Tally};
+use crate::{
+    error::Result,
+    model::Model,
+    monitor::Monitor,
+    parameters::{Parameter, Role},
+};
 
 /// Tensors that share their storage with the model's.
 pub(super) struct Trainable {
-    /// What gradients change.
+    /// What gradients change: the backbone's weights, then the head's two.
     pub weights: Vec<Tensor>,
+    /// What multiplies the learning rate of each weight.
+    pub rate_factors: Vec<f64>,
     /// Running means and variances of BatchNorm.
     pub statistics: Vec<Tensor>,
 }
 
 impl Trainable {
-    /// The tensors of the stages from `n_frozen` on, and the head.
-    pub fn new(model: &Model, n_frozen: usize) -> Trainable {
+    /// The tensors of the stages that are not frozen, and the head.
+    pub fn new(model: &Model, config: &FineTune) -> Trainable {
         let of_role = |role| {
             let parameters = model.network.parameters.iter();
-            parameters
-                .filter(move |parameter| parameter.role == role && parameter.stage >= n_frozen)
-                .map(|parameter| parameter.tensor.shallow_clone())
+            parameters.filter(move |parameter| {
+                parameter.role == role && parameter.stage >= config.n_frozen_stages
+            })
         };
+        let shared = |parameter: &Parameter| parameter.tensor.shallow_clone();
         let head = [&model.head.weight, &model.head.bias].map(Tensor::shallow_clone);
+        // The last stage pools and has no weights; the one before it is next to the head.
+        let n_stages = model.network.stages.len() as i32;
+        let rate_factor = |parameter: &Parameter| {
+            config.stage_rate_decay.powi(n_stages - 1 - parameter.stage as i32)
+        };
         Trainable {
-            weights: of_role(Role::Weight).chain(head).collect(),
-            statistics: of_role(Role::Statistic).collect(),
+            weights: of_role(Role::Weight).map(shared).chain(head).collect(),
+            rate_factors: of_role(Role::Weight).map(rate_factor).chain([1.0; 2]).collect(),
+            statistics: of_role(Role::Statistic).map(shared).collect(),
         }
+    }
+
+    /// Weights of the backbone.
+    pub fn backbone(&self) -> &[Tensor] {
+        &self.weights[..self.weights.len() - 2]
     }
 
     /// Whether gradients of the weights are computed.
@@ -47,16 +66,20 @@ impl Trainable {
         Ok(true)
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Tensor> {
+    /// All tensors, in a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = &Tensor> {
         self.weights.iter().chain(&self.statistics)
     }
 }
 
 /// The epoch with the best validation so far, and a copy of the values of then, on the model's device.
 pub(super) struct Best {
-    epoch: usize,
-    tally: Tally,
-    values: Vec<Tensor>,
+    /// Its number.
+    pub epoch: usize,
+    /// Its validation.
+    pub tally: Tally,
+    /// The values of the trainable tensors, in their order.
+    pub values: Vec<Tensor>,
 }
 
 impl Best {

@@ -1,0 +1,158 @@
+//! Layers of the transformers, with PyTorch's leaf names (`weight`, `bias`). Tokens lie as `[..., tokens, channels]`;
+//! a prefix ends in the separator of the network's checkpoints.
+//!
+//! Dropout and stochastic depth are left out: they regularise long trainings on many videos, and a fine-tuning with a
+//! few labelled subtomograms has neither. This is a difference from the published trainings, not from the networks.
+
+use tch::Tensor;
+
+use super::ledger::{self, F32};
+use crate::{
+    error::Result,
+    parameters::{Parameters, Role},
+};
+
+/// Standard deviation that the weights of transformers start from. Their authors' `trunc_normal_` cuts at -2 and 2, a
+/// hundred standard deviations away: it is a normal distribution.
+pub const WEIGHT_DEVIATION: f64 = 0.02;
+
+/// Layer normalisation over the last axis (Ba, Kiros & Hinton 2016).
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+    epsilon: f64,
+}
+
+impl LayerNorm {
+    /// Creates `weight` (1) and `bias` (0), each `[n]`; `epsilon` is added to the variance.
+    pub fn new(
+        parameters: &mut Parameters,
+        prefix: &str,
+        n: i64,
+        epsilon: f64,
+    ) -> Result<LayerNorm> {
+        let mut constant = |leaf: &str, value: f64| {
+            parameters.constant(&format!("{prefix}{leaf}"), &[n], value, Role::Weight)
+        };
+        Ok(LayerNorm { weight: constant("weight", 1.0)?, bias: constant("bias", 0.0)?, epsilon })
+    }
+
+    /// From `[..., n]` to the same shape.
+    pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        let (weight, bias) = (Some(&self.weight), Some(&self.bias));
+        let output = input.f_layer_norm(self.weight.size(), weight, bias, self.epsilon, true)?;
+        ledger::enter(&output, F32, 0);
+        Ok(output)
+    }
+}
+
+/// A linear layer over the last axis.
+pub struct Linear {
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// Creates `weight` `[n_out, n_in]`, normal around 0 with deviation 0.02, and, if asked for, `bias` `[n_out]`, zero.
+    pub fn new(
+        parameters: &mut Parameters,
+        prefix: &str,
+        n_in: i64,
+        n_out: i64,
+        bias: bool,
+    ) -> Result<Linear> {
+        let shape = [n_out, n_in];
+        let weight = parameters.normal(&format!("{prefix}weight"), &shape, WEIGHT_DEVIATION)?;
+        let bias = bias
+            .then(|| parameters.constant(&format!("{prefix}bias"), &[n_out], 0.0, Role::Weight))
+            .transpose()?;
+        Ok(Linear { weight, bias })
+    }
+
+    /// From `[..., n_in]` to `[..., n_out]`.
+    pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        let output = input.f_linear(&self.weight, self.bias.as_ref())?;
+        ledger::enter(&output, F32, self.weight.size()[1]);
+        Ok(output)
+    }
+}
+
+/// The Gaussian error linear unit (Hendrycks & Gimpel 2016), in one of its two forms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Gelu {
+    /// `x P(X <= x)` of a standard normal X.
+    Exact,
+    /// Its approximation by a hyperbolic tangent.
+    Tanh,
+}
+
+/// Two linear layers with a GELU between them: the transformer's multilayer perceptron.
+pub struct Mlp {
+    layers: [Linear; 2],
+    gelu: Gelu,
+}
+
+impl Mlp {
+    /// Creates two linear layers with bias under their own prefixes, from `n[0]` over `n[1]` to `n[2]` channels.
+    pub fn new(
+        parameters: &mut Parameters,
+        [first, second]: [&str; 2],
+        n: [i64; 3],
+        gelu: Gelu,
+    ) -> Result<Mlp> {
+        let first = Linear::new(parameters, first, n[0], n[1], true)?;
+        let second = Linear::new(parameters, second, n[1], n[2], true)?;
+        Ok(Mlp { layers: [first, second], gelu })
+    }
+
+    /// From `[..., n[0]]` to `[..., n[2]]`.
+    pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        let form = match self.gelu {
+            Gelu::Exact => "none",
+            Gelu::Tanh => "tanh",
+        };
+        let [first, second] = &self.layers;
+        let hidden = first.forward(input)?.f_gelu(form)?;
+        ledger::enter(&hidden, F32, 0);
+        second.forward(&hidden)
+    }
+}
+
+/// Scaled dot-product attention (Vaswani et al. 2017, eq. 1) of queries `[n, heads, t, c]` to keys and values
+/// `[n, heads, s, c]`: `[n, heads, t, c]`. The scale is `1 / sqrt(c)`; `bias`, of any shape that broadcasts to
+/// `[n, heads, t, s]`, is added to the scaled products.
+pub fn attend(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
+    let (no_dropout, is_causal, default_scale) = (0.0, false, None::<f64>);
+    let output = Tensor::f_scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        bias,
+        no_dropout,
+        is_causal,
+        default_scale,
+        false,
+    )?;
+    let [n_keys, n_heads, n_queries] = [key.size()[2], query.size()[1], query.size()[2]];
+    if bias.is_some() {
+        // A bias that is learned takes libtorch's plain way, which keeps the weights of every pair of tokens.
+        ledger::enter_for_training(&[n_heads, n_queries, n_keys]);
+    }
+    ledger::enter(&output, F32, 2 * n_keys);
+    Ok(output)
+}
+
+/// Channels dealt out to heads: from `[n, t, heads * c]` to `[n, heads, t, c]`.
+pub fn split_heads(tokens: &Tensor, n_heads: i64) -> Result<Tensor> {
+    Ok(tokens.f_unflatten(-1, [n_heads, -1])?.f_transpose(1, 2)?)
+}
+
+/// The heads' channels side by side again: from `[n, heads, t, c]` to `[n, t, heads * c]`.
+pub fn merge_heads(tokens: &Tensor) -> Result<Tensor> {
+    Ok(tokens.f_transpose(1, 2)?.f_flatten(2, 3)?)
+}

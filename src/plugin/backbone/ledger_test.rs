@@ -1,0 +1,52 @@
+use tch::{Device, Kind};
+
+use super::*;
+
+fn empty(shape: &[i64]) -> Tensor {
+    Tensor::zeros(shape, (Kind::Float, Device::Cpu))
+}
+
+#[test]
+fn bytes_and_multiply_adds_add_up() {
+    let ledger = Ledger::of(|| {
+        next_stage();
+        enter(&empty(&[0, 2, 5]), F32, 3);
+        enter_fixed(&empty(&[7]));
+        next_stage();
+        folded(4, || enter(&empty(&[0, 5]), F32, 1));
+        enter_for_training(&[100]);
+        enter(&empty(&[0, 1]), 12, 0);
+        Ok(())
+    })
+    .unwrap();
+    // Bytes a sample: 40, then 28 for any batch; 80, 400 in training, 12.
+    assert_eq!(ledger.multiply_adds, 30 + 20);
+    assert_eq!(ledger.inference(1), 40 + 28 + 80);
+    assert_eq!(ledger.inference(3), 120 + 28 + 240);
+    // At the largest: all before it, it, its gradient and its input's.
+    assert_eq!(ledger.training(1, 0), (40 + 28 + 80 + 400) + 400 + 80);
+    assert_eq!(ledger.training(2, 1), (160 + 800) + 800 + 160);
+    // Nothing is trained: the pass forward is the most.
+    assert_eq!(ledger.training(1, 2), ledger.inference(1));
+}
+
+#[test]
+fn a_walk_sees_its_own_entries_only() {
+    enter(&empty(&[0, 1]), F32, 1);
+    let outer = Ledger::of(|| {
+        next_stage();
+        enter(&empty(&[0, 1]), F32, 0);
+        let inner = Ledger::of(|| {
+            next_stage();
+            enter(&empty(&[0, 9]), F32, 0);
+            Ok(())
+        })?;
+        assert_eq!(inner.inference(1), 36);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(outer.inference(1), 4);
+    assert!(Ledger::of(|| Err(crate::error::Error::invalid("no"))).is_err());
+    // A walk that failed is over.
+    LEDGER.with_borrow(|ledger| assert!(ledger.is_none()));
+}

@@ -1,0 +1,135 @@
+//! How much memory work will take, told before it starts.
+//!
+//! Counted: the model's weights and what training keeps beside them, the network's input, and the tensors that live at
+//! once in a pass (`backbone::Ledger`). Not counted: the caller's voxels, libtorch itself and, on a GPU, the CUDA context
+//! and cuDNN's workspace. How far off this is: benches/record/networks.md.
+
+mod available;
+
+use tch::Device;
+
+use crate::{
+    error::{Error, Result},
+    model::Model,
+    monitor::Monitor,
+};
+
+/// Bytes of an f32.
+const F32: u64 = 4;
+
+/// What the allocator keeps of freed blocks, and a tenth of what is alive for the gaps between its blocks: glibc's, as
+/// measured.
+const ALLOCATOR_BYTES: u64 = 32 << 20;
+
+/// Longest edge of a box that is estimated. None that long fits into a machine, and the numbers stay in range.
+const MAX_EDGE: i64 = 4096;
+
+/// What a model is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Work {
+    /// To classify or embed.
+    Inference,
+    /// To be fine-tuned.
+    Training {
+        /// Stages whose weights stay as they are.
+        n_frozen_stages: usize,
+        /// Numbers kept for each trained weight beside itself: its gradient, the optimiser's moments, its best value.
+        n_copies: u64,
+    },
+}
+
+impl Work {
+    /// Fine-tuning as a whole with Adam, without validation: a gradient and two moments a weight.
+    pub const TRAINING: Work = Work::Training { n_frozen_stages: 0, n_copies: 3 };
+}
+
+impl Model {
+    /// Most bytes that the model and the work on it take at once on the model's device, for batches of `batch_size`
+    /// subtomograms of size `box_size` (beam axis first): an estimate. Training counts the model that it starts from and
+    /// the one that it makes.
+    ///
+    /// Fails with `InvalidArgument` if a size makes no sense, and with `ModelMismatch` if the box is too small for the
+    /// network.
+    pub fn memory_estimate(
+        &self,
+        box_size: [i64; 3],
+        batch_size: usize,
+        work: Work,
+    ) -> Result<u64> {
+        check_box(box_size)?;
+        if batch_size == 0 {
+            return Err(Error::invalid("batch_size is 0; it must be at least 1"));
+        }
+        let input_size = self.input_size(box_size)?;
+        let cost = self.network.cost(input_size)?;
+        let (all, n) = (self.bytes(0), batch_size as u64);
+        let (kept, pass) = match work {
+            Work::Inference => (all, cost.inference(n)),
+            Work::Training { n_frozen_stages, n_copies } => (
+                2 * all + n_copies * self.bytes(n_frozen_stages),
+                cost.training(n, n_frozen_stages),
+            ),
+        };
+        // The input, and its mirror image or augmented version.
+        let n_voxels = input_size.iter().product::<i64>() as u64;
+        let inputs = (2 * n_voxels * F32).saturating_mul(n);
+        let alive = kept.saturating_add(pass).saturating_add(inputs);
+        Ok(alive.saturating_add(alive / 10).saturating_add(ALLOCATOR_BYTES))
+    }
+
+    /// Bytes of the head and of the tensors of the stages from `first_stage` on.
+    fn bytes(&self, first_stage: usize) -> u64 {
+        let parameters = self.network.parameters.iter();
+        let parameters = parameters.filter(|parameter| parameter.stage >= first_stage);
+        let tensors = parameters.map(|parameter| &parameter.tensor);
+        let tensors = tensors.chain([&self.head.weight, &self.head.bias]);
+        tensors.map(|tensor| tensor.numel() as u64 * F32).sum()
+    }
+
+    /// Logs a warning if the work is estimated to take more memory than the machine has available. Says nothing of a
+    /// GPU: libtorch's wrapper does not tell how much of its memory is free.
+    pub fn warn_of_memory(
+        &self,
+        box_size: [i64; 3],
+        batch_size: usize,
+        work: Work,
+        monitor: &Monitor<'_>,
+    ) -> Result<()> {
+        let Some(available) = available::bytes().filter(|_| self.device == Device::Cpu) else {
+            return Ok(());
+        };
+        // The model is there already.
+        let estimate = self.memory_estimate(box_size, batch_size, work)? - self.bytes(0);
+        if estimate > available {
+            let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+            let (what, way_out) = match work {
+                Work::Inference => ("this", "a smaller input_size"),
+                Work::Training { .. } => {
+                    ("fine-tuning", "a smaller batch_size, a smaller input_size or frozen stages")
+                }
+            };
+            monitor.warn(format_args!(
+                "{what} is estimated to need {:.1} GB of memory beside the model, in batches of {batch_size} inputs of \
+                 {:?} voxels, but {:.1} GB are available: it may be slow or be killed; {way_out} needs less",
+                gigabytes(estimate),
+                self.preprocess.output_size(box_size),
+                gigabytes(available),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Fails with `InvalidArgument` unless work on boxes of that size can be estimated.
+pub fn check_box(box_size: [i64; 3]) -> Result<()> {
+    if box_size.iter().all(|extent| (1..=MAX_EDGE).contains(extent)) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "box_size {box_size:?}: each edge must be from 1 to {MAX_EDGE} voxels"
+    )))
+}
+
+#[cfg(test)]
+#[path = "memory_test.rs"]
+mod memory_test;

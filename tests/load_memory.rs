@@ -1,0 +1,122 @@
+//! Loading a checkpoint takes little more memory than the network that it fills, whatever the container.
+
+#[path = "../src/checkpoints/written.rs"]
+mod written;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use cinetomo::{
+    backbone::{Architecture, Network, find},
+    monitor::Monitor,
+    parameters::Start,
+    weights,
+};
+use cinetomo_tests::i3d_checkpoint;
+use tch::Device;
+
+/// Tells the test `child` what to load.
+const VARIABLE: &str = "CINETOMO_TEST_LOAD";
+
+/// Most memory at the peak of a load, as a multiple of the network's values; for I3D, a small network, whose largest tensor is a
+/// sixth of it.
+const MOST: f64 = 1.2;
+
+/// The same of the flax pickle, whose kernels have their axes in another order: one at a time is turned round in memory.
+const MOST_TURNED: f64 = 1.5;
+
+/// A line of this process's status, in bytes.
+fn status(name: &str) -> f64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with(name)).expect("a line of that name");
+    let kilobytes = line.split_whitespace().nth(1).expect("a number");
+    1024.0 * kilobytes.parse::<f64>().expect("a number")
+}
+
+/// Run by the other test in a process of its own: prints how much the peak of a load exceeds the memory before it.
+#[test]
+fn child() {
+    let Some(path) = env::var_os(VARIABLE) else { return };
+    let path = PathBuf::from(path);
+    // What libtorch takes once is no part of the load.
+    let warm = tch::Tensor::f_from_slice(&[1f32; 1000]).expect("a tensor");
+    assert!(warm.sum(tch::Kind::Float).double_value(&[]) == 1000.0);
+    fs::write("/proc/self/clear_refs", "5").expect("the peak is reset");
+    let (before, start) = (status("VmRSS"), Instant::now());
+    let video = weights::load_video(&path, None, Device::Cpu, &mut Monitor::silent());
+    let (seconds, peak) = (start.elapsed().as_secs_f64(), status("VmHWM"));
+    let video = video.expect("a checkpoint");
+    let values: i64 =
+        video.network.parameters.iter().map(|parameter| parameter.tensor.numel() as i64).sum();
+    println!("\nMEASURED {} {} {seconds}", peak - before, values * 4);
+}
+
+fn measure(path: &Path) -> (f64, f64, f64) {
+    let output = Command::new(env::current_exe().expect("this test"))
+        .args(["--exact", "child", "--nocapture"])
+        .env(VARIABLE, path)
+        .output()
+        .expect("this test again");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix("MEASURED "));
+    let line = line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+    let numbers: Vec<f64> =
+        line.split(' ').map(|number| number.parse().expect("a number")).collect();
+    (numbers[0], numbers[1], numbers[2])
+}
+
+#[test]
+fn a_load_takes_little_more_than_the_network() {
+    let spec = find("i3d").expect("a network");
+    let network = Network::new(Architecture::default_of(spec), Device::Cpu, Start::Shapes)
+        .expect("the network's names");
+    let mut tensors: Vec<written::Named> = network
+        .parameters
+        .iter()
+        .map(|parameter| {
+            let shape: Vec<usize> =
+                parameter.tensor.size().iter().map(|extent| *extent as usize).collect();
+            let n: usize = shape.iter().product();
+            (parameter.name.clone(), shape, (0..n).map(|index| (index % 17) as f32).collect())
+        })
+        .collect();
+    tensors.push((spec.head_bias.to_owned(), vec![400], vec![0.0; 400]));
+    let features = spec.n_features as usize;
+    tensors.push((spec.head_weight.to_owned(), vec![400, features], vec![0.5; 400 * features]));
+
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let views = tensors.iter().map(|(name, shape, values)| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        (name.clone(), (shape.clone(), bytes))
+    });
+    let views: Vec<_> = views.collect();
+    let views = views.iter().map(|(name, (shape, bytes))| {
+        let dtype = safetensors::Dtype::F32;
+        let view = safetensors::tensor::TensorView::new(dtype, shape.clone(), bytes);
+        (name, view.expect("a tensor"))
+    });
+    let safetensors = safetensors::serialize(views, None).expect("a file");
+    let files = [
+        ("zip.pth", written::torch_zip(&tensors)),
+        ("legacy.pth", written::torch_legacy(&tensors)),
+        ("one.safetensors", safetensors),
+        ("stored.npz", written::npz(&tensors)),
+    ];
+    let mut paths = Vec::new();
+    for (name, file) in files {
+        let path = directory.path().join(name);
+        fs::write(&path, file).expect("a file");
+        paths.push((path, MOST));
+    }
+    paths.push((i3d_checkpoint(), MOST_TURNED));
+    for (path, most) in paths {
+        let (peak, network, seconds) = measure(&path);
+        let times = peak / network;
+        println!("{}: {times:.3} times the network, {seconds:.3} s", path.display());
+        assert!((0.9..=most).contains(&times), "{}: {times} times the network", path.display());
+    }
+}
