@@ -24,7 +24,7 @@ const CHUNK_BYTES: usize = 64 << 20;
 const MAX_CHUNK: usize = 1024;
 
 /// Which subtomograms, and what their files do not say.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Subtomograms")]
 pub struct BoxArgs {
     /// Boxes: a stack or single box (.mrc .mrcs .map .em .tif .npy .npz, .gz too), a directory of boxes, a particle
@@ -64,9 +64,10 @@ pub struct BoxArgs {
 }
 
 /// Sign of the particles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Contrast {
     /// Not stated
+    #[default]
     Unknown,
     /// Dark particles on bright
     Dark,
@@ -86,9 +87,10 @@ impl Contrast {
 }
 
 /// An axis of a box.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Axis {
     /// The slowest, as in tomograms on disk
+    #[default]
     Z,
     /// The middle one
     Y,
@@ -204,11 +206,10 @@ impl Boxes {
         self.parts.iter().all(Part::has_groups)
     }
 
-    /// Ranges of boxes that are small enough to be in memory at once.
-    pub fn chunks(&self) -> impl Iterator<Item = Range<usize>> {
+    /// Ranges of `n` boxes that are small enough to be in memory at once.
+    pub fn chunks(&self, n: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let bytes = 4 * self.shape.iter().product::<usize>();
         let step = (CHUNK_BYTES / bytes.max(1)).clamp(1, MAX_CHUNK);
-        let n = self.len();
         (0..n).step_by(step).map(move |start| start..(start + step).min(n))
     }
 

@@ -45,6 +45,12 @@ pub fn cancel(flag: impl FnOnce() -> Result<Cancel>) -> Result<&'static Cancel> 
     CANCEL.get().ok_or_else(|| Failure::Error("no cancel flag".to_owned()))
 }
 
+/// Asks the run to stop, as Ctrl-C does.
+pub fn request() {
+    INTERRUPTED.store(true, Ordering::SeqCst);
+    raise_if_interrupted();
+}
+
 fn raise_if_interrupted() {
     if let (true, Some(cancel)) = (INTERRUPTED.load(Ordering::SeqCst), CANCEL.get()) {
         cancel.raise();

@@ -5,18 +5,21 @@
 
 mod args;
 mod boxes;
+mod chunks;
 mod commands;
 mod console;
 mod failure;
 mod interrupt;
 mod outputs;
+mod predictions;
 mod run_file;
 mod session;
 mod start;
 mod table;
+mod training;
 mod truth;
 
-use std::{env, process::ExitCode};
+use std::{env, ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches};
 
@@ -27,13 +30,17 @@ fn main() -> ExitCode {
     let mut definition = Cli::command();
     // Options of all commands become options of each.
     definition.build();
-    let arguments = match run_file::expand(env::args_os().collect(), &definition) {
+    let typed: Vec<OsString> = env::args_os().collect();
+    let arguments = match run_file::expand(typed.clone(), &definition) {
         Ok(arguments) => arguments,
         Err(failure) => return end(&console, &failure),
     };
     let matches = match definition.clone().try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => {
+            if error.use_stderr() {
+                commands::fail_relion_job(&typed);
+            }
             // Help and versions are "errors" that go to stdout; nothing can be done about a stream that is closed.
             _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));

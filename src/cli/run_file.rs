@@ -226,6 +226,28 @@ impl RunFile {
         name.into()
     }
 
+    /// The first option that the run file beside `output` has otherwise, but for those in `except`.
+    ///
+    /// # Errors
+    /// There is no such file, or it is damaged.
+    pub fn difference(&self, output: &Path, except: &[&str]) -> Result<Option<String>> {
+        let path = RunFile::path(output);
+        let text = fs::read_to_string(&path).map_err(|error| Failure::at(&path, error))?;
+        let mut other: Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| Failure::at(&path, error.to_string().trim_end()))?;
+        other.remove("directory");
+        if other.remove("command") != Some(Value::String(self.command.clone())) {
+            return Ok(Some("command".to_owned()));
+        }
+        let mut names: Vec<&String> = self.options.keys().chain(other.keys()).collect();
+        names.sort_unstable();
+        let differs = |name: &&String| {
+            !except.contains(&name.as_str()) && self.options.get(*name) != other.get(*name)
+        };
+        Ok(names.into_iter().find(differs).cloned())
+    }
+
     /// Writes it beside `output`. Relative paths stay as they were typed; `directory` says what from.
     ///
     /// # Errors

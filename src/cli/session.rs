@@ -1,18 +1,21 @@
 //! A run: the plugin, where it computes, and what the user sees of it.
 
-use std::path::Path;
+use std::{env, path::Path};
 
-use cinetomo_host::{Cancel, Context, Hooks, Plugin, Progress};
+use cinetomo_host::{Cancel, Context, Hooks, Manifest, Plugin, Progress, manifest};
 
 use crate::{
     args::Global,
     console::{Bar, Console},
-    failure::Result,
+    failure::{Failure, Result},
     interrupt,
 };
 
 /// The symbol that a library's table comes from, where no manifest names another.
 const ENTRY: &str = "cinetomo_get_api";
+
+/// Where an installed tree has its manifests.
+const PLUGINS: &str = "share/cinetomo/plugins";
 
 /// A loaded plugin with a context.
 pub struct Session {
@@ -70,8 +73,28 @@ pub fn load(place: Option<&Path>) -> Result<Plugin> {
     };
     Ok(match place {
         Some(library) if is_library(library) => {
-            Plugin::open(&library.canonicalize().unwrap_or(library.to_owned()), ENTRY)?
+            // A name without a directory would be looked for elsewhere by the dynamic linker.
+            let library = library.canonicalize().map_err(|error| Failure::at(library, error))?;
+            Plugin::open(&library, ENTRY)?
         }
-        place => Plugin::find(place)?,
+        place => Plugin::load(&find(place)?)?,
     })
+}
+
+/// The manifest in this place, or the first in the places of the search: `CINETOMO_PLUGIN_PATH`, the tree that this
+/// command is installed in, the user's and the system's data directories.
+///
+/// # Errors
+/// There is none that this host can use.
+pub fn find(place: Option<&Path>) -> Result<Manifest> {
+    if let Some(place) = place {
+        return Ok(manifest::find(Some(place))?.manifest);
+    }
+    let mut places = manifest::search_path(|name| env::var_os(name));
+    let first = env::var_os("CINETOMO_PLUGIN_PATH").unwrap_or_default();
+    let n_first = env::split_paths(&first).filter(|place| !place.as_os_str().is_empty()).count();
+    let command = env::current_exe().and_then(|command| command.canonicalize());
+    let tree = command.ok().and_then(|command| Some(command.parent()?.parent()?.join(PLUGINS)));
+    places.splice(n_first..n_first, tree.filter(|tree| tree.is_dir()));
+    Ok(manifest::find_in(&places)?.manifest)
 }

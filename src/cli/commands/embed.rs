@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use cinetomo_formats::{csv::TableWriter, npy};
-use cinetomo_host::Hooks;
 use clap::Args;
 use serde_json::json;
 
 use crate::{
     args::Global,
     boxes::{BoxArgs, Boxes},
+    chunks::{Which, for_chunks},
     console::Console,
     failure::{Failure, Result},
-    interrupt, outputs,
+    outputs,
     run_file::RunFile,
     session::Session,
 };
@@ -65,28 +65,29 @@ impl Embed {
                 }
             }
         }
-        let mut bar = console.bar("embedding");
-        for chunk in boxes.chunks() {
-            bar.part(chunk.start, chunk.end, boxes.len());
-            let voxels = boxes.read(chunk.clone())?;
-            let volume = boxes.volume(&voxels)?;
-            let features =
-                session.call(&bar, |hooks: Hooks<'_>| model.embed(&volume, hooks)).map_err(
-                    |error| error.within(format!("boxes {} to {}", chunk.start + 1, chunk.end)),
-                )?;
-            for array in &mut arrays {
-                array.push(&features)?;
-            }
-            for (index, row) in chunk.zip(features.chunks(n_features)) {
-                let mut record = vec![boxes.name(index)];
-                record.extend(row.iter().map(f32::to_string));
-                for table in &mut tables {
-                    table.push(&record)?;
+        for_chunks(
+            &session,
+            &boxes,
+            Which::All,
+            "embedding",
+            |volume, hooks| model.embed(volume, hooks),
+            |indices, features| {
+                for array in &mut arrays {
+                    array.push(&features)?;
                 }
-            }
-        }
-        drop(bar);
-        interrupt::check()?;
+                if tables.is_empty() {
+                    return Ok(());
+                }
+                for (&index, row) in indices.iter().zip(features.chunks(n_features)) {
+                    let mut record = vec![boxes.name(index)];
+                    record.extend(row.iter().map(f32::to_string));
+                    for table in &mut tables {
+                        table.push(&record)?;
+                    }
+                }
+                Ok(())
+            },
+        )?;
         for array in arrays {
             array.finish()?;
         }

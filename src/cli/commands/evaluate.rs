@@ -9,6 +9,7 @@ use cinetomo_formats::{
     csv::{Labels, Results},
     particle_list::{Folders, ImageReference, ParticleFile},
 };
+use cinetomo_host::abi::cinetomo_class_metrics;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -57,14 +58,27 @@ impl Evaluate {
         let scores: Vec<f32> = results.probabilities.iter().copied().collect();
         let evaluation = session.plugin.evaluate(&scores, &labels, n_classes)?;
 
+        let classes = session.plugin.evaluate_classes(&scores, &labels, n_classes)?;
         let n_without = labels.iter().filter(|&&label| label < 0).count();
         let mut text = format!(
-            "{} boxes with a label{}\naccuracy   {:.4}\nmacro AUC  {:.4}\n\ntrue class, and how often it was taken for\n",
+            "{} boxes with a label{}\naccuracy                    {:.4}\nbalanced accuracy           {:.4}\n\
+             macro F1                    {:.4}\nmacro AUC                   {:.4}\n\
+             expected calibration error  {:.4}\nlog loss                    {:.4}\n",
             evaluation.n_evaluated,
             if n_without > 0 { format!(", {n_without} without") } else { String::new() },
             evaluation.accuracy,
-            evaluation.macro_auc
+            evaluation.balanced_accuracy,
+            evaluation.macro_f1,
+            evaluation.macro_auc,
+            evaluation.expected_calibration_error,
+            evaluation.log_loss,
         );
+        if let Some((n, n_right)) = accepted(&results, &labels) {
+            text += &format!("with a class                {n}, of which {n_right} are right\n");
+        }
+        text += "\n";
+        text += &class_table(&results.class_names, &classes);
+        text += "\ntrue class, and how often it was taken for\n";
         text += &confusion_table(&results.class_names, &evaluation.confusion);
         let confusion: Vec<&[i64]> = evaluation.confusion.chunks(n_classes).collect();
         let json = json!({
@@ -72,7 +86,15 @@ impl Evaluate {
             "n_without_label": n_without,
             "class_names": results.class_names,
             "accuracy": evaluation.accuracy,
+            "balanced_accuracy": number(evaluation.balanced_accuracy),
+            "macro_f1": number(evaluation.macro_f1),
             "macro_auc": number(evaluation.macro_auc),
+            "expected_calibration_error": number(evaluation.expected_calibration_error),
+            "brier_score": number(evaluation.brier_score),
+            "log_loss": number(evaluation.log_loss),
+            "best_threshold_accuracy": number(evaluation.best_threshold_accuracy),
+            "accepted": accepted(&results, &labels).map(|(n, n_right)| json!({ "n": n, "n_right": n_right })),
+            "classes": classes_to_json(&results.class_names, &classes),
             "confusion": confusion,
         });
         if let Some(path) = &self.output {
@@ -86,6 +108,47 @@ impl Evaluate {
 /// A number as JSON has it: null where it is none.
 pub fn number(value: f64) -> Value {
     serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number)
+}
+
+/// Where boxes were rejected: how many with a label were not, and how many of these have the right class.
+fn accepted(results: &Results, labels: &[i32]) -> Option<(usize, usize)> {
+    if results.classes.iter().all(Option::is_some) {
+        return None;
+    }
+    let with_label = results.classes.iter().zip(labels).filter(|(_, label)| **label >= 0);
+    let accepted = with_label.filter_map(|(class, &label)| Some(((*class)? as i32, label)));
+    let accepted: Vec<(i32, i32)> = accepted.collect();
+    Some((accepted.len(), accepted.iter().filter(|(class, label)| class == label).count()))
+}
+
+/// How well each class is found.
+fn class_table(class_names: &[String], classes: &[cinetomo_class_metrics]) -> String {
+    let shown = |value: f64| if value.is_nan() { "-".to_owned() } else { format!("{value:.3}") };
+    let rows: Vec<Vec<String>> = class_names
+        .iter()
+        .zip(classes)
+        .map(|(name, class)| {
+            let mut row = vec![name.clone(), class.n_examples.to_string()];
+            row.extend([class.precision, class.recall, class.f1, class.auc].map(shown));
+            row
+        })
+        .collect();
+    table(&["class", "boxes", "precision", "recall", "F1", "AUC"], &rows)
+}
+
+fn classes_to_json(class_names: &[String], classes: &[cinetomo_class_metrics]) -> Value {
+    let of = |(name, class): (&String, &cinetomo_class_metrics)| {
+        json!({
+            "name": name,
+            "n_examples": class.n_examples,
+            "n_predicted": class.n_predicted,
+            "precision": number(class.precision),
+            "recall": number(class.recall),
+            "f1": number(class.f1),
+            "auc": number(class.auc),
+        })
+    };
+    class_names.iter().zip(classes).map(of).collect()
 }
 
 /// The confusion matrix with names.

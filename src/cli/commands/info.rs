@@ -61,7 +61,7 @@ fn describe_machine(plugin: Plugin, global: &Global) -> Result<(String, Value)> 
     let driver = if info.cuda_driver.is_empty() { "none" } else { &info.cuda_driver };
     let found = match &global.plugin {
         Some(path) => path.display().to_string(),
-        None => cinetomo_host::manifest::find(None)?.manifest.path.display().to_string(),
+        None => session::find(None)?.path.display().to_string(),
     };
     let text = format!(
         "cinetomo {}, plugin {} ({found})\nlibtorch {}: {}\nCUDA part: {cuda}\nNVIDIA driver: {driver}\n\
