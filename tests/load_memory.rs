@@ -5,6 +5,7 @@ mod written;
 
 use std::{
     env, fs,
+    io::Read,
     path::{Path, PathBuf},
     process::Command,
     time::Instant,
@@ -22,6 +23,9 @@ use tch::Device;
 /// Tells the test `child` what to load.
 const VARIABLE: &str = "CINETOMO_TEST_LOAD";
 
+/// Name of another network to measure with; benches/record/checkpoints.md.
+const NETWORK: &str = "CINETOMO_TEST_NETWORK";
+
 /// Most memory at the peak of a load, as a multiple of the network's values; for I3D, a small network, whose largest tensor is a
 /// sixth of it.
 const MOST: f64 = 1.2;
@@ -37,6 +41,15 @@ fn status(name: &str) -> f64 {
     1024.0 * kilobytes.parse::<f64>().expect("a number")
 }
 
+/// Seconds to read a file and do nothing with it.
+fn seconds_to_read(path: &Path) -> f64 {
+    let start = Instant::now();
+    let mut file = fs::File::open(path).expect("a file");
+    let mut block = vec![0; 1 << 18];
+    while file.read(&mut block).expect("bytes") > 0 {}
+    start.elapsed().as_secs_f64()
+}
+
 /// Run by the other test in a process of its own: prints how much the peak of a load exceeds the memory before it.
 #[test]
 fn child() {
@@ -45,6 +58,7 @@ fn child() {
     // What libtorch takes once is no part of the load.
     let warm = tch::Tensor::f_from_slice(&[1f32; 1000]).expect("a tensor");
     assert!(warm.sum(tch::Kind::Float).double_value(&[]) == 1000.0);
+    let seconds_to_read = seconds_to_read(&path);
     fs::write("/proc/self/clear_refs", "5").expect("the peak is reset");
     let (before, start) = (status("VmRSS"), Instant::now());
     let video = weights::load_video(&path, None, Device::Cpu, &mut Monitor::silent());
@@ -52,10 +66,11 @@ fn child() {
     let video = video.expect("a checkpoint");
     let values: i64 =
         video.network.parameters.iter().map(|parameter| parameter.tensor.numel() as i64).sum();
-    println!("\nMEASURED {} {} {seconds}", peak - before, values * 4);
+    println!("\nMEASURED {} {} {seconds} {seconds_to_read}", peak - before, values * 4);
 }
 
-fn measure(path: &Path) -> (f64, f64, f64) {
+/// Bytes at the peak, bytes of the network, seconds, seconds to read the file.
+fn measure(path: &Path) -> [f64; 4] {
     let output = Command::new(env::current_exe().expect("this test"))
         .args(["--exact", "child", "--nocapture"])
         .env(VARIABLE, path)
@@ -66,12 +81,13 @@ fn measure(path: &Path) -> (f64, f64, f64) {
     let line = line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
     let numbers: Vec<f64> =
         line.split(' ').map(|number| number.parse().expect("a number")).collect();
-    (numbers[0], numbers[1], numbers[2])
+    numbers.try_into().expect("four numbers")
 }
 
 #[test]
 fn a_load_takes_little_more_than_the_network() {
-    let spec = find("i3d").expect("a network");
+    let name = env::var(NETWORK).unwrap_or("i3d".to_owned());
+    let spec = find(&name).expect("a network");
     let network = Network::new(Architecture::default_of(spec), Device::Cpu, Start::Shapes)
         .expect("the network's names");
     let mut tensors: Vec<written::Named> = network
@@ -112,11 +128,16 @@ fn a_load_takes_little_more_than_the_network() {
         fs::write(&path, file).expect("a file");
         paths.push((path, MOST));
     }
-    paths.push((i3d_checkpoint(), MOST_TURNED));
+    if name == "i3d" {
+        paths.push((i3d_checkpoint(), MOST_TURNED));
+    }
     for (path, most) in paths {
-        let (peak, network, seconds) = measure(&path);
+        let [peak, network, seconds, seconds_to_read] = measure(&path);
         let times = peak / network;
-        println!("{}: {times:.3} times the network, {seconds:.3} s", path.display());
+        println!(
+            "{}: {times:.3} times the network, {seconds:.3} s; only reading the file {seconds_to_read:.3} s",
+            path.display()
+        );
         assert!((0.9..=most).contains(&times), "{}: {times} times the network", path.display());
     }
 }

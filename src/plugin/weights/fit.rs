@@ -1,6 +1,6 @@
 //! Which network a checkpoint holds, and what keeps it from being another.
 
-use std::collections::HashMap;
+use std::{cmp::Reverse, collections::HashMap};
 
 use cinetomo_checkpoints::Checkpoint;
 use tch::Device;
@@ -45,7 +45,8 @@ pub(super) fn recognise(checkpoint: &Checkpoint) -> Result<Found> {
         if fit.wrong.is_empty() {
             return Ok(Found::Whole(fit));
         }
-        if fit.n_right > nearest.as_ref().map_or(0, |nearest| nearest.n_right) {
+        let is_nearer = nearest.as_ref().is_none_or(|nearest| fit.rank() > nearest.rank());
+        if fit.n_right > 0 && is_nearer {
             nearest = Some(fit);
         }
     }
@@ -138,19 +139,27 @@ fn shapes(checkpoint: &Checkpoint, names: &Names) -> Shapes {
 fn best_fit(checkpoint: &Checkpoint, candidates: &[Names], wanted: &Wanted) -> Result<Fit> {
     let mut best: Option<Fit> = None;
     for names in candidates {
-        let told = (wanted.spec.recognise)(&shapes(checkpoint, names));
-        let architecture = wanted.complete(&told);
-        let network = Network::new(architecture, Device::Cpu, Start::Shapes)?;
-        for names in [Some(names.clone()), with_prefix(names, &network)].into_iter().flatten() {
-            let fit = Fit::new(checkpoint, &network, names);
-            let rank = |fit: &Fit| (fit.wrong.is_empty(), fit.n_right);
-            if best.as_ref().is_none_or(|best| rank(&fit) > rank(best)) {
+        let network = network_of(checkpoint, names, wanted)?;
+        let mut fits = vec![Fit::new(checkpoint, &network, names.clone())];
+        if let Some(names) = with_prefix(names, &network) {
+            // Under these names the checkpoint may tell more of the choices.
+            let network = network_of(checkpoint, &names, wanted)?;
+            fits.push(Fit::new(checkpoint, &network, names));
+        }
+        for fit in fits {
+            if best.as_ref().is_none_or(|best| fit.rank() > best.rank()) {
                 best = Some(fit);
             }
         }
     }
     // There is always the first candidate: the names as they are.
     best.ok_or_else(|| Error::new(ErrorKind::Panic, "no names to compare"))
+}
+
+/// The wanted network with the choices that a checkpoint tells under those names; names and shapes alone.
+fn network_of(checkpoint: &Checkpoint, names: &Names, wanted: &Wanted) -> Result<Network> {
+    let told = (wanted.spec.recognise)(&shapes(checkpoint, names));
+    Network::new(wanted.complete(&told), Device::Cpu, Start::Shapes)
 }
 
 /// The names with the first part that all of the network's have and none of these has, if there is one: a network saved
@@ -166,6 +175,11 @@ fn with_prefix(names: &Names, network: &Network) -> Option<Names> {
 }
 
 impl Fit {
+    /// What makes one fit better than another: nothing is wrong, more is right, less is wrong.
+    fn rank(&self) -> (bool, usize, Reverse<usize>) {
+        (self.wrong.is_empty(), self.n_right, Reverse(self.wrong.len()))
+    }
+
     fn new(checkpoint: &Checkpoint, network: &Network, mut names: Names) -> Fit {
         let spec = network.spec();
         let tensors = checkpoint.tensors();
