@@ -224,13 +224,13 @@ impl<'a> Writers<'a> {
 
     fn finish(self, class_names: &[String], selection: &Selection) -> Result<()> {
         let n_classes = class_names.len();
-        let Writers { classes, probabilities, distances, .. } = &self;
+        let Writers { tables, arrays, lists, list, classes, probabilities, distances, .. } = self;
         let of = |row: usize| &probabilities[row * n_classes..(row + 1) * n_classes];
         let highest = |row: usize| of(row).iter().copied().fold(0.0, f32::max);
         let name = |row: usize| Some(class_names[classes[row].checked_sub(1)? as usize].as_str());
-        for path in self.lists {
+        for path in lists {
             // Lists are only among the outputs where the input is one.
-            let Some(list) = self.list else { continue };
+            let Some(list) = list else { continue };
             let mut changes = Changes::new()
                 .class(|row| classes[row])
                 .keep(|row| selection.keeps(name(row), highest(row)));
@@ -245,10 +245,10 @@ impl<'a> Writers<'a> {
             }
             list.save(path, &changes)?;
         }
-        for table in self.tables {
+        for table in tables {
             table.finish()?;
         }
-        for array in self.arrays {
+        for array in arrays {
             array.finish()?;
         }
         Ok(())

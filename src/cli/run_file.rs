@@ -66,7 +66,8 @@ pub fn expand(arguments: Vec<OsString>, definition: &Command) -> Result<Vec<OsSt
     let mut command = definition;
     for word in &words {
         command = command.find_subcommand(word).ok_or_else(|| {
-            let known: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+            let known = command.get_subcommands().map(Command::get_name);
+            let known: Vec<&str> = known.filter(|name| *name != "help").collect();
             Failure::at(&path, format_args!("no command {word}; there are {}", known.join(", ")))
         })?;
     }

@@ -54,7 +54,7 @@ fn a_file_is_a_command_line() {
 fn what_is_wrong_is_named() {
     for (text, expected) in [
         ("model = \"m\"", "no member command"),
-        ("command = \"dance\"", "no command dance; there are info, simulate,"),
+        ("command = \"dance\"", "no command dance; there are info, weights,"),
         ("command = 1", "command is 1; expected a text"),
         ("command = \"classify\"\nmodle = \"m\"", "classify has no option modle; there are model,"),
         ("command = \"finetune\"\nrandom = 1", "random: 1; expected true or false"),

@@ -109,7 +109,7 @@ fn what_may_be_wrong_is_said_once() {
     let run = lab.cinetomo(
         "classify -m tuned.safetensors -i test.mrc --voxel-size 20 --contrast bright -o b.csv",
     );
-    for words in ["--voxel-size 20 is used", "contrast"] {
+    for words in ["--voxel-size 20 is used", "voxels of 20 angstrom", "particles are Bright"] {
         assert_eq!(run.stderr.matches(words).count(), 1, "{}", run.stderr);
     }
     let run = lab

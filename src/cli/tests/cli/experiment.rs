@@ -12,7 +12,7 @@ fn an_experiment_goes_on_and_ends_in_a_table() {
     let checkpoint = cinetomo_tests::i3d_checkpoint();
     let experiment = |more: &str| {
         lab.cinetomo(&format!(
-            "experiment --labels train.csv --checkpoint {} --contrast dark --views 1 --epochs 1 --paper real --json \
+            "experiment --labels train.csv --checkpoint {} --contrast dark --views 1 --epochs 0 --paper real --json \
              -o records.csv {more}",
             checkpoint.display()
         ))
@@ -58,7 +58,6 @@ fn an_experiment_goes_on_and_ends_in_a_table() {
     let table = lab.read("records.md");
     assert!(table.contains("| train | 100 | random |"), "{table}");
     assert!(table.contains("| 98.67 | 0.9998 | 1 |"), "{table}");
-    experiment("--epochs 2 --fractions 1 --starts random --seeds 0").fails(2, "");
     let other = lab.cinetomo(
         "experiment --labels train.csv --random --contrast dark --epochs 3 -o records.csv",
     );

@@ -83,10 +83,12 @@ impl Lab {
         command
             .current_dir(self.path())
             .args(arguments.split_whitespace().map(|argument| argument.replace('~', " ")))
-            .args(["-j", "1", "--device", "cpu", "--plugin"])
-            .arg(library())
+            .args(["-j", "1", "--device", "cpu"])
             .env_remove("CINETOMO_I3D")
             .env_remove("CINETOMO_PLUGIN_PATH");
+        if !arguments.contains("--plugin") {
+            command.arg("--plugin").arg(library());
+        }
         command
     }
 
