@@ -28,7 +28,7 @@ const MAX_CHUNK: usize = 1024;
 #[command(next_help_heading = "Subtomograms")]
 pub struct BoxArgs {
     /// Boxes: a stack or single box (.mrc .mrcs .map .em .tif .npy .npz, .gz too), a directory of boxes, a particle
-    /// list (.star of RELION, Warp, STOPGAP; Dynamo .tbl) that names them, or a .csv of labels (path,label[,group])
+    /// list (.star of RELION, Warp, STOPGAP; Dynamo .tbl) that names them, or a .csv of labels (path, label, maybe group)
     #[arg(long, short, value_name = "PATH", num_args = 1..)]
     pub input: Vec<PathBuf>,
     /// RELION's project directory, which paths in a list are relative to; by default the directories above the list

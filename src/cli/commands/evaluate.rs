@@ -36,7 +36,7 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Evaluate {
-    /// What `cinetomo classify` wrote: path, probability_<class>
+    /// What `cinetomo classify` wrote: the columns path and `probability_<class>`
     #[arg(long, value_name = "CSV")]
     scores: PathBuf,
     /// The truth: a .csv with path and label, or a particle list with classes
