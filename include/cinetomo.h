@@ -174,6 +174,21 @@ typedef enum cinetomo_batch_norm {
 } cinetomo_batch_norm;
 
 /**
+ * How the channels of a stage's map are weighed into a map of evidence.
+ */
+typedef enum cinetomo_cam_method {
+  /**
+   * By the mean gradient of the class's logit (Selvaraju et al. 2017); made for any network.
+   */
+  CINETOMO_CAM_METHOD_GRAD_CAM = 0,
+  /**
+   * So that the map adds up to what the logit responds by (Zhao et al. 2018); made for subtomograms and for stages
+   * whose values are never negative: all of the networks with convolutions, none of those with attention.
+   */
+  CINETOMO_CAM_METHOD_RESPOND_CAM = 1,
+} cinetomo_cam_method;
+
+/**
  * Sign of the particles against their surroundings.
  */
 typedef enum cinetomo_contrast {
@@ -506,6 +521,14 @@ typedef enum cinetomo_stage {
    * Simulating subtomograms.
    */
   CINETOMO_STAGE_SIMULATE = 8,
+  /**
+   * Computing where in the box the evidence for a class lies.
+   */
+  CINETOMO_STAGE_EXPLAIN = 11,
+  /**
+   * Mapping embeddings into the plane.
+   */
+  CINETOMO_STAGE_PROJECT = 12,
 } cinetomo_stage;
 
 /**
@@ -1383,6 +1406,39 @@ typedef struct cinetomo_predictions {
 } cinetomo_predictions;
 
 /**
+ * What `cinetomo_model_grad_cam` explains, and how. Fill with `cinetomo_grad_cam_options_init`, then change what you need.
+ */
+typedef struct cinetomo_grad_cam_options {
+  /**
+   * `sizeof(cinetomo_grad_cam_options)` as the caller was compiled; set by the `_init`.
+   */
+  size_t struct_size;
+  /**
+   * Name of the stage whose map is weighed, one of `stage_names` in `cinetomo_model_info`; NULL (default) = "layer3" of
+   * the ResNets, the paper's, and a comparable one of other networks.
+   */
+  const char *stage;
+  /**
+   * The class, counted from 0; -1 (default) = for each subtomogram the one that `cinetomo_model_classify` finds most
+   * probable.
+   */
+  int32_t class_index;
+  /**
+   * A `CINETOMO_CAM_METHOD_*`. Default: GRAD_CAM.
+   */
+  int32_t method;
+  /**
+   * 1 = evidence against the class is cut off at 0; 0 = it stays, as negative numbers; -1 (default) = as published: 1
+   * for GRAD_CAM, 0 for RESPOND_CAM.
+   */
+  int32_t rectify;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_grad_cam_options;
+
+/**
  * Every function of ABI 1, as `cinetomo_get_api(1)` returns it: for hosts that load the library at run time and
  * would rather look up one symbol than forty. Each entry is the function `cinetomo_<entry>` of this header.
  * Entries are only ever appended: read none beyond `struct_size`. Valid for the life of the process.
@@ -1684,6 +1740,21 @@ typedef struct cinetomo_api {
                              int32_t stage,
                              uint64_t *out_bytes,
                              struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_grad_cam_options_init`.
+   */
+  int32_t (*grad_cam_options_init)(struct cinetomo_grad_cam_options *out_options, size_t struct_size);
+  /**
+   * See `cinetomo_model_grad_cam`.
+   */
+  int32_t (*model_grad_cam)(const struct cinetomo_model *model,
+                            const struct cinetomo_volume *subtomograms,
+                            const struct cinetomo_grad_cam_options *options,
+                            const struct cinetomo_hooks *hooks,
+                            float *out_maps,
+                            size_t capacity,
+                            size_t *out_len,
+                            struct cinetomo_error **out_error);
 } cinetomo_api;
 
 /**
@@ -1989,6 +2060,14 @@ const struct cinetomo_api *cinetomo_get_api(uint32_t abi_version);
 const void *cinetomo_get_extension(const char *id);
 
 /**
+ * Fills `out_options` with the defaults: Grad-CAM of the predicted class. `struct_size` is `sizeof *out_options`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_grad_cam_options_init(struct cinetomo_grad_cam_options *out_options,
+                                       size_t struct_size);
+
+/**
  * Fills `out_hooks` with the defaults: no progress, no cancel flag. `struct_size` is `sizeof *out_hooks`.
  *
  * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
@@ -2141,6 +2220,30 @@ int32_t cinetomo_model_from_video(const struct cinetomo_context *context,
                                   const struct cinetomo_hooks *hooks,
                                   struct cinetomo_model **out_model,
                                   struct cinetomo_error **out_error);
+
+/**
+ * Computes where in each box the evidence for a class lies. `out_maps` receives one map per subtomogram, of the size of
+ * the box and with its axes in the caller's order (z, y, x, x fastest, whatever `beam_axis` and strides are): how much
+ * the class's logit draws on what is there, on the scale of the method. `*out_len` receives the number of all voxels;
+ * with `capacity` 0 only that is written. `options` (NULL = defaults) and `hooks` may be NULL.
+ *
+ * A stage's map is coarse, a few positions along an axis (its strides divide the network's input, see `input_size` of
+ * `cinetomo_preprocess`); it is stretched over the box by linear interpolation, along each axis by itself, which also
+ * undoes any resizing. The subtomogram is explained as it comes, not averaged over mirror images. Takes somewhat longer
+ * than classification, but a small part of that if `class_index` names the class.
+ *
+ * Errors: as `cinetomo_model_classify`; INVALID_ARGUMENT too if there is no such class or stage, or if the class does not
+ * depend on positions there, as past the last attention: the message names a stage.
+ * [any thread; calls on one model take turns]
+ */
+int32_t cinetomo_model_grad_cam(const struct cinetomo_model *model,
+                                const struct cinetomo_volume *subtomograms,
+                                const struct cinetomo_grad_cam_options *options,
+                                const struct cinetomo_hooks *hooks,
+                                float *out_maps,
+                                size_t capacity,
+                                size_t *out_len,
+                                struct cinetomo_error **out_error);
 
 /**
  * Tells what a model is: network, classes, sizes, history. The pointers in `*out_info` are valid until the model is

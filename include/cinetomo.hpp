@@ -316,6 +316,18 @@ class Model {
     return ask(api_->model_embed, subtomograms, hooks);
   }
 
+  // Where in each box the evidence for a class lies: for each subtomogram a map of the size of its box. Options from
+  // Plugin::grad_cam_options(); see cinetomo_model_grad_cam.
+  std::vector<float> grad_cam(const Volume &subtomograms, const cinetomo_grad_cam_options &options,
+                              const Hooks &hooks = {}) const {
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return detail::fetch<float>(
+          api_, [&](float *buffer, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+            return api_->model_grad_cam(get(), subtomograms.get(), &options, raw, buffer, capacity, len, error);
+          });
+    });
+  }
+
   // Writes the model to a file; one of that name is replaced once the new one is whole.
   void save(const std::string &path) const {
     detail::check(api_, [&](cinetomo_error **error) { return api_->model_save(get(), path.c_str(), error); });
@@ -501,6 +513,7 @@ class Plugin {
     return options;
   }
   cinetomo_calibration_options calibration_options() const { return defaults(api_->calibration_options_init); }
+  cinetomo_grad_cam_options grad_cam_options() const { return defaults(api_->grad_cam_options_init); }
   cinetomo_split_options split_options() const { return defaults(api_->split_options_init); }
   cinetomo_preprocess preprocess() const { return defaults(api_->preprocess_init); }
 

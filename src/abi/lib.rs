@@ -14,6 +14,7 @@ mod context;
 mod error;
 mod evaluate;
 mod hooks;
+mod insight;
 mod model;
 #[cfg(feature = "stable-abi")]
 mod root_module;
@@ -29,6 +30,7 @@ pub use context::*;
 pub use error::*;
 pub use evaluate::*;
 pub use hooks::*;
+pub use insight::*;
 pub use model::*;
 #[cfg(feature = "stable-abi")]
 pub use root_module::{cinetomo_root_module, cinetomo_root_module_Ref};

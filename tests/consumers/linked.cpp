@@ -82,6 +82,13 @@ int main() {
   CHECK(std::count(predictions.labels.begin(), predictions.labels.end(), -1) ==
         4 - calibrated.confidence().probability.n_accepted);
 
+  // Evidence, a map for each box; of a class that there is.
+  auto explanation = plugin.grad_cam_options();
+  explanation.stage = "Mixed_3c";
+  CHECK(model.grad_cam(boxes, explanation).size() == voxels.size());
+  explanation.class_index = 2;
+  CHECK(status_of([&] { model.grad_cam(boxes, explanation); }) == CINETOMO_STATUS_INVALID_ARGUMENT);
+
   const std::uint64_t to_classify = model.memory_estimate({16, 16, 16}, CINETOMO_STAGE_CLASSIFY);
   CHECK(to_classify > 4u * static_cast<std::uint64_t>(info.n_parameters));
   CHECK(model.memory_estimate({16, 16, 16}, CINETOMO_STAGE_TRAIN, 4) > to_classify);

@@ -134,6 +134,27 @@ impl Fixture {
         status
     }
 
+    pub fn grad_cam(&self, options: &cinetomo_grad_cam_options, error: OutError) -> i32 {
+        let (mut maps, mut len) = (vec![-1.0; self.voxels.len()], 7);
+        // SAFETY: the buffers are as large as stated.
+        let status = unsafe {
+            (self.api.model_grad_cam)(
+                self.model,
+                &self.volume(),
+                options,
+                ptr::null(),
+                maps.as_mut_ptr(),
+                maps.len(),
+                &mut len,
+                error,
+            )
+        };
+        if status != Status::Ok as i32 {
+            assert!(maps.iter().all(|&value| value == -1.0) && len == 7, "output on failure");
+        }
+        status
+    }
+
     pub fn fine_tune(&self, options: &cinetomo_fine_tune_options, error: OutError) -> i32 {
         self.fine_tune_labelled(&self.labels, options, error)
     }

@@ -46,6 +46,7 @@ fn structs_of_any_size_are_judged() {
             size_of::<cinetomo_calibration_options>();
         api.confidence_init => cinetomo_confidence, size_of::<cinetomo_confidence>();
         api.predictions_init => cinetomo_predictions, size_of::<cinetomo_predictions>();
+        api.grad_cam_options_init => cinetomo_grad_cam_options, size_of::<cinetomo_grad_cam_options>();
         fixture.synthetic().options_init => cinetomo_synthetic_options, size_of::<cinetomo_synthetic_options>();
     );
 
@@ -147,6 +148,13 @@ fn structs_of_any_size_are_judged() {
                     0,
                     e,
                 )
+            }),
+            ("model_grad_cam", INVALID, &["options", "struct_size is 31"], |f, e| {
+                let options = cinetomo_grad_cam_options {
+                    struct_size: 31,
+                    ..initialised(f.api.grad_cam_options_init)
+                };
+                f.grad_cam(&options, e)
             }),
             ("model_info_get", INVALID, &["out_info", "struct_size"], |f, e| {
                 let mut info = initialised(f.api.model_info_init);

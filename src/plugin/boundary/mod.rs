@@ -14,6 +14,7 @@ mod context;
 mod cuda;
 mod error;
 mod evaluate;
+mod explain;
 mod guard;
 mod handles;
 mod hooks;

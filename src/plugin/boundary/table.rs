@@ -8,9 +8,9 @@ use std::{
 use cinetomo_abi::{CINETOMO_ABI_VERSION, cinetomo_api};
 
 use super::{
-    calibrate::*, cancel::*, context::*, error::*, evaluate::*, guard::boundary_or, hooks::*,
-    infer::*, memory::*, model::*, model_options::*, read, runtime::*, split::*, synthetic,
-    train::*, volume::*, weights::*,
+    calibrate::*, cancel::*, context::*, error::*, evaluate::*, explain::*, guard::boundary_or,
+    hooks::*, infer::*, memory::*, model::*, model_options::*, read, runtime::*, split::*,
+    synthetic, train::*, volume::*, weights::*,
 };
 
 /// Returns the functions of this header as a table, or NULL if `abi_version` is not one that the library serves (this
@@ -83,4 +83,6 @@ pub(super) static API: cinetomo_api = cinetomo_api {
     model_predict: cinetomo_model_predict,
     weights_inspect: cinetomo_weights_inspect,
     memory_estimate: cinetomo_memory_estimate,
+    grad_cam_options_init: cinetomo_grad_cam_options_init,
+    model_grad_cam: cinetomo_model_grad_cam,
 };
