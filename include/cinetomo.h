@@ -1758,6 +1758,110 @@ typedef struct cinetomo_api {
 } cinetomo_api;
 
 /**
+ * How a map is made. Fill with `options_init` of the extension's table.
+ */
+typedef struct cinetomo_tsne_options {
+  /**
+   * `sizeof(cinetomo_tsne_options)` as the caller was compiled; set by `options_init`.
+   */
+  size_t struct_size;
+  /**
+   * About how many neighbours of an embedding count, from 1 to a third of the others; 0 (default) = 30, or as many as
+   * the embeddings allow.
+   */
+  double perplexity;
+  /**
+   * Seed of the noise on the start. Same embeddings, same seed: same map, bit by bit. Default: 0.
+   */
+  uint64_t seed;
+  /**
+   * Iterations, at least 250. Default: 1000.
+   */
+  int32_t n_iterations;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_tsne_options;
+
+/**
+ * How well classes are apart in embeddings, without any training.
+ */
+typedef struct cinetomo_separation {
+  /**
+   * In: `sizeof(cinetomo_separation)` as the caller was compiled; set by `separation_init`. Nothing beyond it is written.
+   */
+  size_t struct_size;
+  /**
+   * Embeddings whose label is not -1.
+   */
+  int64_t n_evaluated;
+  /**
+   * Mean silhouette (Rousseeuw 1987), from -1 to 1: how much nearer an embedding is to its own class than to the next
+   * one. NaN if there is one class, or each embedding is a class of its own.
+   */
+  double silhouette;
+  /**
+   * Fraction of the embeddings that the majority of its nearest neighbours, itself left out, classifies correctly.
+   */
+  double knn_accuracy;
+} cinetomo_separation;
+
+/**
+ * The functions of `cinetomo.project2d/1`, from `cinetomo_get_extension`. Valid for the life of the process.
+ */
+typedef struct cinetomo_project2d_api {
+  /**
+   * Size of this table as the library knows it.
+   */
+  size_t struct_size;
+  /**
+   * Fills `options` with the defaults; `struct_size` is `sizeof *options`. [any thread]
+   */
+  int32_t (*options_init)(struct cinetomo_tsne_options *out_options, size_t struct_size);
+  /**
+   * Fills `separation` with that of nothing; `struct_size` is `sizeof *separation`. [any thread]
+   */
+  int32_t (*separation_init)(struct cinetomo_separation *out_separation, size_t struct_size);
+  /**
+   * Maps embeddings into the plane so that neighbours stay together: t-SNE with Barnes-Hut trees (van der Maaten 2014),
+   * started from the first two principal components. Distances between groups, their sizes and the axes mean nothing.
+   *
+   * `embeddings` holds `n_values` numbers, one row of `n_features` each (as `cinetomo_model_embed` gives them).
+   * `out_positions` receives a row of 2 numbers for each; `*out_len` their number; with `capacity` 0 that is all that
+   * happens. `options` and `hooks` may be NULL. The map is computed by one thread, which ends before the call does.
+   *
+   * Errors: NULL_ARGUMENT; INVALID_ARGUMENT, among others if the perplexity is too large for so few embeddings (at
+   * least 4); NON_FINITE names the embedding; BUFFER_TOO_SMALL; OUT_OF_MEMORY; CANCELLED. [any thread]
+   */
+  int32_t (*tsne)(const struct cinetomo_context *context,
+                  const float *embeddings,
+                  size_t n_values,
+                  size_t n_features,
+                  const struct cinetomo_tsne_options *options,
+                  const struct cinetomo_hooks *hooks,
+                  float *out_positions,
+                  size_t capacity,
+                  size_t *out_len,
+                  struct cinetomo_error **out_error);
+  /**
+   * Tells how well the classes `labels` (one for each embedding, -1 = left out) are apart. `n_neighbors` vote, at least
+   * 1 and fewer than there are labels; 5 is usual.
+   *
+   * Errors: as `tsne`; INVALID_ARGUMENT too if the sizes do not fit. [any thread]
+   */
+  int32_t (*separation)(const struct cinetomo_context *context,
+                        const float *embeddings,
+                        size_t n_values,
+                        size_t n_features,
+                        const int32_t *labels,
+                        size_t n_labels,
+                        size_t n_neighbors,
+                        struct cinetomo_separation *out_separation,
+                        struct cinetomo_error **out_error);
+} cinetomo_project2d_api;
+
+/**
  * How subtomograms are simulated. Fill with `options_init` of the extension's table.
  */
 typedef struct cinetomo_synthetic_options {
@@ -2055,7 +2159,7 @@ const struct cinetomo_api *cinetomo_get_api(uint32_t abi_version);
 
 /**
  * Returns the table of an extension, or NULL if the library does not have it. Ids carry their revision:
- * "cinetomo.synthetic/1" is a `cinetomo_synthetic_api`. Valid for the life of the process. [any thread]
+ * "cinetomo.synthetic/1" is a `cinetomo_synthetic_api`, "cinetomo.project2d/1" a `cinetomo_project2d_api`. Valid for the life of the process. [any thread]
  */
 const void *cinetomo_get_extension(const char *id);
 

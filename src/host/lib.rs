@@ -30,6 +30,7 @@ mod loader;
 pub mod manifest;
 mod model;
 mod options;
+mod project2d;
 mod synthetic;
 mod volume;
 
@@ -44,5 +45,6 @@ pub use loader::{Plugin, RuntimeInfo};
 pub use manifest::Manifest;
 pub use model::{Model, ModelInfo};
 pub use options::{ContextOptions, FineTuneOptions, Log, ModelOptions};
+pub use project2d::Project2d;
 pub use synthetic::Synthetic;
 pub use volume::{Volume, Voxel};

@@ -47,6 +47,8 @@ fn structs_of_any_size_are_judged() {
         api.confidence_init => cinetomo_confidence, size_of::<cinetomo_confidence>();
         api.predictions_init => cinetomo_predictions, size_of::<cinetomo_predictions>();
         api.grad_cam_options_init => cinetomo_grad_cam_options, size_of::<cinetomo_grad_cam_options>();
+        fixture.project2d().options_init => cinetomo_tsne_options, size_of::<cinetomo_tsne_options>();
+        fixture.project2d().separation_init => cinetomo_separation, size_of::<cinetomo_separation>();
         fixture.synthetic().options_init => cinetomo_synthetic_options, size_of::<cinetomo_synthetic_options>();
     );
 
