@@ -16,6 +16,7 @@ mod evaluate;
 mod hooks;
 mod insight;
 mod model;
+mod pick;
 mod project2d;
 #[cfg(feature = "stable-abi")]
 mod root_module;
@@ -33,6 +34,7 @@ pub use evaluate::*;
 pub use hooks::*;
 pub use insight::*;
 pub use model::*;
+pub use pick::*;
 pub use project2d::*;
 #[cfg(feature = "stable-abi")]
 pub use root_module::{cinetomo_root_module, cinetomo_root_module_Ref};

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Large enough that the stages which are explained by default have several positions along every axis.
-const BOX: [i64; 3] = [16, 64, 64];
+const BOX: [i64; 3] = [16, 48, 48];
 
 /// Four boxes: waves, and the same with other values in a corner: at the far end of z, of y and of x.
 fn boxes() -> Tensor {

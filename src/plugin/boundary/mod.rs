@@ -23,6 +23,7 @@ mod libtorch;
 mod memory;
 mod model;
 mod model_options;
+mod pick;
 mod project2d;
 mod read;
 mod root_module;
