@@ -35,7 +35,7 @@ def main() -> None:
         "--tests",
         action="store_true",
         help="also what only the tests need: the CUDA part of libtorch (2 GB), the libraries of the reference networks (75 MB), "
-        "cmake and pkg-config",
+        "cmake, pkg-config and doxygen",
     )
     arguments = parser.parse_args()
 
@@ -44,7 +44,7 @@ def main() -> None:
     if missing:
         sys.exit(f"setup: please install {' and '.join(missing)}")
     if arguments.tests:
-        install_debian_packages({"cmake": "cmake", "pkg-config": "pkg-config"})
+        install_debian_packages({"cmake": "cmake", "pkg-config": "pkg-config", "doxygen": "doxygen"})
 
     cache = cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
