@@ -39,7 +39,7 @@ fn cmake(source: &str, build: &Path, more: &[String]) {
     run(alone("cmake").arg("--build").arg(build));
 }
 
-/// A linked program, by CMake, checks the promises of `cinetomo.hpp`.
+/// A linked program, by CMake, checks the promises of `cinetomo.hpp`. All four build; one a compiler runs.
 #[test]
 fn cmake_users_link_the_library() {
     for compiler in compilers() {
@@ -50,8 +50,10 @@ fn cmake_users_link_the_library() {
                 format!("-DCMAKE_CXX_STANDARD={standard}"),
             ];
             cmake("tests/consumers", build.path(), &choice);
-            let said = run(alone(build.path().join("linked")).arg(manifests()));
-            assert_eq!(said, "ok\n", "{compiler}, C++{standard}");
+            if (compiler == "g++") == (standard == 17) {
+                let said = run(alone(build.path().join("linked")).arg(manifests()));
+                assert_eq!(said, "ok\n", "{compiler}, C++{standard}");
+            }
         }
     }
 }

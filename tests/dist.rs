@@ -66,6 +66,12 @@ fn the_archive_needs_nothing_but_libtorch() {
     let tree = opt.join(&name);
     let readme = fs::read_to_string(tree.join("README")).expect("README");
     assert!(readme.contains("libtorch 2.13.0") && !readme.contains('@'), "{readme}");
+    let notices = fs::read_to_string(tree.join("share/doc/cinetomo/LICENSES-OF-OTHERS.md"));
+    let notices = notices.expect("the licences of what is linked");
+    for name in ["tch", "safetensors", "rand_chacha", "abi_stable"] {
+        assert!(notices.contains(&format!("\n- {name} ")), "{name} is not in the licences");
+    }
+    assert!(!notices.contains("\n- cbindgen "), "cbindgen is a tool");
     for file in LIBTORCH {
         assert!(readme.contains(file), "{file} is not in {readme}");
         place(&libtorch(file), &tree.join("lib/libtorch/lib").join(file));

@@ -62,6 +62,8 @@ pub fn alone(program: impl AsRef<OsStr>) -> Command {
     for variable in ["LD_LIBRARY_PATH", "LIBTORCH", "CINETOMO_I3D", "CINETOMO_PLUGIN_PATH"] {
         command.env_remove(variable);
     }
+    // Where tests share the cores with other work, OpenMP's threads would spin while they wait for each other.
+    command.env("OMP_WAIT_POLICY", "passive");
     command
 }
 
