@@ -1,0 +1,56 @@
+//! What Java holds of ours: numbers. A number that was closed, or was never given out, is an error and no crash; an object
+//! that one thread closes while another uses it lives until that call ends. Numbers are never used twice.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use cinetomo_host::{Context, Model, abi::cinetomo_status};
+
+use crate::failure::Failure;
+
+/// The contexts: `org.cinetomo.Cinetomo`.
+pub(crate) static CONTEXTS: Handles<Context> = Handles::new("Cinetomo");
+
+/// The models: `org.cinetomo.Model`.
+pub(crate) static MODELS: Handles<Model> = Handles::new("Model");
+
+/// The objects of one Java class.
+pub(crate) struct Handles<T> {
+    class: &'static str,
+    objects: Mutex<(i64, BTreeMap<i64, Arc<T>>)>,
+}
+
+impl<T> Handles<T> {
+    const fn new(class: &'static str) -> Handles<T> {
+        Handles { class, objects: Mutex::new((0, BTreeMap::new())) }
+    }
+
+    /// Keeps an object; its number is never 0.
+    pub(crate) fn insert(&self, object: T) -> i64 {
+        let mut objects = self.lock();
+        objects.0 += 1;
+        let handle = objects.0;
+        objects.1.insert(handle, Arc::new(object));
+        handle
+    }
+
+    /// The object of that number.
+    pub(crate) fn get(&self, handle: i64) -> Result<Arc<T>, Failure> {
+        self.lock().1.get(&handle).cloned().ok_or_else(|| {
+            Failure::new(cinetomo_status::InvalidArgument, format!("this {} is closed", self.class))
+        })
+    }
+
+    /// Forgets an object; one that is gone already is fine. It is freed outside the lock, which may take a while.
+    pub(crate) fn remove(&self, handle: i64) {
+        let object = self.lock().1.remove(&handle);
+        drop(object);
+    }
+
+    /// A panic elsewhere leaves the map as it was: every change is one step.
+    fn lock(&self) -> MutexGuard<'_, (i64, BTreeMap<i64, Arc<T>>)> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
