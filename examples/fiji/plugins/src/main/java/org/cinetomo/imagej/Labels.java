@@ -1,0 +1,179 @@
+package org.cinetomo.imagej;
+
+import ij.ImagePlus;
+import ij.gui.Overlay;
+import ij.gui.PointRoi;
+import ij.gui.Roi;
+import ij.measure.ResultsTable;
+import ij.plugin.frame.RoiManager;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+
+/** Which particle is of which class: its class's name for each, null for those without label. */
+final class Labels {
+    private final String[] names;
+
+    private Labels(int nParticles) {
+        names = new String[nParticles];
+    }
+
+    /**
+     * From a table: a column {@code particle} (1 = the first frame) and a column {@code class} or {@code label}. Empty
+     * classes and particles that are not listed have no label. A table without column {@code particle} has a row for each.
+     */
+    static Labels fromTable(String file, int nParticles) throws IOException {
+        ResultsTable table = ResultsTable.open(file);
+        if (table == null || table.size() == 0) {
+            throw new IOException(file + " holds no table");
+        }
+        String column = table.columnExists("class") ? "class" : "label";
+        if (!table.columnExists(column)) {
+            throw new IOException(
+                    file + " has no column class or label, but " + String.join(", ", table.getHeadings()));
+        }
+        boolean numbered = table.columnExists("particle");
+        if (!numbered && table.size() != nParticles) {
+            throw new IOException(
+                    file + " has " + table.size() + " rows for " + nParticles
+                            + " particles, and no column particle that says which");
+        }
+        Labels labels = new Labels(nParticles);
+        for (int row = 0; row < table.size(); row++) {
+            double particle = numbered ? table.getValue("particle", row) : row + 1;
+            String name = table.getStringValue(column, row).trim();
+            if (name.isEmpty() || name.equals("NaN")) {
+                continue;
+            }
+            if (!(particle >= 1 && particle <= nParticles) || particle != (int) particle) {
+                throw new IOException(
+                        file + ", row " + (row + 1) + ": particle is " + table.getStringValue("particle", row)
+                                + "; there are particles 1 to " + nParticles);
+            }
+            labels.set((int) particle - 1, name, file + ", row " + (row + 1));
+        }
+        return labels;
+    }
+
+    /**
+     * From regions: those of the ROI Manager, the image's overlay and its selection. Each marks the particle (T) that it
+     * lies on, each point of a point selection its own, for the class that is the name of the region's group or, without
+     * group, of the region ("ribosome-1" and "ribosome-2" are of class ribosome).
+     */
+    static Labels fromRois(ImagePlus image, Particles particles) {
+        Labels labels = new Labels(particles.n);
+        for (Roi roi : rois(image)) {
+            String name = className(roi);
+            if (roi instanceof PointRoi) {
+                PointRoi points = (PointRoi) roi;
+                for (int point = 0; point < points.size(); point++) {
+                    labels.mark(image, particles, points.getPointPosition(point), points, name);
+                }
+            } else {
+                labels.mark(image, particles, 0, roi, name);
+            }
+        }
+        return labels;
+    }
+
+    private static List<Roi> rois(ImagePlus image) {
+        List<Roi> rois = new ArrayList<>();
+        RoiManager manager = RoiManager.getInstance2();
+        if (manager != null) {
+            rois.addAll(Arrays.asList(manager.getRoisAsArray()));
+        }
+        Overlay overlay = image.getOverlay();
+        if (overlay != null) {
+            rois.addAll(Arrays.asList(overlay.toArray()));
+        }
+        if (image.getRoi() != null) {
+            rois.add(image.getRoi());
+        }
+        if (rois.isEmpty()) {
+            throw new IllegalArgumentException(
+                    "there are no regions: add one for each labelled particle to the ROI Manager, named as its class");
+        }
+        return rois;
+    }
+
+    private static String className(Roi roi) {
+        if (roi.getGroup() > 0) {
+            String group = Roi.getGroupName(roi.getGroup());
+            return group == null ? "group " + roi.getGroup() : group;
+        }
+        String name = roi.getName();
+        if (name == null || name.trim().isEmpty()) {
+            throw new IllegalArgumentException(
+                    "a region has neither name nor group; its class is unknown: rename it (Edit > Selection > Properties)");
+        }
+        // What the ROI Manager appends to tell regions of one name apart.
+        return name.trim().replaceFirst("-\\d+$", "");
+    }
+
+    /** Labels the particle that a region, or a point of it that has its own slice, lies on. */
+    private void mark(ImagePlus image, Particles particles, int slice, Roi roi, String name) {
+        int particle;
+        if (slice > 0) {
+            particle = particles.particleOfSlice(slice);
+        } else if (roi.getTPosition() > 0) {
+            particle = roi.getTPosition() - 1;
+        } else if (roi.getPosition() > 0) {
+            particle = particles.particleOfSlice(roi.getPosition());
+        } else if (roi == image.getRoi()) {
+            particle = particles.particleOfSlice(image.getCurrentSlice());
+        } else {
+            throw new IllegalArgumentException(
+                    "region " + roi.getName() + " lies on no particle: go to the particle's frame and add it there");
+        }
+        if (particle >= particles.n) {
+            throw new IllegalArgumentException(
+                    "region " + roi.getName() + " lies on particle " + (particle + 1) + " of " + particles.n);
+        }
+        set(particle, name, "region " + roi.getName());
+    }
+
+    private void set(int particle, String name, String where) {
+        if (names[particle] != null && !names[particle].equals(name)) {
+            throw new IllegalArgumentException(
+                    where + ": particle " + (particle + 1) + " is of class " + names[particle] + " and " + name);
+        }
+        names[particle] = name;
+    }
+
+    /** The particles, counted from 0, that have a label. */
+    int[] labelled() {
+        int[] particles = new int[names.length];
+        int n = 0;
+        for (int particle = 0; particle < names.length; particle++) {
+            if (names[particle] != null) {
+                particles[n++] = particle;
+            }
+        }
+        return Arrays.copyOf(particles, n);
+    }
+
+    /** The names in order: numbers by value, texts by letters. */
+    String[] classNames() {
+        Comparator<String> order = Comparator.comparingInt(String::length);
+        boolean numbers = Arrays.stream(names).allMatch(name -> name == null || name.matches("\\d+"));
+        order = numbers ? order.thenComparing(Comparator.naturalOrder()) : Comparator.naturalOrder();
+        return Arrays.stream(names).filter(name -> name != null).distinct().sorted(order).toArray(String[]::new);
+    }
+
+    /** The class of each of these particles as an index into {@code classNames}. */
+    int[] indices(int[] particles, String[] classNames) {
+        int[] indices = new int[particles.length];
+        for (int i = 0; i < particles.length; i++) {
+            String name = names[particles[i]];
+            indices[i] = Arrays.asList(classNames).indexOf(name);
+            if (indices[i] < 0) {
+                throw new IllegalArgumentException(
+                        "particle " + (particles[i] + 1) + " is of class " + name + "; the model's are "
+                                + String.join(", ", classNames));
+            }
+        }
+        return indices;
+    }
+}
