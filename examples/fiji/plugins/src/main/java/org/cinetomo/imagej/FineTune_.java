@@ -68,7 +68,7 @@ public final class FineTune_ extends Command {
         Labels labels =
                 regions
                         ? Labels.fromRois(image, layout.particles)
-                        : Labels.fromTable(path(labelFile, "Label_file").toString(), layout.particles.n);
+                        : Labels.fromTable(path(labelFile, "Label_file"), layout.particles.n);
         try (Cinetomo cinetomo = open(form, LogLevel.INFO);
                 Model first = startModel(cinetomo, start, startFile, labels.classNames())) {
             int[] particles = labels.labelled();

@@ -4,9 +4,10 @@ import ij.ImagePlus;
 import ij.gui.Overlay;
 import ij.gui.PointRoi;
 import ij.gui.Roi;
-import ij.measure.ResultsTable;
 import ij.plugin.frame.RoiManager;
+import ij.util.Tools;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -24,35 +25,31 @@ final class Labels {
      * From a table: a column {@code particle} (1 = the first frame) and a column {@code class} or {@code label}. Empty
      * classes and particles that are not listed have no label. A table without column {@code particle} has a row for each.
      */
-    static Labels fromTable(String file, int nParticles) throws IOException {
-        ResultsTable table = ResultsTable.open(file);
-        if (table == null || table.size() == 0) {
-            throw new IOException(file + " holds no table");
+    static Labels fromTable(Path file, int nParticles) throws IOException {
+        TextTable table = new TextTable(file);
+        int classColumn = table.column("class", "label");
+        if (classColumn < 0) {
+            throw new IOException(file + " has no column class or label, but " + String.join(", ", table.header()));
         }
-        String column = table.columnExists("class") ? "class" : "label";
-        if (!table.columnExists(column)) {
-            throw new IOException(
-                    file + " has no column class or label, but " + String.join(", ", table.getHeadings()));
-        }
-        boolean numbered = table.columnExists("particle");
-        if (!numbered && table.size() != nParticles) {
+        int particleColumn = table.column("particle");
+        if (particleColumn < 0 && table.size() != nParticles) {
             throw new IOException(
                     file + " has " + table.size() + " rows for " + nParticles
                             + " particles, and no column particle that says which");
         }
         Labels labels = new Labels(nParticles);
         for (int row = 0; row < table.size(); row++) {
-            double particle = numbered ? table.getValue("particle", row) : row + 1;
-            String name = table.getStringValue(column, row).trim();
-            if (name.isEmpty() || name.equals("NaN")) {
+            String name = table.get(row, classColumn);
+            if (name.isEmpty()) {
                 continue;
             }
+            String number = particleColumn < 0 ? Integer.toString(row + 1) : table.get(row, particleColumn);
+            double particle = Tools.parseDouble(number);
             if (!(particle >= 1 && particle <= nParticles) || particle != (int) particle) {
                 throw new IOException(
-                        file + ", row " + (row + 1) + ": particle is " + table.getStringValue("particle", row)
-                                + "; there are particles 1 to " + nParticles);
+                        table.where(row) + ": particle is \"" + number + "\"; there are particles 1 to " + nParticles);
             }
-            labels.set((int) particle - 1, name, file + ", row " + (row + 1));
+            labels.set((int) particle - 1, name, table.where(row));
         }
         return labels;
     }
