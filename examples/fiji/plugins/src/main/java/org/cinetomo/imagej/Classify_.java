@@ -48,7 +48,6 @@ public final class Classify_ extends Command {
         int n = layout.particles.n;
         int step = (int) Math.max(1, BLOCK / (4 * layout.particles.voxelsPerBox()));
         ResultsTable table = new ResultsTable();
-        table.setPrecision(4);
         for (int start = 0; start < n; start += step) {
             int end = Math.min(n, start + step);
             double from = (double) start / n;

@@ -11,6 +11,8 @@ import java.awt.GraphicsEnvironment;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.nio.file.Paths;
+import java.util.List;
+import java.util.Locale;
 import org.cinetomo.Cinetomo;
 import org.cinetomo.CinetomoException;
 import org.cinetomo.ContextOptions;
@@ -25,6 +27,9 @@ import org.cinetomo.Subtomograms;
 abstract class Command implements PlugIn {
     private static final String[] CONTRASTS = {"unknown", "dark", "bright"};
     private static final String[] DEVICES = {"auto", "cpu", "cuda"};
+
+    /** Columns of whole numbers. */
+    private static final List<String> WHOLE = List.of("particle", "epoch");
 
     private final String title;
 
@@ -112,7 +117,7 @@ abstract class Command implements PlugIn {
     /** Shows progress, between these fractions of the whole; the Escape key stops. */
     static boolean show(Progress progress, double from, double to) {
         IJ.showProgress(from + (to - from) * progress.fraction);
-        String what = progress.stage == null ? "" : progress.stage.toString().toLowerCase(java.util.Locale.ROOT);
+        String what = progress.stage == null ? "" : progress.stage.toString().toLowerCase(Locale.ROOT);
         IJ.showStatus(progress.nEpochs > 0 ? what + ", epoch " + progress.epoch + " of " + progress.nEpochs : what);
         return !IJ.escapePressed();
     }
@@ -122,9 +127,12 @@ abstract class Command implements PlugIn {
         if (!Analyzer.resetCounter()) {
             return;
         }
-        if (GraphicsEnvironment.isHeadless()) {
-            Analyzer.setResultsTable(table);
-        } else {
+        // This sets the decimal places of all columns to those of measurements.
+        Analyzer.setResultsTable(table);
+        for (String column : table.getHeadings()) {
+            table.setDecimalPlaces(table.getColumnIndex(column), WHOLE.contains(column) ? 0 : 6);
+        }
+        if (!GraphicsEnvironment.isHeadless()) {
             table.show("Results");
         }
     }

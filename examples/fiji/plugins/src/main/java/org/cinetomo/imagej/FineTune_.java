@@ -74,7 +74,6 @@ public final class FineTune_ extends Command {
             int[] particles = labels.labelled();
             int[] classes = labels.indices(particles, first.info().classNames);
             ResultsTable course = new ResultsTable();
-            course.setPrecision(4);
             try (Model tuned =
                     first.fineTune(layout.read(particles), classes, options, progress -> note(course, progress))) {
                 tuned.save(saved);

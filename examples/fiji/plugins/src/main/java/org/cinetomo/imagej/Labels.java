@@ -6,6 +6,7 @@ import ij.gui.PointRoi;
 import ij.gui.Roi;
 import ij.plugin.frame.RoiManager;
 import ij.util.Tools;
+import java.awt.GraphicsEnvironment;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -77,7 +78,9 @@ final class Labels {
 
     private static List<Roi> rois(ImagePlus image) {
         List<Roi> rois = new ArrayList<>();
-        RoiManager manager = RoiManager.getInstance2();
+        // Without a display there is none, and asking for it would make one.
+        RoiManager manager =
+                GraphicsEnvironment.isHeadless() ? RoiManager.getRawInstance() : RoiManager.getInstance2();
         if (manager != null) {
             rois.addAll(Arrays.asList(manager.getRoisAsArray()));
         }
