@@ -8,10 +8,7 @@ classify("f32", "32-bit Real", "");
 classify("flipped", "32-bit Real", "flip_rows");
 
 // Grey values that a calibration turns round: what counts is what ImageJ shows.
-open_raw("inverted", "8-bit");
-setBatchMode(true);
-run("Calibrate...", "function=[Straight Line] unit=[Gray Value] text1=[0 255] text2=[510 0]");
-hyperstack();
+open(folder + "/inverted.tif");
 run("Classify Subtomograms", "model_file=[" + folder + "/model.safetensors] device=cpu");
 saveAs("Results", folder + "/inverted.csv");
 close();

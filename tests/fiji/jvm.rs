@@ -1,0 +1,97 @@
+//! The Java API: what a Java program may do wrong without killing the JVM, and what it says of the contract.
+
+use std::{collections::BTreeSet, fs};
+
+use cinetomo_host::ModelOptions;
+use cinetomo_tests::root;
+
+use crate::{Installation, clean, output};
+
+#[test]
+fn nothing_that_java_does_kills_the_jvm() {
+    let installation = Installation::get();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    assert_eq!(clean(installation.program("Hostile").arg(folder.path())), "ok\n");
+}
+
+#[test]
+fn class_loaders_share_the_library() {
+    let installation = Installation::get();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let model = folder.path().join("model.safetensors");
+    let plugin = installation.plugin();
+    let context = plugin.context(plugin.context_options()).expect("a context");
+    let options = ModelOptions::new(["one", "two"]);
+    context.model_random(&options).expect("a model").save(&model).expect("saved");
+
+    // Without the API on the class path: the program makes its own loaders.
+    let mut java = installation.java();
+    java.args(["-Xcheck:jni", "-cp"]).arg(installation.tests()).arg("Loaders");
+    assert_eq!(clean(java.args([installation.api(), model])), "ok\n");
+}
+
+#[test]
+fn the_jvm_ends_well_while_it_trains() {
+    let installation = Installation::get();
+    for milliseconds in ["0", "40", "300", "900", "1700"] {
+        let (output, text) = output(installation.program("Exit").arg(milliseconds));
+        assert_eq!(output.status.code(), Some(7), "after {milliseconds} ms: {text}");
+    }
+}
+
+/// Java's constants are those of the header, and no option of the header is unknown by name.
+#[test]
+fn java_speaks_the_contract() {
+    let header = fs::read_to_string(root().join("include/cinetomo.h")).expect("the header");
+    let body = |kind: &str, name: &str| -> Vec<String> {
+        let start = format!("typedef {kind} {name} {{");
+        let rest = header.split_once(&start).unwrap_or_else(|| panic!("no {start}")).1;
+        let body = rest.split_once(&format!("}} {name};")).expect("its end").0;
+        let code = body.lines().map(str::trim).filter(|line| !line.starts_with(['/', '*']));
+        code.map(str::to_owned).collect()
+    };
+    let fields: Vec<String> = body("struct", "cinetomo_fine_tune_options")
+        .into_iter()
+        .filter(|line| !line.contains('*'))
+        .filter_map(|line| Some(line.strip_suffix(';')?.split_once(' ')?.1.to_owned()))
+        .filter(|name| !["struct_size", "n_milestones", "reserved"].contains(&name.as_str()))
+        .collect();
+    assert!(fields.len() > 20, "{fields:?}");
+
+    let printed = clean(Installation::get().program("Contract").args(&fields));
+    let constants: BTreeSet<&str> =
+        printed.lines().filter(|line| line.starts_with("CINETOMO_")).collect();
+    let families =
+        ["status", "device", "log_level", "contrast", "axis", "dtype", "preset", "stage", "reject"];
+    let enums: Vec<String> = families
+        .iter()
+        .flat_map(|family| body("enum", &format!("cinetomo_{family}")))
+        .filter_map(|line| Some(line.strip_suffix(',')?.to_owned()))
+        .collect();
+    assert_eq!(constants, enums.iter().map(String::as_str).collect());
+
+    for name in fields.iter().map(String::as_str).chain(["n_epoch"]) {
+        assert!(printed.contains(&format!("{name}: refused\n")), "{name}: {printed}");
+    }
+}
+
+/// The poms have the workspace's version.
+#[test]
+fn versions_agree() {
+    for pom in [
+        "examples/fiji/pom.xml",
+        "examples/fiji/api/pom.xml",
+        "examples/fiji/plugins/pom.xml",
+        "tests/fiji/pom.xml",
+    ] {
+        let text = fs::read_to_string(root().join(pom)).expect("a pom");
+        let version = concat!(
+            "<artifactId>cinetomo-java</artifactId>\n",
+            "@<version>",
+            env!("CARGO_PKG_VERSION"),
+            "</version>"
+        );
+        let text: String = text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+        assert!(text.contains(&version.replace('@', "")), "{pom}");
+    }
+}
