@@ -13,7 +13,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Werror
 FUZZERS ?= torch_zip torch_legacy torch_pickle safetensors flax npz npy index
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build demo test check header install clean parity fuzz
+.PHONY: help setup build demo test check header fiji install clean parity fuzz
 
 help: ## list the targets
 	@echo "make setup && make demo, or:"
@@ -22,8 +22,8 @@ help: ## list the targets
 setup: ## fetch libtorch (1.2 GB; 4 GB with an NVIDIA driver) and the video weights (50 MB) into ~/.cache/cinetomo
 	@$(PYTHON) src/setup/setup.py
 
-build: setup ## compile the library (5 minutes the first time)
-	cargo build --release -p cinetomo
+build: setup ## compile the library and the command (5 minutes the first time)
+	cargo build --release -p cinetomo -p cinetomo-cli
 
 demo: build ## simulate, fine-tune, classify: video weights against random ones (DEMO_ARGS="--help" lists options)
 	@src/setup/install.sh $(STAGE)
@@ -42,6 +42,11 @@ check: setup ## formatting, lints and documentation
 
 header: setup ## write include/cinetomo.h anew from the contract in src/abi
 	CINETOMO_UPDATE_HEADER=1 cargo test --release -p cinetomo-tests --test header
+
+fiji: ## build the Java API and ImageJ's commands with Maven and install them: make fiji FIJI=/path/to/Fiji.app
+	cargo build --release -p cinetomo-jni
+	mvn --batch-mode --quiet -f examples/fiji -Dcinetomo.build=$(abspath $(TARGET))/fiji package
+	@examples/fiji/install.sh $(abspath $(TARGET))/fiji "$(FIJI)"
 
 install: ## install what `make build` made: make install PREFIX=/usr/local [DESTDIR=...] (does not build: sudo-safe)
 	@src/setup/install.sh "$(PREFIX)" "$(DESTDIR)"

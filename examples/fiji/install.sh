@@ -10,7 +10,7 @@ if [ $# -ne 2 ]; then
 fi
 build=$1
 fiji=$2
-library="${CINETOMO_JNI:-${CARGO_TARGET_DIR:-target}/release/libcinetomo_jni.so}"
+library="${CINETOMO_JNI:-${CARGO_TARGET_DIR:-$(dirname "$0")/../../target}/release/libcinetomo_jni.so}"
 if [ ! -d "$fiji/plugins" ]; then
     echo "install: $fiji has no folder plugins: it is no ImageJ or Fiji" >&2
     exit 1

@@ -28,8 +28,12 @@ pub enum cinetomo_stage {
     Classify = 6,
     /// Computing embeddings.
     Embed = 7,
-    /// Simulating subtomograms.
+    /// Simulating subtomograms or a tomogram.
     Simulate = 8,
+    /// Picking particles.
+    Pick = 9,
+    /// Cutting boxes out of a tomogram.
+    Extract = 10,
 }
 
 /// How severe a log message is; a sink receives its own level and everything more severe (smaller numbers).

@@ -15,6 +15,7 @@ mod error;
 mod evaluate;
 mod hooks;
 mod model;
+mod pick;
 #[cfg(feature = "stable-abi")]
 mod root_module;
 mod runtime;
@@ -30,6 +31,7 @@ pub use error::*;
 pub use evaluate::*;
 pub use hooks::*;
 pub use model::*;
+pub use pick::*;
 #[cfg(feature = "stable-abi")]
 pub use root_module::{cinetomo_root_module, cinetomo_root_module_Ref};
 pub use runtime::*;

@@ -29,7 +29,9 @@ mod loader;
 pub mod manifest;
 mod model;
 mod options;
+mod pick;
 mod synthetic;
+mod tomogram;
 mod volume;
 
 pub use cinetomo_abi as abi;
@@ -42,5 +44,7 @@ pub use loader::{Plugin, RuntimeInfo};
 pub use manifest::Manifest;
 pub use model::{Model, ModelInfo};
 pub use options::{ContextOptions, FineTuneOptions, Log, ModelOptions};
+pub use pick::{Extracted, Pick, Picked};
 pub use synthetic::Synthetic;
+pub use tomogram::Tomogram;
 pub use volume::{Volume, Voxel};

@@ -1,8 +1,8 @@
 //! cinetomo: subtomogram classification with 3D networks initialised from video.
 //!
 //! The crate is built as the shared library that tomography software loads; its contract is `include/cinetomo.h`.
-//! Dependencies inside point one way: boundary -> train, synthetic -> model, predict -> backbone, weights,
-//! preprocess, confidence -> volume, metrics, parameters, monitor, error.
+//! Dependencies inside point one way: boundary -> train, synthetic, pick -> model, predict -> backbone, weights,
+//! preprocess, confidence -> volume, metrics, parameters, parallel, monitor, error.
 #![deny(unsafe_code)]
 
 pub mod augment;
@@ -14,7 +14,9 @@ pub mod metrics;
 pub mod model;
 pub mod model_file;
 pub mod monitor;
+pub mod parallel;
 pub mod parameters;
+pub mod pick;
 pub mod predict;
 pub mod preprocess;
 pub mod synthetic;

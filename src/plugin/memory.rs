@@ -33,7 +33,8 @@ pub enum Work {
     Training {
         /// Stages whose weights stay as they are.
         n_frozen_stages: usize,
-        /// Numbers kept for each trained weight beside itself: its gradient, the optimiser's moments, its best value.
+        /// Numbers kept for each trained weight beside itself: its gradient and the sum of those of micro-batches,
+        /// the optimiser's moments, its best value, its start.
         n_copies: u64,
     },
 }
@@ -105,7 +106,7 @@ impl Model {
             let (what, way_out) = match work {
                 Work::Inference => ("this", "a smaller input_size"),
                 Work::Training { .. } => {
-                    ("fine-tuning", "a smaller batch_size, a smaller input_size or frozen stages")
+                    ("fine-tuning", "a smaller micro_batch_size or input_size, or frozen stages,")
                 }
             };
             monitor.warn(format_args!(

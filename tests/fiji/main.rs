@@ -1,5 +1,5 @@
 //! cinetomo in Java: the API, and its commands in a real ImageJ, with a display and without. Maven builds what is tested;
-//! `make install-fiji`'s script installs it. `-Xcheck:jni` watches wherever Java's own windows are not open, as they do
+//! the script of `make fiji` installs it. `-Xcheck:jni` watches wherever Java's own windows are not open, as they do
 //! not pass it themselves.
 
 mod classify;

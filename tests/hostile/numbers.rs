@@ -392,6 +392,215 @@ fn numbers_without_meaning_are_refused() {
     );
 }
 
+#[test]
+fn simulations_without_meaning_are_refused() {
+    check(
+        &Fixture::new(),
+        &[
+            ("simulate", INVALID, &["tilt_axis", "3", "0, 1, 2"], |f, e| {
+                simulate(f, e, |o| o.tilt_axis = 3)
+            }),
+            ("simulate", INVALID, &["tilt_axis and beam_axis are both"], |f, e| {
+                simulate(f, e, |o| o.tilt_axis = o.beam_axis)
+            }),
+            ("simulate", INVALID, &["beam_axis", "-1"], |f, e| {
+                simulate(f, e, |o| o.beam_axis = -1)
+            }),
+            ("simulate", INVALID, &["n_neighbours", "1000"], |f, e| {
+                simulate(f, e, |o| o.n_neighbours = 1000)
+            }),
+            ("simulate", INVALID, &["n_neighbours"], |f, e| {
+                simulate(f, e, |o| o.n_neighbours = i32::MIN)
+            }),
+            ("simulate", INVALID, &["envelope"], |f, e| simulate(f, e, |o| o.envelope = f64::NAN)),
+            ("simulate", INVALID, &["mtf"], |f, e| simulate(f, e, |o| o.mtf = -0.5)),
+            ("simulate", INVALID, &["noise_before"], |f, e| {
+                simulate(f, e, |o| o.noise_before = 2.0)
+            }),
+            ("simulate", INVALID, &["reserved"], |f, e| simulate(f, e, |o| o.reserved_2 = 1)),
+            ("simulate_particles", Status::BufferTooSmall, &["out_particles", "1", "2"], |f, e| {
+                let (mut voxels, mut len) = (vec![-1.0; 2 * 512], 7);
+                let options = cinetomo_synthetic_options {
+                    box_size: 8,
+                    voxel_size: 40.0,
+                    ..initialised(f.synthetic().options_init)
+                };
+                let mut particle = std::mem::MaybeUninit::uninit();
+                let status = raw!((f.synthetic().simulate_particles)(
+                    f.context,
+                    ptr::null(),
+                    [0, 1].as_ptr(),
+                    2,
+                    &options,
+                    ptr::null(),
+                    voxels.as_mut_ptr(),
+                    voxels.len(),
+                    &mut len,
+                    particle.as_mut_ptr(),
+                    1,
+                    e
+                ));
+                assert!(len == 7 && voxels.iter().all(|&voxel| voxel == -1.0), "output on failure");
+                status
+            }),
+            ("simulate_tomogram", INVALID, &["shape", "-32"], |f, e| tomogram(f, e, [32, -32, 32])),
+            ("simulate_tomogram", INVALID, &["shape"], |f, e| tomogram(f, e, [i64::MAX; 3])),
+            ("simulate_tomogram", INVALID, &["particle 0", "fit"], |f, e| tomogram(f, e, [8; 3])),
+        ],
+    );
+}
+
+fn simulate(fixture: &Fixture, error: OutError, spoil: fn(&mut cinetomo_synthetic_options)) -> i32 {
+    let mut options = initialised(fixture.synthetic().options_init);
+    spoil(&mut options);
+    let mut len = 7;
+    let status = raw!((fixture.synthetic().simulate)(
+        fixture.context,
+        ptr::null(),
+        [0].as_ptr(),
+        1,
+        &options,
+        ptr::null(),
+        ptr::null_mut(),
+        0,
+        &mut len,
+        error
+    ));
+    assert_eq!(len, 7, "output on failure");
+    status
+}
+
+fn tomogram(fixture: &Fixture, error: OutError, shape: [i64; 3]) -> i32 {
+    let (mut voxels, mut len) = (vec![-1.0; 4096], 7);
+    let status = raw!((fixture.synthetic().simulate_tomogram)(
+        fixture.context,
+        ptr::null(),
+        [0].as_ptr(),
+        1,
+        shape.as_ptr(),
+        ptr::null(),
+        ptr::null(),
+        voxels.as_mut_ptr(),
+        voxels.len(),
+        &mut len,
+        ptr::null_mut(),
+        0,
+        error
+    ));
+    assert!(len == 7 && voxels.iter().all(|&voxel| voxel == -1.0), "output on failure");
+    status
+}
+
+#[test]
+fn picking_without_meaning_is_refused() {
+    /// A reader that cannot read.
+    unsafe extern "C" fn broken(
+        _: *mut std::ffi::c_void,
+        _: i64,
+        _: i64,
+        _: i64,
+        _: i64,
+        _: i64,
+        _: i64,
+        _: *mut f32,
+    ) -> i32 {
+        -5
+    }
+    fn picked(f: &Fixture, e: OutError, spoil: fn(&mut cinetomo_pick_options)) -> i32 {
+        let mut options = initialised(f.picker().pick_options_init);
+        spoil(&mut options);
+        f.pick(&f.tomogram(), &options, e)
+    }
+    fn of(f: &Fixture, e: OutError, spoil: fn(&mut cinetomo_tomogram)) -> i32 {
+        let mut tomogram = f.tomogram();
+        spoil(&mut tomogram);
+        f.pick(&tomogram, &initialised(f.picker().pick_options_init), e)
+    }
+    fn cut(f: &Fixture, e: OutError, spoil: fn(&mut cinetomo_extract_options)) -> i32 {
+        let mut options = initialised(f.picker().extract_options_init);
+        spoil(&mut options);
+        f.extract(&f.tomogram(), &[8.0; 3], &options, e)
+    }
+    check(
+        &Fixture::new(),
+        &[
+            ("pick", INVALID, &["sigma", "-1"], |f, e| picked(f, e, |o| o.sigma = -1.0)),
+            ("pick", INVALID, &["sigma_ratio"], |f, e| picked(f, e, |o| o.sigma_ratio = 0.9)),
+            ("pick", INVALID, &["n_max", "0"], |f, e| picked(f, e, |o| o.n_max = 0)),
+            ("pick", INVALID, &["n_max"], |f, e| picked(f, e, |o| o.n_max = i64::MAX)),
+            ("pick", INVALID, &["border"], |f, e| picked(f, e, |o| o.border = -2)),
+            ("pick", INVALID, &["max_memory"], |f, e| picked(f, e, |o| o.max_memory = 0)),
+            ("pick", INVALID, &["threshold_rule", "3"], |f, e| {
+                picked(f, e, |o| o.threshold_rule = 3)
+            }),
+            ("pick", INVALID, &["refine", "2"], |f, e| picked(f, e, |o| o.refine = 2)),
+            ("pick", INVALID, &["shape", "-16"], |f, e| of(f, e, |t| t.shape[1] = -16)),
+            ("pick", INVALID, &["shape"], |f, e| of(f, e, |t| t.shape[2] = i64::MAX)),
+            ("pick", INVALID, &["voxel_size"], |f, e| of(f, e, |t| t.voxel_size = f64::NAN)),
+            ("pick", INVALID, &["contrast", "5"], |f, e| of(f, e, |t| t.contrast = 5)),
+            ("pick", INVALID, &["contrast is unknown"], |f, e| of(f, e, |t| t.contrast = 0)),
+            ("pick", INVALID, &["reserved"], |f, e| of(f, e, |t| t.reserved = 5)),
+            ("pick", Status::Io, &["returned -5", "16 x 16 x 16", "z=0"], |f, e| {
+                of(f, e, |t| t.read = Some(broken))
+            }),
+            ("pick", INVALID, &["both set"], |f, e| {
+                let voxels = f.volume();
+                let tomogram = cinetomo_tomogram { voxels: &voxels, ..f.tomogram() };
+                f.pick(&tomogram, &initialised(f.picker().pick_options_init), e)
+            }),
+            ("pick", INVALID, &["tomogram.voxels", "shape is [6, 16, 16, 16]"], |f, e| {
+                let voxels = f.volume();
+                let tomogram =
+                    cinetomo_tomogram { voxels: &voxels, ..initialised(f.picker().tomogram_init) };
+                f.pick(&tomogram, &initialised(f.picker().pick_options_init), e)
+            }),
+            ("pick", Status::BufferTooSmall, &["out_scores", "1000", "1001"], |f, e| {
+                let (mut positions, mut scores, mut n) = ([-1.0; 3000], [-1.0; 1000], 0);
+                let options = cinetomo_pick_options {
+                    n_max: 1001,
+                    ..initialised(f.picker().pick_options_init)
+                };
+                let status = raw!((f.picker().pick)(
+                    f.context,
+                    &f.tomogram(),
+                    &options,
+                    ptr::null(),
+                    positions.as_mut_ptr(),
+                    scores.as_mut_ptr(),
+                    1000,
+                    &mut n,
+                    e
+                ));
+                assert!(n == 1001 && scores == [-1.0; 1000]);
+                status
+            }),
+            ("extract", INVALID, &["box_size", "1"], |f, e| cut(f, e, |o| o.box_size = 1)),
+            ("extract", INVALID, &["box_size"], |f, e| cut(f, e, |o| o.box_size = i64::MAX)),
+            ("extract", INVALID, &["voxel_size"], |f, e| cut(f, e, |o| o.voxel_size = -1.0)),
+            ("extract", INVALID, &["resampling", "7"], |f, e| cut(f, e, |o| o.resampling = 7)),
+            ("extract", INVALID, &["edge", "-1"], |f, e| cut(f, e, |o| o.edge = -1)),
+            ("extract", INVALID, &["contrast", "9"], |f, e| cut(f, e, |o| o.contrast = 9)),
+            ("extract", INVALID, &["reserved"], |f, e| cut(f, e, |o| o.reserved = 9)),
+            ("extract", INVALID, &["position 0", "reaches beyond"], |f, e| {
+                cut(f, e, |o| o.edge = cinetomo_edge::Fail as i32)
+            }),
+            ("extract", INVALID, &["position 1", "outside"], |f, e| {
+                let options = initialised(f.picker().extract_options_init);
+                f.extract(&f.tomogram(), &[8.0, 8.0, 8.0, 8.0, 16.0, 8.0], &options, e)
+            }),
+            ("extract", INVALID, &["position 0", "NaN"], |f, e| {
+                let options = initialised(f.picker().extract_options_init);
+                f.extract(&f.tomogram(), &[8.0, f32::NAN, 8.0], &options, e)
+            }),
+            ("extract", Status::Io, &["returned -5"], |f, e| {
+                let tomogram = cinetomo_tomogram { read: Some(broken), ..f.tomogram() };
+                let options = initialised(f.picker().extract_options_init);
+                f.extract(&tomogram, &[8.0; 3], &options, e)
+            }),
+        ],
+    );
+}
+
 fn with_preprocess(fixture: &Fixture, error: OutError, spoil: fn(&mut cinetomo_preprocess)) -> i32 {
     let mut preprocess = initialised(fixture.api.preprocess_init);
     spoil(&mut preprocess);

@@ -46,8 +46,22 @@ fn structs_of_any_size_are_judged() {
             size_of::<cinetomo_calibration_options>();
         api.confidence_init => cinetomo_confidence, size_of::<cinetomo_confidence>();
         api.predictions_init => cinetomo_predictions, size_of::<cinetomo_predictions>();
-        fixture.synthetic().options_init => cinetomo_synthetic_options, size_of::<cinetomo_synthetic_options>();
+        fixture.synthetic().options_init => cinetomo_synthetic_options, 88;
+        fixture.synthetic().options_init_liu_2020 => cinetomo_synthetic_options, 88;
+        fixture.picker().tomogram_init => cinetomo_tomogram, size_of::<cinetomo_tomogram>();
+        fixture.picker().pick_options_init => cinetomo_pick_options, size_of::<cinetomo_pick_options>();
+        fixture.picker().extract_options_init => cinetomo_extract_options, size_of::<cinetomo_extract_options>();
     );
+
+    // A host that was built before the struct grew: what it does not know is not written.
+    // SAFETY: the memory is larger than the stated size.
+    unsafe {
+        let mut memory = [0xa5u8; 144];
+        let pointer = memory.as_mut_ptr().cast::<cinetomo_synthetic_options>();
+        assert_eq!((fixture.synthetic().options_init)(pointer, 88), Status::Ok as i32);
+        assert!(memory[..88].iter().any(|&byte| byte != 0xa5));
+        assert!(memory[88..].iter().all(|&byte| byte == 0xa5));
+    }
 
     /// A struct with 16 more bytes than this header knows, as a newer host would pass it.
     #[repr(C)]

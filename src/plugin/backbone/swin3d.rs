@@ -236,11 +236,12 @@ impl Block {
     }
 
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
-        let x = tokens.f_add(&self.attention.forward(&self.norm1.forward(tokens)?)?)?;
-        ledger::enter(&x, F32, 0);
-        let sum = x.f_add(&self.mlp.forward(&self.norm2.forward(&x)?)?)?;
-        ledger::enter(&sum, F32, 0);
-        Ok(sum)
+        // In place: the gradient of a linear layer does not need its output.
+        let held = ledger::bytes(&[tokens]);
+        let attention = || self.attention.forward(&self.norm1.forward(tokens)?);
+        let x = ledger::holding(held, attention)?.f_add_(tokens)?;
+        let mlp = || self.mlp.forward(&self.norm2.forward(&x)?);
+        Ok(ledger::holding(held, mlp)?.f_add_(&x)?)
     }
 }
 
@@ -291,16 +292,24 @@ impl WindowAttention {
         // whole batch without a copy.
         let groups = if layout.is_shifted() { n_windows } else { 1 };
         let (n_heads, head, rows) = (self.n_heads, c / self.n_heads, n_windows / groups);
-        let qkv = ledger::folded(n_windows, || self.qkv.forward(&windows))?
+        let qkv = ledger::folded(n_windows, || self.qkv.forward(&windows))?;
+        // The windows and their queries, keys and values, the latter once more where windows count as heads.
+        let n_copies = if layout.is_shifted() { 2 } else { 1 };
+        let held = ledger::folded(n_windows, || {
+            ledger::bytes(&[&windows]) + n_copies * ledger::bytes(&[&qkv])
+        });
+        let qkv = qkv
             .f_reshape([n * rows, groups, volume, 3, n_heads, head])?
             .f_permute([3, 0, 1, 4, 2, 5])?
             .f_reshape([3, n * rows, groups * n_heads, volume, head])?;
         let [query, key, value] = [qkv.f_get(0)?, qkv.f_get(1)?, qkv.f_get(2)?];
-        let bias = self.bias(&layout)?;
-        let attended = ledger::folded(rows, || attend(&query, &key, &value, Some(&bias)))?;
-        let attended = attended.f_reshape([n * n_windows, n_heads, volume, head])?;
-        // Padding is cut off before the projection, which is done for each token alone.
-        self.projection.forward(&layout.join(&merge_heads(&attended)?, [n, c])?)
+        ledger::holding(held, || {
+            let bias = self.bias(&layout)?;
+            let attended = ledger::folded(rows, || attend(&query, &key, &value, Some(&bias)))?;
+            let attended = attended.f_reshape([n * n_windows, n_heads, volume, head])?;
+            // Padding is cut off before the projection, which is done for each token alone.
+            self.projection.forward(&layout.join(&merge_heads(&attended)?, [n, c])?)
+        })
     }
 
     /// What is added to the attention: `[1, heads, tokens, tokens]`, or `[1, windows * heads, tokens, tokens]` with a

@@ -298,14 +298,18 @@ impl Block {
     /// From `[n, t, c]` to the same shape.
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
         // In place: the gradient of a linear layer does not need its output.
-        let x = self.attention(&self.norm_before.forward(tokens)?)?.f_add_(tokens)?;
-        Ok(self.mlp.forward(&self.norm_after.forward(&x)?)?.f_add_(&x)?)
+        let held = ledger::bytes(&[tokens]);
+        let attention = || self.attention(&self.norm_before.forward(tokens)?);
+        let x = ledger::holding(held, attention)?.f_add_(tokens)?;
+        let mlp = || self.mlp.forward(&self.norm_after.forward(&x)?);
+        Ok(ledger::holding(held, mlp)?.f_add_(&x)?)
     }
 
     fn attention(&self, x: &Tensor) -> Result<Tensor> {
         let heads = |layer: &Linear| split_heads(&layer.forward(x)?, N_HEADS);
-        let attended =
-            attend(&heads(&self.query)?, &heads(&self.key)?, &heads(&self.value)?, None)?;
-        self.output.forward(&merge_heads(&attended)?)
+        let (query, key, value) = (heads(&self.query)?, heads(&self.key)?, heads(&self.value)?);
+        ledger::holding(ledger::bytes(&[x, &query, &key, &value]), || {
+            self.output.forward(&merge_heads(&attend(&query, &key, &value, None)?)?)
+        })
     }
 }

@@ -22,6 +22,7 @@ mod libtorch;
 mod memory;
 mod model;
 mod model_options;
+mod pick;
 mod read;
 mod root_module;
 mod runtime;

@@ -9,7 +9,7 @@ use cinetomo_abi::{CINETOMO_ABI_VERSION, cinetomo_api};
 
 use super::{
     calibrate::*, cancel::*, context::*, error::*, evaluate::*, guard::boundary_or, hooks::*,
-    infer::*, memory::*, model::*, model_options::*, read, runtime::*, split::*, synthetic,
+    infer::*, memory::*, model::*, model_options::*, pick, read, runtime::*, split::*, synthetic,
     train::*, volume::*, weights::*,
 };
 
@@ -23,12 +23,13 @@ pub extern "C" fn cinetomo_get_api(abi_version: u32) -> *const cinetomo_api {
 }
 
 /// Returns the table of an extension, or NULL if the library does not have it. Ids carry their revision:
-/// "cinetomo.synthetic/1" is a `cinetomo_synthetic_api`. Valid for the life of the process. [any thread]
+/// "cinetomo.pick/1" is a `cinetomo_pick_api`, "cinetomo.synthetic/1" a `cinetomo_synthetic_api`. Valid for the life of the process. [any thread]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_get_extension(id: *const c_char) -> *const c_void {
     boundary_or(ptr::null(), || {
         // SAFETY: NULL or terminated, by contract.
         match unsafe { read::text(id, "id") } {
+            Ok("cinetomo.pick/1") => (&raw const pick::API).cast(),
             Ok("cinetomo.synthetic/1") => (&raw const synthetic::API).cast(),
             _ => ptr::null(),
         }

@@ -38,7 +38,7 @@ final class NativeLibrary {
         } catch (UnsatisfiedLinkError error) {
             throw new UnsatisfiedLinkError(
                     "cinetomo's native library was not found: none of " + places + " is there, and " + error.getMessage()
-                            + ". Install it with `make install-fiji`, or name it with -Dcinetomo.jni=FILE");
+                            + ". Install it with `make fiji`, or name it with -Dcinetomo.jni=FILE");
         }
     }
 
