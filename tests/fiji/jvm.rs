@@ -1,11 +1,11 @@
 //! The Java API: what a Java program may do wrong without killing the JVM, and what it says of the contract.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use cinetomo_host::ModelOptions;
 use cinetomo_tests::root;
 
-use crate::{Installation, clean, output};
+use crate::{Installation, clean, output, run};
 
 #[test]
 fn nothing_that_java_does_kills_the_jvm() {
@@ -93,5 +93,36 @@ fn versions_agree() {
         );
         let text: String = text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
         assert!(text.contains(&version.replace('@', "")), "{pom}");
+    }
+}
+
+/// The example in the README compiles, and its macros' options are those of the commands.
+#[test]
+fn the_readme_is_right() {
+    let installation = Installation::get();
+    let readme = fs::read_to_string(root().join("examples/fiji/README.md")).expect("the README");
+    let block = readme.split_once("```java\n").and_then(|(_, rest)| rest.split_once("```"));
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let source = folder.path().join("Quickstart.java");
+    fs::write(&source, block.expect("an example").0).expect("a source file");
+    let mut compiler = Command::new("javac");
+    compiler.args(["--release", "11", "-Xlint:all", "-Werror", "-cp"]).arg(installation.api());
+    run(compiler.arg("-d").arg(folder.path()).arg(source));
+
+    let commands = root().join("examples/fiji/plugins/src/main/java/org/cinetomo/imagej");
+    let sources: String = ["Command", "Classify_", "FineTune_"]
+        .map(|name| fs::read_to_string(commands.join(format!("{name}.java"))).expect("a source"))
+        .concat()
+        .to_lowercase();
+    let keys: Vec<&str> = readme
+        .split(|c: char| !(c.is_ascii_alphanumeric() || "_=".contains(c)))
+        .filter_map(|word| word.split_once('='))
+        .map(|(key, _)| key)
+        .filter(|key| !["FIJI", "PREFIX", "CINETOMO_PLUGIN_PATH", "jni"].contains(key))
+        .collect();
+    assert!(keys.len() > 8, "{keys:?}");
+    for key in keys {
+        let of_training = ["learning_rate", "batch_size"].contains(&key);
+        assert!(of_training || sources.contains(&format!("\"{key}")), "{key}");
     }
 }
