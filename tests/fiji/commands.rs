@@ -59,30 +59,27 @@ fn errors_stop_the_macro_and_say_what_to_do() {
     let labels = folder.path().join("labels.csv");
     fs::write(&labels, "particle,class\n1,one\n77,two\n").expect("a table");
 
-    let stack = "name=b type=32-bit fill=Ramp width=16 height=16 slices=";
     let classify = "Classify Subtomograms";
     let tune = "Fine-tune on Labelled Subtomograms";
     let [model, labels] = [&model, &labels].map(|path| path.display().to_string());
-    for (image, command, options, expected) in [
+    let with_model = |rest: &str| format!("model_file=[{model}] {rest}");
+    let with_labels = |rest: &str| format!("label_file=[{labels}] save_model_as=m {rest}");
+    // Slices of the image (40: in two channels), command, options, what is said.
+    let cases = [
         ("none", classify, "model_file=x".to_owned(), "There are no images open"),
-        ("16", classify, "model_file=/nowhere/model".to_owned(), "/nowhere/model"),
+        ("16", classify, "model_file=/nowhere/model".to_owned(), "/nowhere/model: No such file"),
         ("16", classify, "box_depth=16".to_owned(), "Model_file is missing"),
-        (
-            "16",
-            classify,
-            format!("model_file={model} contrast=grey"),
-            "there are unknown, dark, bright",
-        ),
-        ("16", classify, format!("model_file={model} box_depth=5"), "does not divide"),
-        ("16", classify, format!("model_file={model} box_depth=x"), "Box_depth is no number"),
-        ("16", classify, format!("model_file={model} box_depth=1.5"), "must be a whole number"),
-        ("32", classify, format!("model_file={model}"), "state the box depth 16"),
-        ("40", classify, format!("model_file={model}"), "has 2 channels"),
-        ("16", classify, format!("model_file={model} reject=improbable"), "calibrat"),
+        ("16", classify, with_model("contrast=grey"), "there are unknown, dark, bright"),
+        ("16", classify, with_model("box_depth=5"), "does not divide"),
+        ("16", classify, with_model("box_depth=x"), "Box_depth is no number"),
+        ("16", classify, with_model("box_depth=1.5"), "must be a whole number"),
+        ("32", classify, with_model(""), "state the box depth 16"),
+        ("40", classify, with_model(""), "has 2 channels"),
+        ("16", classify, with_model("reject=improbable"), "calibrate"),
         (
             "16",
             tune,
-            format!("label_file={labels} start_from=[random numbers] save_model_as=m box_depth=8"),
+            with_labels("start_from=[random numbers] box_depth=8"),
             "row 2: particle is \"77\"",
         ),
         (
@@ -92,17 +89,21 @@ fn errors_stop_the_macro_and_say_what_to_do() {
             "Label_file is missing",
         ),
         ("16", tune, "labels_from=regions save_model_as=m".to_owned(), "there are no regions"),
-        (
-            "16",
-            tune,
-            format!("label_file={labels} save_model_as=m more_options=[rate=1 2]"),
-            "\"2\" is not name=number",
-        ),
-    ] {
-        let image = if image == "none" { image.to_owned() } else { format!("{stack}{image}") };
-        let printed = installation.headless("errors.ijm", &format!("{image}|{command}|{options}"));
-        assert!(printed.contains(expected), "{command} {options}: {printed}");
-        assert!(!printed.contains("went on") && !printed.contains("\tat "), "{printed}");
+        ("16", tune, with_labels("more_options=[rate=1 2]"), "\"2\" is not name=number"),
+    ];
+    let file = folder.path().join("cases.txt");
+    let lines: Vec<String> = cases
+        .iter()
+        .map(|(image, command, options, _)| format!("{image}|{command}|{options}"))
+        .collect();
+    fs::write(&file, lines.join("\n")).expect("the cases");
+
+    let printed = installation.headless("errors.ijm", file.to_str().expect("UTF-8"));
+    let answers: Vec<&str> = printed.split("case ").skip(1).collect();
+    assert_eq!(answers.len(), cases.len(), "{printed}");
+    for ((image, command, options, expected), answer) in cases.iter().zip(answers) {
+        assert!(answer.contains(expected), "{image} {command} {options}: {answer}");
+        assert!(!answer.contains("\nwent on") && !answer.contains("\tat "), "{answer}");
     }
 }
 

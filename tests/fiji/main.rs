@@ -68,8 +68,10 @@ impl Installation {
 
     /// Java, which finds the plugin through its manifest and knows of no other libtorch. A hanging one ends.
     fn java(&self) -> Command {
-        let mut java = Command::new("timeout");
-        java.args(["600", "java"]).arg(format!("-Duser.home={}", self.path("home").display()));
+        // One stream, so that lines keep their order.
+        let mut java = Command::new("sh");
+        java.args(["-c", "exec timeout 600 java \"$@\" 2>&1", "java"]);
+        java.arg(format!("-Duser.home={}", self.path("home").display()));
         for variable in ["LD_LIBRARY_PATH", "LIBTORCH", "DISPLAY"] {
             java.env_remove(variable);
         }

@@ -18,6 +18,10 @@ public enum Stage {
     CLASSIFY,
     /** Computing embeddings. */
     EMBED,
-    /** Simulating subtomograms. */
-    SIMULATE
+    /** Simulating subtomograms or a tomogram. */
+    SIMULATE,
+    /** Picking particles. */
+    PICK,
+    /** Cutting boxes out of a tomogram. */
+    EXTRACT
 }
