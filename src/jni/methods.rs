@@ -53,6 +53,8 @@ pub(crate) const METHODS: &[NativeMethod] = &[
         progress: org.cinetomo.ProgressListener) -> jfloat[]),
     method!(model_predict(model: jlong, subtomograms: org.cinetomo.Subtomograms, reject: jint,
         progress: org.cinetomo.ProgressListener) -> org.cinetomo.Predictions),
+    method!(model_grad_cam(model: jlong, subtomograms: org.cinetomo.Subtomograms, stage: JString, class_index: jint,
+        method: jint, rectify: jint, progress: org.cinetomo.ProgressListener) -> jfloat[]),
 ];
 
 fn shut_down<'local>(_: &mut Env<'local>, _: JClass<'local>) -> Result<(), Failure> {
@@ -299,6 +301,26 @@ fn model_predict<'local>(
         jni_sig!((labels: jint[], probabilities: jfloat[], distances: jfloat[])),
         &[JValue::Object(&labels), JValue::Object(&probabilities), JValue::Object(&distances)],
     )?)
+}
+
+fn model_grad_cam<'local>(
+    env: &mut Env<'local>,
+    _: JClass<'local>,
+    model: i64,
+    subtomograms: JObject<'local>,
+    stage: JString<'local>,
+    class_index: i32,
+    method: i32,
+    rectify: i32,
+    progress: JObject<'local>,
+) -> Result<JFloatArray<'local>, Failure> {
+    let (model, volume) = (MODELS.get(model)?, volume(env, &subtomograms)?);
+    let stage = optional_text(env, &stage)?;
+    let options = options::grad_cam(stage, class_index, method, rectify)?;
+    let maps = listeners::with_progress(model.context().plugin(), &progress, |hooks| {
+        model.grad_cam(&volume, &options, hooks)
+    })?;
+    java_floats(env, &maps)
 }
 
 fn java_floats<'local>(

@@ -1,8 +1,8 @@
 //! Options by name: Java sets the fields of the C structs by the names that they have in `cinetomo.h`.
 
 use cinetomo_host::{
-    FineTuneOptions, ModelOptions, Plugin,
-    abi::{cinetomo_preset, cinetomo_status},
+    FineTuneOptions, GradCamOptions, ModelOptions, Plugin,
+    abi::{cinetomo_cam_method, cinetomo_preset, cinetomo_status},
 };
 
 use crate::failure::Failure;
@@ -66,6 +66,30 @@ pub(crate) fn model(
     }
     options.preprocess = Some(preprocess);
     Ok(options)
+}
+
+/// What to explain; a class of -1 is the most probable one, `rectify` of -1 the method's own.
+pub(crate) fn grad_cam(
+    stage: Option<String>,
+    class_index: i32,
+    method: i32,
+    rectify: i32,
+) -> Result<GradCamOptions, Failure> {
+    use cinetomo_cam_method::{GradCam, RespondCam};
+    let unset = |value: i32| if value == -1 { None } else { Some(value) };
+    let class_index = unset(class_index)
+        .map(|index| usize::try_from(index).map_err(|_| invalid(format!("class index is {index}"))))
+        .transpose()?;
+    let method = [GradCam, RespondCam]
+        .into_iter()
+        .find(|known| *known as i32 == method)
+        .ok_or_else(|| invalid(format!("method is {method}, no CINETOMO_CAM_METHOD")))?;
+    let rectify = match rectify {
+        -1 => None,
+        0 | 1 => Some(rectify == 1),
+        _ => return Err(invalid(format!("rectify is {rectify}; it must be -1, 0 or 1"))),
+    };
+    Ok(GradCamOptions { stage, class_index, method, rectify })
 }
 
 fn real(_: &str, value: f64) -> Result<f64, Failure> {

@@ -1,5 +1,6 @@
 import java.util.Locale;
 import org.cinetomo.Axis;
+import org.cinetomo.CamMethod;
 import org.cinetomo.Cinetomo;
 import org.cinetomo.CinetomoException;
 import org.cinetomo.Contrast;
@@ -29,6 +30,7 @@ public final class Contract {
         print("DTYPE", VoxelType.values());
         print("PRESET", Preset.values());
         print("STAGE", Stage.values());
+        print("CAM_METHOD", CamMethod.values());
         System.out.println("CINETOMO_REJECT_NONE = 0");
         System.out.println("CINETOMO_REJECT_PROBABILITY = " + Predictions.BY_PROBABILITY);
         System.out.println("CINETOMO_REJECT_DISTANCE = " + Predictions.BY_DISTANCE);

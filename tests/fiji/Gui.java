@@ -73,6 +73,15 @@ public final class Gui {
         check(new File(folder, "tuned.safetensors").exists(), "the tuned model is saved");
         picture("regions");
 
+        // A heat map over the image; the regions stay what they were.
+        image.setT(2);
+        String heat = "run('Show Grad-CAM', 'model_file=[" + folder + "/tuned.safetensors] particles=all device=cpu');";
+        check(IJ.runMacro(heat.replace('\'', '"')) == null, "Grad-CAM was aborted");
+        check(image.getOverlay().size() == 64, "the overlay has " + image.getOverlay().size() + " parts");
+        check(IJ.runMacro(tune.replace('\'', '"')) == null, "fine-tuning beside an overlay was aborted");
+        IJ.run(image, "Scale to Fit", "");
+        picture("heat");
+
         // The user gives up: nothing happens, and the command can be called again.
         IJ.doCommand("Classify Subtomograms");
         click(button(await("the dialog", () -> dialog("Classify Subtomograms")), "Cancel"));

@@ -13,6 +13,7 @@ import org.cinetomo.CinetomoException;
 import org.cinetomo.ContextOptions;
 import org.cinetomo.Device;
 import org.cinetomo.FineTuneOptions;
+import org.cinetomo.GradCamOptions;
 import org.cinetomo.LogLevel;
 import org.cinetomo.Model;
 import org.cinetomo.ModelOptions;
@@ -88,7 +89,7 @@ public final class Hostile {
             }
             n++;
         }
-        check(n == 14, "there are " + n + " native methods");
+        check(n == 15, "there are " + n + " native methods");
     }
 
     private static Object nothing(Class<?> type) {
@@ -233,6 +234,14 @@ public final class Hostile {
         expect(Status.INVALID_ARGUMENT, "", () -> model.fineTune(boxes, new int[3], new FineTuneOptions(), null));
         expect(Status.INVALID_ARGUMENT, "", () -> model.fineTune(boxes, new int[] {0, 1, 2, 0}, new FineTuneOptions(), null));
         expect(Status.INVALID_ARGUMENT, "", () -> model.predict(boxes, 77, null));
+        GradCamOptions strange = new GradCamOptions();
+        for (int index : new int[] {2, -2, Integer.MIN_VALUE, Integer.MAX_VALUE}) {
+            strange.classIndex = index;
+            expect(Status.INVALID_ARGUMENT, "", () -> model.gradCam(boxes, strange, null));
+        }
+        GradCamOptions nowhere = new GradCamOptions();
+        nowhere.stage = "nowhere";
+        expect(Status.INVALID_ARGUMENT, "nowhere", () -> model.gradCam(boxes, nowhere, null));
         float[] nan = new float[EDGE * EDGE * EDGE];
         Arrays.fill(nan, Float.NaN);
         expect(Status.NON_FINITE, "", () -> model.classify(Subtomograms.copyOf(nan, 1, EDGE, EDGE, EDGE), null));

@@ -20,6 +20,30 @@ run("Classify Subtomograms", "model_file=&model box_depth=16 device=cpu");
 saveAs("Results", folder + "/plain.csv");
 close();
 
+// Heat maps: of the image, of one with its rows reversed, of a plain stack; and laid over the image.
+heat("f32", "", "class=one");
+heat("flipped", "flip_rows", "class=two method=respond-cam");
+open_raw("plain", "32-bit Real");
+run("Show Grad-CAM", "model_file=&model box_depth=16 particles=all show_as=stack stage=Mixed_3c device=cpu");
+saveAs("Raw Data", folder + "/heat_plain.raw");
+close();
+hyperstack();
+for (i = 0; i < 2; i++)
+  run("Show Grad-CAM", "model_file=&model particles=[this one] device=cpu");
+print("overlay " + Overlay.size);
+close();
+
+function heat(name, layout, options) {
+  open_raw(name, "32-bit Real");
+  hyperstack();
+  run("Show Grad-CAM", "model_file=&model particles=all show_as=stack device=cpu " + layout + " " + options);
+  getDimensions(width, height, channels, slices, frames);
+  print(getTitle + " " + slices + " " + frames);
+  saveAs("Raw Data", folder + "/heat_" + name + ".raw");
+  close();
+  close();
+}
+
 function classify(name, type, options) {
   open_raw(name, type);
   hyperstack();

@@ -3,7 +3,9 @@
 
 use std::{fs, path::Path};
 
-use cinetomo_host::{Hooks, Model, ModelOptions, Volume, Voxel};
+use cinetomo_host::{
+    GradCamOptions, Hooks, Model, ModelOptions, Volume, Voxel, abi::cinetomo_cam_method,
+};
 
 use crate::Installation;
 
@@ -45,6 +47,11 @@ fn table(path: &Path) -> Vec<f32> {
         values.extend([one, two]);
     }
     values
+}
+
+/// The rows of each section from the last to the first.
+fn flip(voxels: &[f32]) -> Vec<f32> {
+    voxels.chunks(18 * 20).flat_map(|section| section.chunks(20).rev().flatten().copied()).collect()
 }
 
 /// A hyperstack as ImageJ saves it, of bytes that mean 510 - 2 x: one directory, all planes behind each other.
@@ -105,10 +112,7 @@ fn images_of_every_kind_are_read_as_they_are_meant() {
     let u8s: Vec<u8> = f32s.iter().map(|value| (127.5 + 120.0 * value) as u8).collect();
     let u16s: Vec<u16> = f32s.iter().map(|value| (32768.0 + 30000.0 * value) as u16).collect();
     let i16s: Vec<i16> = f32s.iter().map(|value| (20000.0 * value) as i16).collect();
-    let flipped: Vec<f32> = f32s
-        .chunks(18 * 20)
-        .flat_map(|section| section.chunks(20).rev().flatten().copied())
-        .collect();
+    let flipped = flip(&f32s);
     let inverted: Vec<f32> = u8s.iter().map(|value| 510.0 - 2.0 * f32::from(*value)).collect();
     let bytes =
         |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
@@ -126,7 +130,10 @@ fn images_of_every_kind_are_read_as_they_are_meant() {
     fs::write(at("inverted.tif"), calibrated_tiff(&u8s)).expect("a TIFF file");
 
     let printed = installation.headless("classify.ijm", folder.path().to_str().expect("UTF-8"));
-    assert_eq!(printed, "");
+    assert_eq!(
+        printed, "Grad-CAM of f32.raw 16 3\nGrad-CAM of flipped.raw 16 3\noverlay 16\n",
+        "a second overlay takes the place of the first"
+    );
     let truth = probabilities(&model, &f32s);
     for (name, expected) in [
         ("u8", probabilities(&model, &u8s)),
@@ -141,6 +148,28 @@ fn images_of_every_kind_are_read_as_they_are_meant() {
         let off = distance(&found, &expected);
         assert!(off < TOLERANCE, "{name}: {found:?}, expected {expected:?}");
     }
+
+    let volume = Volume::new(&f32s, SHAPE).expect("a volume");
+    let heat = |class_index, method, stage: Option<&str>| {
+        let stage = stage.map(str::to_owned);
+        let options = GradCamOptions { stage, class_index, method, rectify: None };
+        model.grad_cam(&volume, &options, Hooks::none()).expect("a map")
+    };
+    let respond = heat(Some(1), cinetomo_cam_method::RespondCam, None);
+    for (name, expected) in [
+        ("heat_f32", heat(Some(0), cinetomo_cam_method::GradCam, None)),
+        ("heat_flipped", flip(&respond)),
+        ("heat_plain", heat(None, cinetomo_cam_method::GradCam, Some("Mixed_3c"))),
+    ] {
+        // ImageJ writes the high byte first.
+        let bytes = fs::read(at(&format!("{name}.raw"))).expect("a heat map");
+        let number = |bytes: &[u8]| f32::from_be_bytes(bytes.try_into().expect("four bytes"));
+        let found: Vec<f32> = bytes.chunks(4).map(number).collect();
+        let largest = expected.iter().fold(0.0, |max: f32, value| max.max(value.abs()));
+        assert!(largest > 0.0, "{name} is empty");
+        assert!(distance(&found, &expected) < 1e-5 * largest, "{name}");
+    }
+    assert!(distance(&respond, &flip(&respond)) > 0.1 * distance(&respond, &vec![0.0; N]));
 
     // The readings that would be wrong are told apart: reversed rows, signed bytes, ImageJ's own 16-bit numbers taken for
     // signed ones, and grey values without their calibration.

@@ -143,7 +143,7 @@ fn imagej_shows_records_and_repeats() {
     let installation = Installation::get();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fiji/pictures");
     fs::create_dir_all(&folder).expect("a folder");
-    for name in ["tuned.safetensors", "dialog.png", "results.png", "regions.png"] {
+    for name in ["tuned.safetensors", "dialog.png", "results.png", "regions.png", "heat.png"] {
         let _ = fs::remove_file(folder.join(name));
     }
     let plugin = installation.plugin();
@@ -160,7 +160,7 @@ fn imagej_shows_records_and_repeats() {
     let printed =
         run(java.args([folder.clone(), installation.imagej()]).env("DISPLAY", &screen.display));
     assert!(printed.ends_with("ok\n"), "{printed}");
-    for name in ["dialog.png", "results.png", "regions.png"] {
+    for name in ["dialog.png", "results.png", "regions.png", "heat.png"] {
         let size = fs::metadata(folder.join(name)).expect("a picture").len();
         assert!(size > 5000, "{name} shows nothing: {size} bytes");
     }

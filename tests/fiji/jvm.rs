@@ -61,8 +61,18 @@ fn java_speaks_the_contract() {
     let printed = clean(Installation::get().program("Contract").args(&fields));
     let constants: BTreeSet<&str> =
         printed.lines().filter(|line| line.starts_with("CINETOMO_")).collect();
-    let families =
-        ["status", "device", "log_level", "contrast", "axis", "dtype", "preset", "stage", "reject"];
+    let families = [
+        "status",
+        "device",
+        "log_level",
+        "contrast",
+        "axis",
+        "dtype",
+        "preset",
+        "stage",
+        "cam_method",
+        "reject",
+    ];
     let enums: Vec<String> = families
         .iter()
         .flat_map(|family| body("enum", &format!("cinetomo_{family}")))
@@ -110,7 +120,7 @@ fn the_readme_is_right() {
     run(compiler.arg("-d").arg(folder.path()).arg(source));
 
     let commands = root().join("examples/fiji/plugins/src/main/java/org/cinetomo/imagej");
-    let sources: String = ["Command", "Classify_", "FineTune_"]
+    let sources: String = ["Command", "Classify_", "FineTune_", "GradCam_"]
         .map(|name| fs::read_to_string(commands.join(format!("{name}.java"))).expect("a source"))
         .concat()
         .to_lowercase();

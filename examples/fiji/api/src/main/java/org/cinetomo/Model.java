@@ -85,6 +85,28 @@ public final class Model implements AutoCloseable {
         }
     }
 
+    /**
+     * Where in each box the evidence for a class lies: as many numbers as voxels, in the same order.
+     *
+     * @param progress may be null
+     */
+    public float[] gradCam(Subtomograms subtomograms, GradCamOptions options, ProgressListener progress) {
+        Objects.requireNonNull(subtomograms, "subtomograms");
+        int rectify = options.rectify == null ? -1 : options.rectify ? 1 : 0;
+        try {
+            return Native.modelGradCam(
+                    handle.number(),
+                    subtomograms,
+                    options.stage,
+                    options.classIndex,
+                    options.method.ordinal(),
+                    rectify,
+                    progress);
+        } finally {
+            Reference.reachabilityFence(this);
+        }
+    }
+
     /** What the model is. */
     public ModelInfo info() {
         try {

@@ -58,6 +58,15 @@ final class Native {
     static native Predictions modelPredict(
             long model, Subtomograms subtomograms, int reject, ProgressListener progress);
 
+    static native float[] modelGradCam(
+            long model,
+            Subtomograms subtomograms,
+            String stage,
+            int classIndex,
+            int method,
+            int rectify,
+            ProgressListener progress);
+
     /** Called by the native side; takes numbers alone, so that a long call piles up no references. */
     @SuppressWarnings("unused")
     private static boolean progress(

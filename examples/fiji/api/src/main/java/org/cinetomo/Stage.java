@@ -23,5 +23,9 @@ public enum Stage {
     /** Picking particles. */
     PICK,
     /** Cutting boxes out of a tomogram. */
-    EXTRACT
+    EXTRACT,
+    /** Explaining predictions. */
+    EXPLAIN,
+    /** Projecting embeddings into the plane. */
+    PROJECT
 }

@@ -1,6 +1,7 @@
 package org.cinetomo.imagej;
 
 import ij.ImagePlus;
+import ij.gui.ImageRoi;
 import ij.gui.Overlay;
 import ij.gui.PointRoi;
 import ij.gui.Roi;
@@ -88,6 +89,8 @@ final class Labels {
         if (overlay != null) {
             rois.addAll(Arrays.asList(overlay.toArray()));
         }
+        // A heat map is no label.
+        rois.removeIf(roi -> roi instanceof ImageRoi);
         if (image.getRoi() != null) {
             rois.add(image.getRoi());
         }

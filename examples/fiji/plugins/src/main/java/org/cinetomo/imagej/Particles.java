@@ -2,6 +2,7 @@ package org.cinetomo.imagej;
 
 import ij.ImagePlus;
 import ij.ImageStack;
+import ij.gui.Roi;
 import ij.measure.Calibration;
 import java.nio.ByteBuffer;
 import java.util.Locale;
@@ -99,6 +100,25 @@ final class Particles {
 
     private int sliceIndex(int particle, int z) {
         return plainStack ? particle * depth + z + 1 : image.getStackIndex(1, z + 1, particle + 1);
+    }
+
+    /** A slice of a map over a box, in the image's order of rows. */
+    float[] slice(float[] map, int z) {
+        float[] slice = new float[width * height];
+        for (int row = 0; row < height; row++) {
+            int line = flipRows ? height - 1 - row : row;
+            System.arraycopy(map, (z * height + row) * width, slice, line * width, width);
+        }
+        return slice;
+    }
+
+    /** Puts an element of an overlay on a slice of a particle. */
+    void place(Roi roi, int particle, int z) {
+        if (plainStack) {
+            roi.setPosition(sliceIndex(particle, z));
+        } else {
+            roi.setPosition(1, z + 1, particle + 1);
+        }
     }
 
     private VoxelType type(boolean signed, float[] table) {
