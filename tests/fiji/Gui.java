@@ -74,12 +74,14 @@ public final class Gui {
         picture("regions");
 
         // A heat map over the image; the regions stay what they were.
-        image.setT(2);
         String heat = "run('Show Grad-CAM', 'model_file=[" + folder + "/tuned.safetensors] particles=all device=cpu');";
         check(IJ.runMacro(heat.replace('\'', '"')) == null, "Grad-CAM was aborted");
         check(image.getOverlay().size() == 64, "the overlay has " + image.getOverlay().size() + " parts");
         check(IJ.runMacro(tune.replace('\'', '"')) == null, "fine-tuning beside an overlay was aborted");
-        IJ.run(image, "Scale to Fit", "");
+        check(goToColour(image) > 0, "the heat map is nowhere to be seen");
+        for (int i = 0; i < 6; i++) {
+            IJ.run(image, "In [+]", "");
+        }
         picture("heat");
 
         // The user gives up: nothing happens, and the command can be called again.
@@ -88,6 +90,25 @@ public final class Gui {
         await("the dialog's end", () -> dialog("Classify Subtomograms") == null ? true : null);
         System.out.println("ok");
         System.exit(0);
+    }
+
+    /** Goes to the slice with the most coloured pixels and returns how many it has. */
+    private static int goToColour(ImagePlus image) {
+        int most = 0;
+        int best = 1;
+        for (int slice = 1; slice <= image.getStackSize(); slice++) {
+            image.setSlice(slice);
+            int n = 0;
+            for (int pixel : (int[]) image.flatten().getProcessor().getPixels()) {
+                n += (pixel >> 16 & 255) != (pixel & 255) ? 1 : 0;
+            }
+            if (n > most) {
+                most = n;
+                best = slice;
+            }
+        }
+        image.setSlice(best);
+        return most;
     }
 
     /** Four boxes of noise that differ. */
