@@ -258,7 +258,7 @@ fn differ(a: f64, b: f64, fraction: f64) -> bool {
 }
 
 /// The voxel size that counts, with warnings where it is doubtful.
-fn warn_of_voxel_size(
+pub fn warn_of_voxel_size(
     given: Option<f64>,
     found: f64,
     place: &str,

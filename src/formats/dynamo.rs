@@ -3,6 +3,10 @@
 //! One particle a row, values separated by blanks, no header. Columns count from 1, as in Dynamo's documentation
 //! ("Table convention"). Values that are not asked for may be anything, such as `NaN` or `0.5+2i`.
 
+mod writer;
+
+pub use self::writer::{DynamoWriter, NewParticle};
+
 use std::{
     fmt,
     io::Write,
@@ -29,6 +33,8 @@ pub struct Column {
 
 /// Number of the particle, which its file name has too.
 pub const TAG: Column = Column { number: 1, name: "tag" };
+/// Score: the cross correlation.
+pub const SCORE: Column = Column { number: 10, name: "cc" };
 /// Number of the tomogram.
 pub const TOMOGRAM: Column = Column { number: 20, name: "tomo" };
 /// Number of the class.
