@@ -1,8 +1,6 @@
 //! Boxes cut out of a tomogram, a few at a time.
 
-use cinetomo_host::abi::{
-    cinetomo_contrast, cinetomo_edge, cinetomo_extract_options, cinetomo_resampling,
-};
+use cinetomo_host::abi::{cinetomo_edge, cinetomo_extract_options, cinetomo_resampling};
 use clap::{Args, ValueEnum};
 
 use crate::{
@@ -89,15 +87,15 @@ pub struct BoxKind {
     /// Edge of a voxel in angstrom; 0 = unknown.
     pub voxel_size: f64,
     /// Sign of the particles.
-    pub contrast: cinetomo_contrast,
+    pub contrast: Contrast,
 }
 
 impl BoxKind {
     /// Boxes that these options cut out of this tomogram.
     pub fn of(options: &cinetomo_extract_options, tomogram: &OpenTomogram) -> BoxKind {
-        let asked = [cinetomo_contrast::Dark, cinetomo_contrast::Bright]
+        let asked = [Contrast::Dark, Contrast::Bright]
             .into_iter()
-            .find(|&contrast| contrast as i32 == options.contrast);
+            .find(|contrast| contrast.of_contract() as i32 == options.contrast);
         BoxKind {
             // The plugin refuses what is not positive.
             edge: usize::try_from(options.box_size).unwrap_or(0),
@@ -106,7 +104,7 @@ impl BoxKind {
             } else {
                 tomogram.voxel_size()
             },
-            contrast: asked.unwrap_or(tomogram.contrast().of_contract()),
+            contrast: asked.unwrap_or(tomogram.contrast()),
         }
     }
 }

@@ -9,6 +9,7 @@ use cinetomo_formats::{
 };
 
 use crate::{
+    boxes::Contrast,
     failure::{Failure, Result},
     outputs::extension,
 };
@@ -20,6 +21,8 @@ pub struct About {
     pub voxel_size: f64,
     /// Edge of the boxes in voxels, where there are boxes.
     pub box_size: Option<usize>,
+    /// Sign of the particles in the boxes.
+    pub contrast: Contrast,
     /// Whether there are scores of picking.
     pub has_scores: bool,
     /// Whether there are classes.
@@ -127,7 +130,8 @@ impl ParticleTable {
             }
             File::Dynamo(table) => table.push(&NewParticle {
                 tomogram: row.tomogram_number,
-                position: row.position.map(f64::from),
+                // As in the other lists: a thousandth of a voxel.
+                position: row.position.map(|along| (f64::from(along) * 1e3).round() / 1e3),
                 score: row.score.map(f64::from),
                 class: row.class.map_or(0, |(number, _)| number),
                 voxel_size,
@@ -161,6 +165,11 @@ fn start_star(path: &Path, about: &About) -> Result<StarWriter> {
     if let Some(box_size) = about.box_size {
         optics.push(("rlnImageSize", box_size.to_string()));
         optics.push(("rlnImageDimensionality", "3".to_owned()));
+        match about.contrast {
+            Contrast::Unknown => {}
+            Contrast::Dark => optics.push(("cinetomoContrast", "dark".to_owned())),
+            Contrast::Bright => optics.push(("cinetomoContrast", "bright".to_owned())),
+        }
     }
     let (labels, values): (Vec<&str>, Vec<String>) = optics.into_iter().unzip();
     star.table("optics", &labels)?;

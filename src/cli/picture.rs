@@ -10,8 +10,12 @@ use crate::{
     tomogram::OpenTomogram,
 };
 
-/// Longest side of a slice in pixels; larger tomograms are shown with several voxels to a pixel.
+/// Longest side of a slice in pixels; larger tomograms are shown with several voxels to a pixel, small ones with several
+/// pixels to a voxel.
 const LONGEST: usize = 1200;
+
+/// Most pixels to a voxel along each axis.
+const MOST_PIXELS: usize = 4;
 
 /// Sections that a slice is the mean of, so that particles are seen in noise.
 const N_SECTIONS: usize = 5;
@@ -66,24 +70,30 @@ pub fn check(path: &Path) -> Result<()> {
 /// The tomogram cannot be read, or the picture not be written.
 pub fn write(path: &Path, tomogram: &OpenTomogram, rings: &[Ring], radius: f32) -> Result<()> {
     let shape = tomogram.shape();
-    let factor = shape.iter().max().map_or(1, |longest| longest.div_ceil(LONGEST));
+    let longest = shape.into_iter().fold(1, usize::max);
+    let factor = longest.div_ceil(LONGEST);
+    let magnified = (LONGEST / 2 / longest).clamp(1, MOST_PIXELS);
+    let scale = magnified as f32 / factor as f32;
     let slice = |axis: usize| Slice::read(tomogram, axis, factor);
     let slices = [slice(0)?, slice(1)?, slice(2)?];
-    let [side_z, side_y, side_x] = shape.map(|extent| extent.div_ceil(factor));
+    let [side_z, side_y, side_x] = shape.map(|extent| extent.div_ceil(factor) * magnified);
     let mut canvas = Canvas::new(side_y + GAP + side_z, side_x + GAP + side_z);
     let corners = [[0, 0], [side_y + GAP, 0], [0, side_x + GAP]];
     for (axis, (slice, corner)) in slices.iter().zip(corners).enumerate() {
-        canvas.put(slice, corner);
+        canvas.put(slice, corner, magnified);
         let (down, right) = slice.axes;
         let centre = (shape[axis] / 2) as f32;
         for ring in rings {
             let beside = ring.position[axis] - centre;
-            let cut = (radius * radius - beside * beside).max(0.0).sqrt() / factor as f32;
+            let cut = (radius * radius - beside * beside).max(0.0).sqrt() * scale;
             if beside.abs() > radius {
                 continue;
             }
-            let place = [ring.position[down], ring.position[right]].map(|at| at / factor as f32);
-            canvas.ring(corner, slice.extents, place, cut.max(1.5), COLOURS[ring.colour].1);
+            // The centre of a voxel is half a voxel from its edge.
+            let place = [ring.position[down], ring.position[right]];
+            let place = place.map(|at| (at + 0.5) * scale - 0.5);
+            let extents = slice.extents.map(|extent| extent * magnified);
+            canvas.ring(corner, extents, place, cut.max(1.5), COLOURS[ring.colour].1);
         }
     }
     cinetomo_formats::write(path, &canvas.to_png(path)?)?;
@@ -148,12 +158,13 @@ impl Canvas {
         Canvas { extents: [height, width], pixels: vec![[255; 3]; height * width] }
     }
 
-    fn put(&mut self, slice: &Slice, [top, left]: [usize; 2]) {
-        let width = slice.extents[1];
-        for (row, greys) in slice.greys.chunks(width).enumerate() {
+    fn put(&mut self, slice: &Slice, [top, left]: [usize; 2], magnified: usize) {
+        let [height, width] = slice.extents.map(|extent| extent * magnified);
+        for row in 0..height {
+            let greys = &slice.greys[row / magnified * slice.extents[1]..];
             let start = (top + row) * self.extents[1] + left;
-            for (pixel, grey) in self.pixels[start..start + width].iter_mut().zip(greys) {
-                *pixel = [*grey; 3];
+            for (column, pixel) in self.pixels[start..start + width].iter_mut().enumerate() {
+                *pixel = [greys[column / magnified]; 3];
             }
         }
     }

@@ -22,9 +22,10 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Writes a stack of boxes and, beside it, a list (.star) that names them with all that the particles' list said of them,
-angles and scores included. The particle lies on voxel N / 2 of its box, by a shift of a fraction of a voxel. Boxes of
-several tomograms stand in the order of the tomograms. Refined shifts (rlnOrigin...) are carried over, not applied.
-Boxes are cut out a few at a time: memory does not grow with their number.
+angles and scores included, and with their contrast if it is known: other commands then need no --contrast. The
+particle lies on voxel N / 2 of its box, by a shift of a fraction of a voxel. Boxes of several tomograms stand in the
+order of the tomograms. Refined shifts (rlnOrigin...) are carried over, not applied. Boxes are cut out a few at a time:
+memory does not grow with their number.
 
 Positions: RELION's and pytom-match-pick's count voxels from 0, Dynamo's and STOPGAP's from 1, RELION 5's angstrom from
 the centre; a .csv has the columns z, y, x and maybe tomogram, from 0. If the list was made at another binning than the
@@ -80,6 +81,7 @@ impl Extract {
         let about = About {
             voxel_size: kind.voxel_size,
             box_size: Some(kind.edge),
+            contrast: kind.contrast,
             others: [particles.labels().to_vec(), Vec::new()],
             ..About::default()
         };

@@ -207,10 +207,10 @@ impl TomogramCommand {
         let with_distances = self.reject.contains(&Reject::Distance);
         let about = About {
             voxel_size: tomogram.voxel_size(),
-            box_size: None,
             has_scores: found.scores.is_some(),
             has_classes: true,
             others: found.labels(&info.class_names, with_distances),
+            ..About::default()
         };
         let create = |path: &PathBuf| ParticleTable::create(path, &about);
         let mut tables = self.output.iter().map(create).collect::<Result<Vec<_>>>()?;
@@ -233,7 +233,7 @@ impl TomogramCommand {
                 let [n, d] = [of_chunk.len(), edge].map(|extent| extent as i64);
                 let volume = Volume::new(voxels, [n, d, d, d])?
                     .voxel_size(kind.voxel_size)
-                    .contrast(kind.contrast)
+                    .contrast(kind.contrast.of_contract())
                     .beam_axis(beam);
                 let predictions =
                     session.call(bar, |hooks| model.predict(&volume, reject, hooks))?;
