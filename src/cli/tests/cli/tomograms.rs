@@ -33,17 +33,16 @@ fn distance(a: &[f64; 3], b: &[f64; 3]) -> f64 {
 #[test]
 fn particles_are_picked_where_they_are() {
     let lab = with_tomogram(Lab::new());
-    let pick = "pick -i tomo.mrc --contrast dark --diameter 130 --rule deviations --threshold 6 --min-distance 12";
+    let pick = "pick -i tomo.mrc --contrast dark --diameter 130 --rule deviations --threshold 4 --min-distance 12";
     let json = lab
         .cinetomo(&format!("{pick} -o picks.star picks.csv picks.tbl --picture picks.png --json"))
         .json();
     let truth = numbers(&lab, "tomo.star", POSITION);
     let picks = numbers(&lab, "picks.star", POSITION);
     assert_eq!((truth.len(), json["n"].as_u64()), (8, Some(picks.len() as u64)));
-    // A shell's extremum may lie on the shell: half a radius.
-    let is_found = |at: &[f64; 3]| picks.iter().any(|pick| distance(at, pick) < 5.0);
-    let n_found = truth.iter().filter(|at| is_found(at)).count();
-    assert!(n_found >= 7, "{n_found} of 8 are found in {picks:?}");
+    // Complexes are no balls: an extremum may lie off the centre, but within the radius of 6.5 voxels.
+    let is_found = |at: &[f64; 3]| picks.iter().any(|pick| distance(at, pick) < 6.0);
+    assert!(truth.iter().all(is_found) && picks.len() <= 9, "{truth:?}\n{picks:?}");
 
     // All lists say the same; Dynamo counts from 1.
     let csv = lab.read("picks.csv");
@@ -296,8 +295,8 @@ fn memory_does_not_grow_with_the_number_of_boxes() {
     write("few.csv", 1280);
     write("many.csv", 5120);
     let extract = "extract -i tomo.mrc --resampling nearest";
-    let few = peak_of(&lab, &format!("{extract} --particles few.csv -o few.mrcs"));
-    let many = peak_of(&lab, &format!("{extract} --particles many.csv -o many.mrcs"));
+    let few = peak_of(&lab, &format!("{extract} --particles few.csv -o few_boxes.mrcs"));
+    let many = peak_of(&lab, &format!("{extract} --particles many.csv -o many_boxes.mrcs"));
     assert!(few > 20.0 && many < few + 30.0, "{few} MiB for 1280, {many} MiB for 5120");
 }
 
