@@ -535,6 +535,172 @@ pub const NULL_CASES: &[Case] = &[
     ("model_predict", NULL, &["out_predictions"], |f, e| {
         raw!((f.api.model_predict)(f.model, &f.volume(), 0, ptr::null(), ptr::null(), e))
     }),
+    ("model_grad_cam", NULL, &["model"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_grad_cam)(
+            ptr::null(),
+            &f.volume(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_grad_cam", NULL, &["subtomograms"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_grad_cam)(
+            f.model,
+            ptr::null(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_grad_cam", NULL, &["out_maps"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_grad_cam)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            1,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_grad_cam", NULL, &["out_len"], |f, e| {
+        let mut value = 0.0;
+        raw!((f.api.model_grad_cam)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            ptr::null(),
+            &mut value,
+            1,
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("project2d tsne", NULL, &["context"], |f, e| {
+        let mut len = 0;
+        raw!((f.project2d().tsne)(
+            ptr::null(),
+            f.voxels.as_ptr(),
+            12,
+            3,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("project2d tsne", NULL, &["embeddings"], |f, e| {
+        let mut len = 0;
+        raw!((f.project2d().tsne)(
+            f.context,
+            ptr::null(),
+            12,
+            3,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("project2d tsne", NULL, &["out_positions"], |f, e| {
+        let mut len = 0;
+        raw!((f.project2d().tsne)(
+            f.context,
+            f.voxels.as_ptr(),
+            12,
+            3,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            8,
+            &mut len,
+            e
+        ))
+    }),
+    ("project2d tsne", NULL, &["out_len"], |f, e| {
+        raw!((f.project2d().tsne)(
+            f.context,
+            f.voxels.as_ptr(),
+            12,
+            3,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("project2d separation", NULL, &["context"], |f, e| {
+        let mut out = initialised(f.project2d().separation_init);
+        raw!((f.project2d().separation)(
+            ptr::null(),
+            f.voxels.as_ptr(),
+            N,
+            1,
+            f.labels.as_ptr(),
+            N,
+            1,
+            &mut out,
+            e
+        ))
+    }),
+    ("project2d separation", NULL, &["embeddings"], |f, e| {
+        let mut out = initialised(f.project2d().separation_init);
+        raw!((f.project2d().separation)(
+            f.context,
+            ptr::null(),
+            N,
+            1,
+            f.labels.as_ptr(),
+            N,
+            1,
+            &mut out,
+            e
+        ))
+    }),
+    ("project2d separation", NULL, &["labels"], |f, e| {
+        let mut out = initialised(f.project2d().separation_init);
+        raw!((f.project2d().separation)(
+            f.context,
+            f.voxels.as_ptr(),
+            N,
+            1,
+            ptr::null(),
+            N,
+            1,
+            &mut out,
+            e
+        ))
+    }),
+    ("project2d separation", NULL, &["out_separation"], |f, e| {
+        raw!((f.project2d().separation)(
+            f.context,
+            f.voxels.as_ptr(),
+            N,
+            1,
+            f.labels.as_ptr(),
+            N,
+            1,
+            ptr::null_mut(),
+            e
+        ))
+    }),
     ("synthetic phantom_density", NULL, &["out_len"], |f, e| {
         raw!((f.synthetic().phantom_density)(0, 16, 10.0, ptr::null_mut(), 0, ptr::null_mut(), e))
     }),
