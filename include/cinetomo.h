@@ -174,6 +174,21 @@ typedef enum cinetomo_batch_norm {
 } cinetomo_batch_norm;
 
 /**
+ * How the channels of a stage's map are weighed into a map of evidence.
+ */
+typedef enum cinetomo_cam_method {
+  /**
+   * By the mean gradient of the class's logit (Selvaraju et al. 2017); made for any network.
+   */
+  CINETOMO_CAM_METHOD_GRAD_CAM = 0,
+  /**
+   * So that the map adds up to what the logit responds by (Zhao et al. 2018); made for subtomograms and for stages
+   * whose values are never negative: all of the networks with convolutions, none of those with attention.
+   */
+  CINETOMO_CAM_METHOD_RESPOND_CAM = 1,
+} cinetomo_cam_method;
+
+/**
  * Sign of the particles against their surroundings.
  */
 typedef enum cinetomo_contrast {
@@ -551,6 +566,14 @@ typedef enum cinetomo_stage {
    * Cutting boxes out of a tomogram.
    */
   CINETOMO_STAGE_EXTRACT = 10,
+  /**
+   * Computing where in the box the evidence for a class lies.
+   */
+  CINETOMO_STAGE_EXPLAIN = 11,
+  /**
+   * Mapping embeddings into the plane.
+   */
+  CINETOMO_STAGE_PROJECT = 12,
 } cinetomo_stage;
 
 /**
@@ -1449,6 +1472,39 @@ typedef struct cinetomo_predictions {
 } cinetomo_predictions;
 
 /**
+ * What `cinetomo_model_grad_cam` explains, and how. Fill with `cinetomo_grad_cam_options_init`, then change what you need.
+ */
+typedef struct cinetomo_grad_cam_options {
+  /**
+   * `sizeof(cinetomo_grad_cam_options)` as the caller was compiled; set by the `_init`.
+   */
+  size_t struct_size;
+  /**
+   * Name of the stage whose map is weighed, one of `stage_names` in `cinetomo_model_info`; NULL (default) = "layer3" of
+   * the ResNets, the paper's, and a comparable one of other networks.
+   */
+  const char *stage;
+  /**
+   * The class, counted from 0; -1 (default) = for each subtomogram the one that `cinetomo_model_classify` finds most
+   * probable.
+   */
+  int32_t class_index;
+  /**
+   * A `CINETOMO_CAM_METHOD_*`. Default: GRAD_CAM.
+   */
+  int32_t method;
+  /**
+   * 1 = evidence against the class is cut off at 0; 0 = it stays, as negative numbers; -1 (default) = as published: 1
+   * for GRAD_CAM, 0 for RESPOND_CAM.
+   */
+  int32_t rectify;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_grad_cam_options;
+
+/**
  * Every function of ABI 1, as `cinetomo_get_api(1)` returns it: for hosts that load the library at run time and
  * would rather look up one symbol than forty. Each entry is the function `cinetomo_<entry>` of this header.
  * Entries are only ever appended: read none beyond `struct_size`. Valid for the life of the process.
@@ -1750,6 +1806,21 @@ typedef struct cinetomo_api {
                              int32_t stage,
                              uint64_t *out_bytes,
                              struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_grad_cam_options_init`.
+   */
+  int32_t (*grad_cam_options_init)(struct cinetomo_grad_cam_options *out_options, size_t struct_size);
+  /**
+   * See `cinetomo_model_grad_cam`.
+   */
+  int32_t (*model_grad_cam)(const struct cinetomo_model *model,
+                            const struct cinetomo_volume *subtomograms,
+                            const struct cinetomo_grad_cam_options *options,
+                            const struct cinetomo_hooks *hooks,
+                            float *out_maps,
+                            size_t capacity,
+                            size_t *out_len,
+                            struct cinetomo_error **out_error);
 } cinetomo_api;
 
 /**
@@ -1964,6 +2035,110 @@ typedef struct cinetomo_pick_api {
                      size_t index_capacity,
                      struct cinetomo_error **out_error);
 } cinetomo_pick_api;
+
+/**
+ * How a map is made. Fill with `options_init` of the extension's table.
+ */
+typedef struct cinetomo_tsne_options {
+  /**
+   * `sizeof(cinetomo_tsne_options)` as the caller was compiled; set by `options_init`.
+   */
+  size_t struct_size;
+  /**
+   * About how many neighbours of an embedding count, from 1 to a third of the others; 0 (default) = 30, or as many as
+   * the embeddings allow.
+   */
+  double perplexity;
+  /**
+   * Seed of the noise on the start. Same embeddings, same seed: same map, bit by bit. Default: 0.
+   */
+  uint64_t seed;
+  /**
+   * Iterations, at least 250. Default: 1000.
+   */
+  int32_t n_iterations;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_tsne_options;
+
+/**
+ * How well classes are apart in embeddings, without any training.
+ */
+typedef struct cinetomo_separation {
+  /**
+   * In: `sizeof(cinetomo_separation)` as the caller was compiled; set by `separation_init`. Nothing beyond it is written.
+   */
+  size_t struct_size;
+  /**
+   * Embeddings whose label is not -1.
+   */
+  int64_t n_evaluated;
+  /**
+   * Mean silhouette (Rousseeuw 1987), from -1 to 1: how much nearer an embedding is to its own class than to the next
+   * one. NaN if there is one class, or each embedding is a class of its own.
+   */
+  double silhouette;
+  /**
+   * Fraction of the embeddings that the majority of its nearest neighbours, itself left out, classifies correctly.
+   */
+  double knn_accuracy;
+} cinetomo_separation;
+
+/**
+ * The functions of `cinetomo.project2d/1`, from `cinetomo_get_extension`. Valid for the life of the process.
+ */
+typedef struct cinetomo_project2d_api {
+  /**
+   * Size of this table as the library knows it.
+   */
+  size_t struct_size;
+  /**
+   * Fills `options` with the defaults; `struct_size` is `sizeof *options`. [any thread]
+   */
+  int32_t (*options_init)(struct cinetomo_tsne_options *out_options, size_t struct_size);
+  /**
+   * Fills `separation` with that of nothing; `struct_size` is `sizeof *separation`. [any thread]
+   */
+  int32_t (*separation_init)(struct cinetomo_separation *out_separation, size_t struct_size);
+  /**
+   * Maps embeddings into the plane so that neighbours stay together: t-SNE with Barnes-Hut trees (van der Maaten 2014),
+   * started from the first two principal components. Distances between groups, their sizes and the axes mean nothing.
+   *
+   * `embeddings` holds `n_values` numbers, one row of `n_features` each (as `cinetomo_model_embed` gives them).
+   * `out_positions` receives a row of 2 numbers for each; `*out_len` their number; with `capacity` 0 that is all that
+   * happens. `options` and `hooks` may be NULL. The map is computed by one thread, which ends before the call does.
+   *
+   * Errors: NULL_ARGUMENT; INVALID_ARGUMENT, among others if the perplexity is too large for so few embeddings (at
+   * least 4); NON_FINITE names the embedding; BUFFER_TOO_SMALL; OUT_OF_MEMORY; CANCELLED. [any thread]
+   */
+  int32_t (*tsne)(const struct cinetomo_context *context,
+                  const float *embeddings,
+                  size_t n_values,
+                  size_t n_features,
+                  const struct cinetomo_tsne_options *options,
+                  const struct cinetomo_hooks *hooks,
+                  float *out_positions,
+                  size_t capacity,
+                  size_t *out_len,
+                  struct cinetomo_error **out_error);
+  /**
+   * Tells how well the classes `labels` (one for each embedding, -1 = left out) are apart. `n_neighbors` vote, at least
+   * 1 and fewer than there are labels; 5 is usual.
+   *
+   * Errors: as `tsne`; INVALID_ARGUMENT too if the sizes do not fit. [any thread]
+   */
+  int32_t (*separation)(const struct cinetomo_context *context,
+                        const float *embeddings,
+                        size_t n_values,
+                        size_t n_features,
+                        const int32_t *labels,
+                        size_t n_labels,
+                        size_t n_neighbors,
+                        struct cinetomo_separation *out_separation,
+                        struct cinetomo_error **out_error);
+} cinetomo_project2d_api;
 
 /**
  * How subtomograms and tomograms are simulated. Fill with `options_init` of the extension's table.
@@ -2390,9 +2565,18 @@ const struct cinetomo_api *cinetomo_get_api(uint32_t abi_version);
 
 /**
  * Returns the table of an extension, or NULL if the library does not have it. Ids carry their revision:
- * "cinetomo.pick/1" is a `cinetomo_pick_api`, "cinetomo.synthetic/1" a `cinetomo_synthetic_api`. Valid for the life of the process. [any thread]
+ * "cinetomo.pick/1" is a `cinetomo_pick_api`, "cinetomo.project2d/1" a `cinetomo_project2d_api`,
+ * "cinetomo.synthetic/1" a `cinetomo_synthetic_api`. Valid for the life of the process. [any thread]
  */
 const void *cinetomo_get_extension(const char *id);
+
+/**
+ * Fills `out_options` with the defaults: Grad-CAM of the predicted class. `struct_size` is `sizeof *out_options`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_grad_cam_options_init(struct cinetomo_grad_cam_options *out_options,
+                                       size_t struct_size);
 
 /**
  * Fills `out_hooks` with the defaults: no progress, no cancel flag. `struct_size` is `sizeof *out_hooks`.
@@ -2547,6 +2731,30 @@ int32_t cinetomo_model_from_video(const struct cinetomo_context *context,
                                   const struct cinetomo_hooks *hooks,
                                   struct cinetomo_model **out_model,
                                   struct cinetomo_error **out_error);
+
+/**
+ * Computes where in each box the evidence for a class lies. `out_maps` receives one map per subtomogram, of the size of
+ * the box and with its axes in the caller's order (z, y, x, x fastest, whatever `beam_axis` and strides are): how much
+ * the class's logit draws on what is there, on the scale of the method. `*out_len` receives the number of all voxels;
+ * with `capacity` 0 only that is written. `options` (NULL = defaults) and `hooks` may be NULL.
+ *
+ * A stage's map is coarse, a few positions along an axis (its strides divide the network's input, see `input_size` of
+ * `cinetomo_preprocess`); it is stretched over the box by linear interpolation, along each axis by itself, which also
+ * undoes any resizing. The subtomogram is explained as it comes, not averaged over mirror images. Takes somewhat longer
+ * than classification, but a small part of that if `class_index` names the class.
+ *
+ * Errors: as `cinetomo_model_classify`; INVALID_ARGUMENT too if there is no such class or stage, or if the class does not
+ * depend on positions there, as past the last attention: the message names a stage.
+ * [any thread; calls on one model take turns]
+ */
+int32_t cinetomo_model_grad_cam(const struct cinetomo_model *model,
+                                const struct cinetomo_volume *subtomograms,
+                                const struct cinetomo_grad_cam_options *options,
+                                const struct cinetomo_hooks *hooks,
+                                float *out_maps,
+                                size_t capacity,
+                                size_t *out_len,
+                                struct cinetomo_error **out_error);
 
 /**
  * Tells what a model is: network, classes, sizes, history. The pointers in `*out_info` are valid until the model is

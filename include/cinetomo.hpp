@@ -316,6 +316,18 @@ class Model {
     return ask(api_->model_embed, subtomograms, hooks);
   }
 
+  // Where in each box the evidence for a class lies: for each subtomogram a map of the size of its box. Options from
+  // Plugin::grad_cam_options(); see cinetomo_model_grad_cam.
+  std::vector<float> grad_cam(const Volume &subtomograms, const cinetomo_grad_cam_options &options,
+                              const Hooks &hooks = {}) const {
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return detail::fetch<float>(
+          api_, [&](float *buffer, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+            return api_->model_grad_cam(get(), subtomograms.get(), &options, raw, buffer, capacity, len, error);
+          });
+    });
+  }
+
   // Writes the model to a file; one of that name is replaced once the new one is whole.
   void save(const std::string &path) const {
     detail::check(api_, [&](cinetomo_error **error) { return api_->model_save(get(), path.c_str(), error); });
@@ -501,6 +513,7 @@ class Plugin {
     return options;
   }
   cinetomo_calibration_options calibration_options() const { return defaults(api_->calibration_options_init); }
+  cinetomo_grad_cam_options grad_cam_options() const { return defaults(api_->grad_cam_options_init); }
   cinetomo_split_options split_options() const { return defaults(api_->split_options_init); }
   cinetomo_preprocess preprocess() const { return defaults(api_->preprocess_init); }
 
@@ -608,6 +621,46 @@ class Plugin {
   }
 
   const cinetomo_api *api_;
+};
+
+// The extension cinetomo.project2d/1: embeddings as a map in the plane, and how well classes are apart in them.
+class Project2d {
+ public:
+  explicit Project2d(const Plugin &plugin)
+      : api_(plugin.api()), table_(plugin.extension<cinetomo_project2d_api>("cinetomo.project2d/1")) {
+    if (table_ == nullptr || table_->struct_size < sizeof *table_) {
+      throw Error(CINETOMO_STATUS_UNSUPPORTED, "this cinetomo library has no extension cinetomo.project2d/1");
+    }
+  }
+
+  cinetomo_tsne_options options() const { return detail::defaults(api_, table_->options_init); }
+
+  // Positions in a plane, a row of two numbers for each embedding of so many features: neighbours lie together.
+  std::vector<float> tsne(const Context &context, const std::vector<float> &embeddings, std::size_t n_features,
+                          const cinetomo_tsne_options &options, const Hooks &hooks = {}) const {
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return detail::fetch<float>(
+          api_, [&](float *positions, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+            return table_->tsne(context.get(), embeddings.data(), embeddings.size(), n_features, &options, raw,
+                                positions, capacity, len, error);
+          });
+    });
+  }
+
+  // How well the classes are apart; so many neighbours vote.
+  cinetomo_separation separation(const Context &context, const std::vector<float> &embeddings, std::size_t n_features,
+                                 const std::vector<std::int32_t> &labels, std::size_t n_neighbors = 5) const {
+    cinetomo_separation separation = detail::defaults(api_, table_->separation_init);
+    detail::check(api_, [&](cinetomo_error **error) {
+      return table_->separation(context.get(), embeddings.data(), embeddings.size(), n_features, labels.data(),
+                                labels.size(), n_neighbors, &separation, error);
+    });
+    return separation;
+  }
+
+ private:
+  const cinetomo_api *api_;
+  const cinetomo_project2d_api *table_;
 };
 
 // What Synthetic simulates: voxels, and the particles that are in them.

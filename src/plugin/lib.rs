@@ -1,7 +1,7 @@
 //! cinetomo: subtomogram classification with 3D networks initialised from video.
 //!
 //! The crate is built as the shared library that tomography software loads; its contract is `include/cinetomo.h`.
-//! Dependencies inside point one way: boundary -> train, synthetic, pick -> model, predict -> backbone, weights,
+//! Dependencies inside point one way: boundary -> train, insight, synthetic, pick -> model, predict -> backbone, weights,
 //! preprocess, confidence -> volume, metrics, parameters, parallel, monitor, error.
 #![deny(unsafe_code)]
 
@@ -9,6 +9,7 @@ pub mod augment;
 pub mod backbone;
 pub mod confidence;
 pub mod error;
+pub mod insight;
 pub mod memory;
 pub mod metrics;
 pub mod model;

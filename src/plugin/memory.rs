@@ -37,6 +37,11 @@ pub enum Work {
         /// the optimiser's moments, its best value, its start.
         n_copies: u64,
     },
+    /// To say where in the box the evidence for a class lies.
+    Explaining {
+        /// Index of the stage whose maps are weighed: from its output on there are gradients.
+        stage: usize,
+    },
 }
 
 impl Work {
@@ -66,6 +71,7 @@ impl Model {
         let (all, n) = (self.bytes(0), batch_size as u64);
         let (kept, pass) = match work {
             Work::Inference => (all, cost.inference(n)),
+            Work::Explaining { stage } => (all, cost.training(n, stage + 1)),
             Work::Training { n_frozen_stages, n_copies } => (
                 2 * all + n_copies * self.bytes(n_frozen_stages),
                 cost.training(n, n_frozen_stages),
@@ -104,7 +110,7 @@ impl Model {
         if estimate > available {
             let gigabytes = |bytes: u64| bytes as f64 / 1e9;
             let (what, way_out) = match work {
-                Work::Inference => ("this", "a smaller input_size"),
+                Work::Inference | Work::Explaining { .. } => ("this", "a smaller input_size"),
                 Work::Training { .. } => {
                     ("fine-tuning", "a smaller micro_batch_size or input_size, or frozen stages,")
                 }

@@ -82,6 +82,25 @@ int main() {
   CHECK(std::count(predictions.labels.begin(), predictions.labels.end(), -1) ==
         4 - calibrated.confidence().probability.n_accepted);
 
+  // Evidence, a map for each box; of a class that there is.
+  auto explanation = plugin.grad_cam_options();
+  explanation.stage = "Mixed_3c";
+  CHECK(model.grad_cam(boxes, explanation).size() == voxels.size());
+  explanation.class_index = 2;
+  CHECK(status_of([&] { model.grad_cam(boxes, explanation); }) == CINETOMO_STATUS_INVALID_ARGUMENT);
+
+  // Two groups of embeddings, in a plane and apart.
+  const cinetomo::Project2d project2d(plugin);
+  std::vector<float> embeddings;
+  for (int i = 0; i < 20; ++i) embeddings.insert(embeddings.end(), {i % 2 * 50.0f, i * 0.1f, 1.0f});
+  std::vector<std::int32_t> groups_of_two(20);
+  for (int i = 0; i < 20; ++i) groups_of_two[i] = i % 2;
+  CHECK(project2d.tsne(context, embeddings, 3, project2d.options()).size() == 40);
+  const auto apart = project2d.separation(context, embeddings, 3, groups_of_two);
+  CHECK(apart.n_evaluated == 20 && apart.knn_accuracy == 1.0 && apart.silhouette > 0.9);
+  CHECK(status_of([&] { project2d.tsne(context, embeddings, 7, project2d.options()); }) ==
+        CINETOMO_STATUS_INVALID_ARGUMENT);
+
   const std::uint64_t to_classify = model.memory_estimate({16, 16, 16}, CINETOMO_STAGE_CLASSIFY);
   CHECK(to_classify > 4u * static_cast<std::uint64_t>(info.n_parameters));
   CHECK(model.memory_estimate({16, 16, 16}, CINETOMO_STAGE_TRAIN, 4) > to_classify);

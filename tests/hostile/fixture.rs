@@ -112,6 +112,16 @@ impl Fixture {
         }
     }
 
+    pub fn project2d(&self) -> &'static cinetomo_project2d_api {
+        // SAFETY: the id names this table.
+        unsafe {
+            (self.api.get_extension)(c"cinetomo.project2d/1".as_ptr())
+                .cast::<cinetomo_project2d_api>()
+                .as_ref()
+                .expect("the extension")
+        }
+    }
+
     pub fn picker(&self) -> &'static cinetomo_pick_api {
         // SAFETY: the id names this table.
         unsafe {
@@ -212,6 +222,79 @@ impl Fixture {
         if status != Status::Ok as i32 {
             assert!(scores.iter().all(|&score| score == -1.0) && len == 7, "output on failure");
         }
+        status
+    }
+
+    pub fn grad_cam(&self, options: &cinetomo_grad_cam_options, error: OutError) -> i32 {
+        let (mut maps, mut len) = (vec![-1.0; self.voxels.len()], 7);
+        // SAFETY: the buffers are as large as stated.
+        let status = unsafe {
+            (self.api.model_grad_cam)(
+                self.model,
+                &self.volume(),
+                options,
+                ptr::null(),
+                maps.as_mut_ptr(),
+                maps.len(),
+                &mut len,
+                error,
+            )
+        };
+        if status != Status::Ok as i32 {
+            assert!(maps.iter().all(|&value| value == -1.0) && len == 7, "output on failure");
+        }
+        status
+    }
+
+    /// A map of the voxels as `n` embeddings of `n_features` numbers.
+    pub fn tsne(
+        &self,
+        (n, n_features): (usize, usize),
+        options: &cinetomo_tsne_options,
+        error: OutError,
+    ) -> i32 {
+        let (mut positions, mut len) = (vec![-1.0; 2 * n], 7);
+        let n_values = n * n_features;
+        assert!(n_values <= self.voxels.len());
+        // SAFETY: the buffers are as large as stated.
+        let status = unsafe {
+            (self.project2d().tsne)(
+                self.context,
+                self.voxels.as_ptr(),
+                n_values,
+                n_features,
+                options,
+                ptr::null(),
+                positions.as_mut_ptr(),
+                positions.len(),
+                &mut len,
+                error,
+            )
+        };
+        if status != Status::Ok as i32 {
+            assert!(positions.iter().all(|&value| value == -1.0) && len == 7, "output on failure");
+        }
+        status
+    }
+
+    /// How well the labels set the first voxels apart.
+    pub fn separation(&self, n_features: usize, n_neighbors: usize, error: OutError) -> i32 {
+        let mut out = initialised(self.project2d().separation_init);
+        // SAFETY: valid arguments.
+        let status = unsafe {
+            (self.project2d().separation)(
+                self.context,
+                self.voxels.as_ptr(),
+                N * 3,
+                n_features,
+                self.labels.as_ptr(),
+                N,
+                n_neighbors,
+                &mut out,
+                error,
+            )
+        };
+        assert_eq!(out.n_evaluated == 0, status != Status::Ok as i32, "output on failure");
         status
     }
 

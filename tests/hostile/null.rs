@@ -3,6 +3,7 @@
 mod evaluate;
 mod model;
 mod pick;
+mod project2d;
 mod synthetic;
 
 use std::{collections::BTreeSet, fs, ptr};
@@ -13,7 +14,7 @@ use crate::fixture::*;
 
 /// All of them.
 pub fn cases() -> Vec<Case> {
-    [CASES, model::CASES, evaluate::CASES, synthetic::CASES, pick::CASES].concat()
+    [CASES, model::CASES, evaluate::CASES, synthetic::CASES, pick::CASES, project2d::CASES].concat()
 }
 
 /// Contexts, and what needs none.
@@ -55,7 +56,7 @@ fn null_is_named_everywhere() {
         }
     }
     // And of the extensions' tables, whose entries are pointers in the header.
-    for extension in ["synthetic", "pick"] {
+    for extension in ["synthetic", "pick", "project2d"] {
         let table = header
             .split(&format!("typedef struct cinetomo_{extension}_api {{"))
             .nth(1)

@@ -3,6 +3,7 @@
 mod evaluate;
 mod model;
 mod pick;
+mod project2d;
 mod synthetic;
 mod training;
 

@@ -51,6 +51,9 @@ fn structs_of_any_size_are_judged() {
         fixture.picker().tomogram_init => cinetomo_tomogram, size_of::<cinetomo_tomogram>();
         fixture.picker().pick_options_init => cinetomo_pick_options, size_of::<cinetomo_pick_options>();
         fixture.picker().extract_options_init => cinetomo_extract_options, size_of::<cinetomo_extract_options>();
+        api.grad_cam_options_init => cinetomo_grad_cam_options, size_of::<cinetomo_grad_cam_options>();
+        fixture.project2d().options_init => cinetomo_tsne_options, size_of::<cinetomo_tsne_options>();
+        fixture.project2d().separation_init => cinetomo_separation, size_of::<cinetomo_separation>();
     );
 
     // A host that was built before the struct grew: what it does not know is not written.
@@ -161,6 +164,13 @@ fn structs_of_any_size_are_judged() {
                     0,
                     e,
                 )
+            }),
+            ("model_grad_cam", INVALID, &["options", "struct_size is 31"], |f, e| {
+                let options = cinetomo_grad_cam_options {
+                    struct_size: 31,
+                    ..initialised(f.api.grad_cam_options_init)
+                };
+                f.grad_cam(&options, e)
             }),
             ("model_info_get", INVALID, &["out_info", "struct_size"], |f, e| {
                 let mut info = initialised(f.api.model_info_init);

@@ -16,13 +16,17 @@ mod resnet3d;
 mod s3d;
 mod swin3d;
 mod video_resnet;
+mod view;
 mod vivit;
+
+use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
 pub use self::{
     architecture::{Architecture, Choice, Shapes, Wanted},
     ledger::Ledger,
+    view::View,
 };
 use crate::{
     error::Result,
@@ -81,6 +85,8 @@ pub struct BackboneSpec {
     pub n_weights: i64,
     /// Initial learning rates of Adam for a training of the whole network, from video and from random numbers.
     pub learning_rates: [f64; 2],
+    /// Stage whose maps explain a class unless the caller names another.
+    pub cam_stage: &'static str,
     /// Name of the video head's weight (`[classes, features, ...]`); its bias is `head_bias`.
     pub head_weight: &'static str,
     /// Name of the video head's bias.
@@ -131,6 +137,8 @@ pub type StageFn = Box<dyn Fn(&Tensor, Pass) -> Result<Tensor> + Send>;
 pub struct Stage {
     /// Name, as in the paper.
     pub name: &'static str,
+    /// How its output lies over the box.
+    pub view: View,
     /// From the stage's input to its output.
     pub forward: StageFn,
 }
@@ -165,12 +173,13 @@ impl Network {
 
     /// Features `[n, n_features]` of the input `[n, 1, z, y, x]`.
     pub fn features(&self, input: &Tensor, batch_norm: BatchNormMode) -> Result<Tensor> {
-        let pass = Pass::of(input, batch_norm)?;
-        let mut x = input.shallow_clone();
-        for stage in &self.stages {
-            x = (stage.forward)(&x, pass)?;
-        }
-        Ok(x)
+        self.through(0..self.stages.len(), input, Pass::of(input, batch_norm)?)
+    }
+
+    /// Output of the last of these stages for the input `x` of the first of them. Stages leave their input as it is.
+    pub fn through(&self, stages: Range<usize>, x: &Tensor, pass: Pass) -> Result<Tensor> {
+        let x = x.shallow_clone();
+        self.stages[stages].iter().try_fold(x, |x, stage| (stage.forward)(&x, pass))
     }
 
     /// What a pass of a sample of size `input_size` (z, y, x) allocates and multiplies: an empty batch walks through.

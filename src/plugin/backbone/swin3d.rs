@@ -13,7 +13,7 @@ use tch::{Device, Tensor};
 
 use self::layout::{Layout, missing};
 use super::{
-    Architecture, BackboneSpec, Stage,
+    Architecture, BackboneSpec, Stage, View,
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
     layers::{Conv3d, Conv3dConfig, Padding, spatial_size},
     ledger::{self, F32},
@@ -68,6 +68,8 @@ const SWIN3D: BackboneSpec = BackboneSpec {
     n_weights: 0,
     // Section 4.1 of the paper: 3e-5 for pretrained weights, 3e-4 for random ones, there with AdamW and batches of 64.
     learning_rates: [3e-5, 3e-4],
+    // A token is 16 voxels long in the plane, as a position of layer3 of the ResNets is.
+    cam_stage: "stage3",
     head_weight: "head.weight",
     head_bias: "head.bias",
     // Follows from the window.
@@ -99,8 +101,11 @@ fn build(
     n_heads: [i64; 4],
 ) -> Result<Vec<Stage>> {
     let embedding = PatchEmbedding::new(parameters, n_channels)?;
-    let mut stages =
-        vec![Stage { name: "patch_embed", forward: Box::new(move |x, _| embedding.forward(x)) }];
+    let mut stages = vec![Stage {
+        name: "patch_embed",
+        view: View::Map,
+        forward: Box::new(move |x, _| embedding.forward(x)),
+    }];
     for (index, (name, blocks, merging)) in STAGES.into_iter().enumerate() {
         parameters.set_stage(1 + index);
         let merging = match index {
@@ -124,14 +129,14 @@ fn build(
             }
             to_map(&x)
         };
-        stages.push(Stage { name, forward: Box::new(forward) });
+        stages.push(Stage { name, view: View::Map, forward: Box::new(forward) });
     }
     parameters.set_stage(stages.len());
     let norm = LayerNorm::new(parameters, "norm.", n_channels, EPSILON)?;
     let forward = move |x: &Tensor, _| to_map(&norm.forward(&to_tokens(x)?)?);
-    stages.push(Stage { name: "norm", forward: Box::new(forward) });
+    stages.push(Stage { name: "norm", view: View::Map, forward: Box::new(forward) });
     let pool = |x: &Tensor, _| Ok(x.f_mean_dim([2i64, 3, 4].as_slice(), false, None)?);
-    stages.push(Stage { name: "pool", forward: Box::new(pool) });
+    stages.push(Stage { name: "pool", view: View::Pooled, forward: Box::new(pool) });
     Ok(stages)
 }
 

@@ -301,4 +301,56 @@ pub const CASES: &[Case] = &[
     ("model_predict", NULL, &["out_predictions"], |f, e| {
         raw!((f.api.model_predict)(f.model, &f.volume(), 0, ptr::null(), ptr::null(), e))
     }),
+    ("model_grad_cam", NULL, &["model"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_grad_cam)(
+            ptr::null(),
+            &f.volume(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_grad_cam", NULL, &["subtomograms"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_grad_cam)(
+            f.model,
+            ptr::null(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_grad_cam", NULL, &["out_maps"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_grad_cam)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            1,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_grad_cam", NULL, &["out_len"], |f, e| {
+        let mut value = 0.0;
+        raw!((f.api.model_grad_cam)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            ptr::null(),
+            &mut value,
+            1,
+            ptr::null_mut(),
+            e
+        ))
+    }),
 ];

@@ -161,6 +161,45 @@ fn models_without_meaning_are_refused() {
                 assert_eq!((labels, probabilities), ([9; N], [-1.0; 17]), "output on failure");
                 status
             }),
+            ("model_grad_cam", INVALID, &["class 3", "3 classes"], |f, e| {
+                with_explanation(f, e, |o| o.class_index = 3)
+            }),
+            ("model_grad_cam", INVALID, &["class_index is -2", "-1 for the predicted"], |f, e| {
+                with_explanation(f, e, |o| o.class_index = -2)
+            }),
+            ("model_grad_cam", INVALID, &["options.method is 2"], |f, e| {
+                with_explanation(f, e, |o| o.method = 2)
+            }),
+            ("model_grad_cam", INVALID, &["options.rectify is 2"], |f, e| {
+                with_explanation(f, e, |o| o.rectify = 2)
+            }),
+            ("model_grad_cam", INVALID, &["reserved is 1"], |f, e| {
+                with_explanation(f, e, |o| o.reserved = 1)
+            }),
+            ("model_grad_cam", INVALID, &["layer3", "Mixed_4f"], |f, e| {
+                with_explanation(f, e, |o| o.stage = c"layer3".as_ptr())
+            }),
+            ("model_grad_cam", INVALID, &["AvgPool", "positions"], |f, e| {
+                with_explanation(f, e, |o| o.stage = c"AvgPool".as_ptr())
+            }),
+            ("model_grad_cam", INVALID, &["options.stage", "UTF-8"], |f, e| {
+                with_explanation(f, e, |o| o.stage = c"\xff".as_ptr())
+            }),
+            ("model_grad_cam", Status::BufferTooSmall, &["out_maps", "24576"], |f, e| {
+                let (mut value, mut len) = (-1.0, 7);
+                let status = raw!((f.api.model_grad_cam)(
+                    f.model,
+                    &f.volume(),
+                    ptr::null(),
+                    ptr::null(),
+                    &mut value,
+                    1,
+                    &mut len,
+                    e
+                ));
+                assert_eq!((value, len), (-1.0, f.voxels.len()));
+                status
+            }),
         ],
     );
 }
@@ -172,6 +211,16 @@ fn with_preprocess(fixture: &Fixture, error: OutError, spoil: fn(&mut cinetomo_p
         &cinetomo_model_options { preprocess: &preprocess, ..fixture.model_options() },
         error,
     )
+}
+
+fn with_explanation(
+    fixture: &Fixture,
+    error: OutError,
+    spoil: fn(&mut cinetomo_grad_cam_options),
+) -> i32 {
+    let mut options = initialised(fixture.api.grad_cam_options_init);
+    spoil(&mut options);
+    fixture.grad_cam(&options, error)
 }
 
 fn with_calibration(
