@@ -29,7 +29,7 @@ build: setup ## compile the library and the command (5 minutes the first time)
 demo: build ## simulate, fine-tune, classify: video weights against random ones (DEMO_ARGS="--help" lists options)
 	@src/setup/install.sh $(STAGE)
 	@mkdir -p $(dir $(DEMO))
-	$(CXX) -std=c++17 $(CXXFLAGS) $(WARNINGS) -I$(STAGE)/include examples/cpp/*.cpp -o $(DEMO) -ldl
+	$(CXX) -std=c++17 $(CXXFLAGS) $(WARNINGS) -I$(STAGE)/include examples/cpp/demo/*.cpp -o $(DEMO) -ldl
 	@.cargo/with-libtorch env CINETOMO_PLUGIN_PATH=$(STAGE)/share/cinetomo/plugins $(DEMO) $(DEMO_ARGS)
 
 test: ## run every test (fetches the CUDA part of libtorch and the reference networks too: 4 GB in all)
