@@ -16,7 +16,7 @@ use crate::{
     memory::Work,
     monitor::{Monitor, Progress, Stage},
     parameters::Start,
-    preprocess::{Normalization, Preprocess},
+    preprocess::{Normalization, Preprocess, UNIT_RANGE},
     volume::{Contrast, Volume},
     weights,
 };
@@ -304,11 +304,12 @@ impl Model {
         (architecture.spec.input_range)(architecture)
     }
 
-    /// Grey values of the network's input: the lowest and the highest, or, for Z-scores, those of 3 standard deviations.
+    /// Grey values of the network's input: the lowest and the highest, or, in standard deviations, 3 of them.
     pub fn input_range(&self) -> [f64; 2] {
         match self.preprocess.normalization {
-            Normalization::ZScore => [-3.0, 3.0],
+            Normalization::ZScore | Normalization::Fixed => [-3.0, 3.0],
             Normalization::MinMax | Normalization::Percentile => self.video_range(),
+            Normalization::Unit => UNIT_RANGE,
         }
     }
 

@@ -129,6 +129,12 @@ fn numbers_without_meaning_are_refused() {
             ("model_random", INVALID, &["percentile"], |f, e| {
                 with_preprocess(f, e, |p| p.percentile_high = f64::NAN)
             }),
+            ("model_random", INVALID, &["fixed_deviation 0"], |f, e| {
+                with_preprocess(f, e, |p| p.fixed_deviation = 0.0)
+            }),
+            ("model_random", INVALID, &["fixed_mean is inf"], |f, e| {
+                with_preprocess(f, e, |p| p.fixed_mean = f64::INFINITY)
+            }),
             ("model_fine_tune", INVALID, &["optimizer", "3"], |f, e| {
                 with_training(f, e, |o| o.optimizer = 3)
             }),

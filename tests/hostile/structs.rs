@@ -36,7 +36,7 @@ fn structs_of_any_size_are_judged() {
         api.context_options_init => cinetomo_context_options, size_of::<cinetomo_context_options>();
         api.hooks_init => cinetomo_hooks, size_of::<cinetomo_hooks>();
         api.volume_init => cinetomo_volume, size_of::<cinetomo_volume>();
-        api.preprocess_init => cinetomo_preprocess, size_of::<cinetomo_preprocess>();
+        api.preprocess_init => cinetomo_preprocess, 64;
         api.model_options_init => cinetomo_model_options, size_of::<cinetomo_model_options>();
         api.fine_tune_options_init => cinetomo_fine_tune_options, 112;
         api.model_info_init => cinetomo_model_info, size_of::<cinetomo_model_info>();
@@ -48,6 +48,31 @@ fn structs_of_any_size_are_judged() {
         api.predictions_init => cinetomo_predictions, size_of::<cinetomo_predictions>();
         fixture.synthetic().options_init => cinetomo_synthetic_options, size_of::<cinetomo_synthetic_options>();
     );
+
+    // Presets fill the same structs; a number that names none fills nothing.
+    let (mut training, mut preprocess) =
+        (fixture.fine_tune_options(), initialised(api.preprocess_init));
+    (training.n_epochs, preprocess.n_views) = (77, 77);
+    for preset in [-1, 4, i32::MAX] {
+        // SAFETY: the structs are ours and of these sizes.
+        let statuses = unsafe {
+            [
+                (api.fine_tune_options_preset)(&mut training, size_of_val(&training), preset),
+                (api.preprocess_preset)(&mut preprocess, size_of_val(&preprocess), preset),
+            ]
+        };
+        assert_eq!(statuses, [INVALID as i32; 2], "{preset}");
+        assert_eq!((training.n_epochs, preprocess.n_views), (77, 77));
+    }
+    // SAFETY: as above, and NULL.
+    unsafe {
+        let paper = cinetomo_preset::PaperVideo as i32;
+        assert_eq!((api.preprocess_preset)(&mut preprocess, size_of_val(&preprocess), paper), 0);
+        assert_eq!(preprocess.input_size, [0, 128, 128]);
+        assert_eq!(preprocess.normalization, cinetomo_normalization::Unit as i32);
+        assert_eq!((api.preprocess_preset)(ptr::null_mut(), 80, paper), NULL as i32);
+        assert_eq!((api.preprocess_preset)(&mut preprocess, 63, paper), INVALID as i32);
+    }
 
     /// A struct with 16 more bytes than this header knows, as a newer host would pass it.
     #[repr(C)]

@@ -83,4 +83,5 @@ pub(super) static API: cinetomo_api = cinetomo_api {
     model_predict: cinetomo_model_predict,
     weights_inspect: cinetomo_weights_inspect,
     memory_estimate: cinetomo_memory_estimate,
+    preprocess_preset: cinetomo_preprocess_preset,
 };
