@@ -400,6 +400,27 @@ typedef enum cinetomo_part {
 } cinetomo_part;
 
 /**
+ * In what precision a context's networks multiply. Weights, features, heads, optimisers and losses are single-precision
+ * numbers throughout.
+ */
+typedef enum cinetomo_precision {
+  /**
+   * Single.
+   */
+  CINETOMO_PRECISION_F32 = 0,
+  /**
+   * What convolutions and matrix products take is rounded to bfloat16, as PyTorch's autocast does: half the memory and, where
+   * the device has instructions for it (GPUs of compute capability 8 on, CPUs with AVX512-BF16 or AMX), less time.
+   * Features change by about a hundredth. Fails with CINETOMO_STATUS_DEVICE_UNAVAILABLE on older GPUs.
+   */
+  CINETOMO_PRECISION_BF16 = 1,
+  /**
+   * BF16 on GPUs of compute capability 8 on, F32 elsewhere. Not measured on a GPU, and so not the default.
+   */
+  CINETOMO_PRECISION_AUTO = 2,
+} cinetomo_precision;
+
+/**
  * Ways to train that have a name, for `cinetomo_fine_tune_options_preset`.
  */
 typedef enum cinetomo_preset {
@@ -747,6 +768,14 @@ typedef struct cinetomo_context_options {
    * Handed to `log` as it is. Must stay valid as long as the context and its models.
    */
   void *log_user_data;
+  /**
+   * A `CINETOMO_PRECISION_*`. Default: F32.
+   */
+  int32_t precision;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
 } cinetomo_context_options;
 
 /**

@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 
 use crate::{
     augment::MIRROR_IMAGES,
-    backbone::{Architecture, Network, Wanted},
+    backbone::{Architecture, Network, Precision, Wanted},
     confidence::{Confidence, Mahalanobis},
     error::{Error, ErrorKind, Result},
     memory::Work,
@@ -107,6 +107,9 @@ pub struct TrainingRecord {
     pub selected_epoch: usize,
     /// The linear probe that the head started from.
     pub probe: Option<ProbeRecord>,
+    /// In what precision the network multiplied.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// What was measured in an epoch.
@@ -267,7 +270,9 @@ impl Model {
 
     /// A copy that shares no tensor with this model: what fine-tuning changes.
     pub fn duplicate(&self) -> Result<Model> {
-        let network = Network::new(self.network.architecture.clone(), self.device, Start::Zeros)?;
+        let mut network =
+            Network::new(self.network.architecture.clone(), self.device, Start::Zeros)?;
+        network.precision = self.network.precision;
         network.parameters.copy_from(
             self.network
                 .parameters

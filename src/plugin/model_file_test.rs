@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    backbone::Precision,
     confidence::{CalibrationRecord, Threshold},
     model::{EpochRecord, ProbeRecord},
     monitor::Monitor,
@@ -57,6 +58,7 @@ fn model() -> Model {
         }],
         selected_epoch: 1,
         probe: Some(ProbeRecord { penalty: 0.3, cross_validated_accuracy: Some(0.7) }),
+        precision: Precision::Bf16,
     }];
     model.confidence = Confidence {
         temperature: 1.0 + 1.0 / 3.0,

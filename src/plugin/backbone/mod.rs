@@ -11,6 +11,7 @@ pub mod layers;
 mod layers_test;
 mod ledger;
 mod mvit;
+mod precision;
 mod residual;
 mod resnet3d;
 mod s3d;
@@ -23,6 +24,7 @@ use tch::{Device, Kind, Tensor};
 pub use self::{
     architecture::{Architecture, Choice, Shapes, Wanted},
     ledger::Ledger,
+    precision::{Precision, in_precision, single},
 };
 use crate::{
     error::Result,
@@ -143,6 +145,8 @@ pub struct Network {
     pub parameters: Parameters,
     /// Its stages, from input to features.
     pub stages: Vec<Stage>,
+    /// In what precision it multiplies; its weights and features are f32.
+    pub precision: Precision,
 }
 
 impl Network {
@@ -150,7 +154,7 @@ impl Network {
     pub fn new(architecture: Architecture, device: Device, start: Start) -> Result<Network> {
         let mut parameters = Parameters::new(device, start);
         let stages = (architecture.spec.build)(&mut parameters, &architecture)?;
-        Ok(Network { architecture, parameters, stages })
+        Ok(Network { architecture, parameters, stages, precision: Precision::default() })
     }
 
     /// What is known of it and its kind.
@@ -167,10 +171,12 @@ impl Network {
     pub fn features(&self, input: &Tensor, batch_norm: BatchNormMode) -> Result<Tensor> {
         let pass = Pass::of(input, batch_norm)?;
         let mut x = input.shallow_clone();
-        for stage in &self.stages {
-            x = (stage.forward)(&x, pass)?;
-        }
-        Ok(x)
+        in_precision(self.precision, || {
+            for stage in &self.stages {
+                x = (stage.forward)(&x, pass)?;
+            }
+            single(&x)
+        })
     }
 
     /// What a pass of a sample of size `input_size` (z, y, x) allocates and multiplies: an empty batch walks through.

@@ -13,7 +13,10 @@ use tch::Tensor;
 
 use super::{
     Architecture, BackboneSpec, Pass, Stage,
-    attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads, split_heads},
+    attention::{
+        Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, add_branch, attend, merge_heads,
+        split_heads,
+    },
     layers::{Conv3d, Conv3dConfig, Padding, spatial_size},
     ledger,
 };
@@ -297,9 +300,8 @@ impl Block {
 
     /// From `[n, t, c]` to the same shape.
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
-        // In place: the gradient of a linear layer does not need its output.
-        let x = self.attention(&self.norm_before.forward(tokens)?)?.f_add_(tokens)?;
-        Ok(self.mlp.forward(&self.norm_after.forward(&x)?)?.f_add_(&x)?)
+        let x = add_branch(self.attention(&self.norm_before.forward(tokens)?)?, tokens)?;
+        add_branch(self.mlp.forward(&self.norm_after.forward(&x)?)?, &x)
     }
 
     fn attention(&self, x: &Tensor) -> Result<Tensor> {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     augment::Mirrors,
-    backbone::{BatchNormMode, Pass},
+    backbone::{BatchNormMode, Pass, in_precision, single},
     error::Result,
     model::{Model, not_finite},
     monitor::Stage,
@@ -92,18 +92,20 @@ pub(super) fn forward(
 ) -> Result<Tensor> {
     let (frozen, trained) = model.network.stages.split_at(n_frozen);
     let mut x = input.shallow_clone();
-    {
-        let _guard = tch::no_grad_guard();
-        let pass = Pass::of(input, BatchNormMode::Running)?;
-        for stage in frozen {
+    in_precision(model.network.precision, || {
+        {
+            let _guard = tch::no_grad_guard();
+            let pass = Pass::of(input, BatchNormMode::Running)?;
+            for stage in frozen {
+                x = (stage.forward)(&x, pass)?;
+            }
+        }
+        let pass = Pass::of(input, batch_norm)?;
+        for stage in trained {
             x = (stage.forward)(&x, pass)?;
         }
-    }
-    let pass = Pass::of(input, batch_norm)?;
-    for stage in trained {
-        x = (stage.forward)(&x, pass)?;
-    }
-    Ok(x)
+        single(&x)
+    })
 }
 
 /// Passes over the caller's subtomograms without gradients or augmentation.

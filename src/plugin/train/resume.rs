@@ -78,6 +78,7 @@ impl<'c> Checkpoint<'c> {
         let size = volume.box_size();
         hash.update(format!("{}\n{options}\n{size:?}\n", env!("CARGO_PKG_VERSION")));
         hash.update(crate::model_file::metadata_json(model));
+        hash.update(format!("{:?}", model.network.precision));
         labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
         let parameters = model.network.parameters.iter().map(|parameter| &parameter.tensor);
         for tensor in parameters.chain([&model.head.weight, &model.head.bias]) {
