@@ -22,8 +22,8 @@ help: ## list the targets
 setup: ## fetch libtorch (1.2 GB; 4 GB with an NVIDIA driver) and the video weights (50 MB) into ~/.cache/cinetomo
 	@$(PYTHON) src/setup/setup.py
 
-build: setup ## compile the library (5 minutes the first time)
-	cargo build --release -p cinetomo
+build: setup ## compile the library and the command (5 minutes the first time)
+	cargo build --release -p cinetomo -p cinetomo-cli
 
 demo: build ## simulate, fine-tune, classify: video weights against random ones (DEMO_ARGS="--help" lists options)
 	@src/setup/install.sh $(STAGE)

@@ -180,6 +180,21 @@ typedef enum cinetomo_batch_norm {
 } cinetomo_batch_norm;
 
 /**
+ * How the channels of a stage's map are weighed into a map of evidence.
+ */
+typedef enum cinetomo_cam_method {
+  /**
+   * By the mean gradient of the class's logit (Selvaraju et al. 2017); made for any network.
+   */
+  CINETOMO_CAM_METHOD_GRAD_CAM = 0,
+  /**
+   * So that the map adds up to what the logit responds by (Zhao et al. 2018); made for subtomograms and for stages
+   * whose values are never negative: all of the networks with convolutions, none of those with attention.
+   */
+  CINETOMO_CAM_METHOD_RESPOND_CAM = 1,
+} cinetomo_cam_method;
+
+/**
  * Sign of the particles against their surroundings.
  */
 typedef enum cinetomo_contrast {
@@ -316,6 +331,24 @@ typedef enum cinetomo_log_level {
    */
   CINETOMO_LOG_LEVEL_TRACE = 5,
 } cinetomo_log_level;
+
+/**
+ * What happens to boxes that reach beyond the tomogram.
+ */
+typedef enum cinetomo_edge {
+  /**
+   * What is missing becomes the mean of what is there.
+   */
+  CINETOMO_EDGE_PAD = 0,
+  /**
+   * They are left out.
+   */
+  CINETOMO_EDGE_SKIP = 1,
+  /**
+   * The call fails and names the first of them.
+   */
+  CINETOMO_EDGE_FAIL = 2,
+} cinetomo_edge;
 
 /**
  * Where a buffer lives; the numbers are those of DLPack.
@@ -486,6 +519,25 @@ typedef enum cinetomo_reject {
 } cinetomo_reject;
 
 /**
+ * How a box is sampled between the voxels of the tomogram.
+ */
+typedef enum cinetomo_resampling {
+  /**
+   * All frequencies that tomogram and box can both hold, unweakened, shifted and rescaled in Fourier space. The box is
+   * taken with 16 voxels around it.
+   */
+  CINETOMO_RESAMPLING_FOURIER = 0,
+  /**
+   * Trilinear: quick, weakens fine detail; not for boxes of much larger voxels, where it aliases.
+   */
+  CINETOMO_RESAMPLING_LINEAR = 1,
+  /**
+   * Positions are rounded to voxels, and voxels copied. Cannot change the voxel size.
+   */
+  CINETOMO_RESAMPLING_NEAREST = 2,
+} cinetomo_resampling;
+
+/**
  * How the learning rate changes over the training.
  */
 typedef enum cinetomo_schedule {
@@ -540,9 +592,25 @@ typedef enum cinetomo_stage {
    */
   CINETOMO_STAGE_EMBED = 7,
   /**
-   * Simulating subtomograms.
+   * Simulating subtomograms or a tomogram.
    */
   CINETOMO_STAGE_SIMULATE = 8,
+  /**
+   * Picking particles.
+   */
+  CINETOMO_STAGE_PICK = 9,
+  /**
+   * Cutting boxes out of a tomogram.
+   */
+  CINETOMO_STAGE_EXTRACT = 10,
+  /**
+   * Computing where in the box the evidence for a class lies.
+   */
+  CINETOMO_STAGE_EXPLAIN = 11,
+  /**
+   * Mapping embeddings into the plane.
+   */
+  CINETOMO_STAGE_PROJECT = 12,
 } cinetomo_stage;
 
 /**
@@ -610,6 +678,26 @@ typedef enum cinetomo_status {
    */
   CINETOMO_STATUS_PANIC = 14,
 } cinetomo_status;
+
+/**
+ * Which peaks of the filtered tomogram count as particles. t is the option `threshold`.
+ */
+typedef enum cinetomo_threshold_rule {
+  /**
+   * Those of at least m + t (M - m) / 20, m and M being the lowest and the highest score of all peaks (Pei et al.
+   * 2016, the paper's pipeline). A single very dense object, such as a gold bead, raises it for all.
+   */
+  CINETOMO_THRESHOLD_RULE_PEAK_RANGE = 0,
+  /**
+   * Those of at least the median of all scores plus t times 1.4826 times their median absolute deviation: t standard
+   * deviations, for most of the peaks are noise. Hardly changed by a few very dense objects.
+   */
+  CINETOMO_THRESHOLD_RULE_DEVIATIONS = 1,
+  /**
+   * Those whose score is at least t.
+   */
+  CINETOMO_THRESHOLD_RULE_SCORE = 2,
+} cinetomo_threshold_rule;
 
 /**
  * A flag that any thread may raise to stop a running call. Freed with `cinetomo_cancel_free`.
@@ -1437,6 +1525,39 @@ typedef struct cinetomo_predictions {
 } cinetomo_predictions;
 
 /**
+ * What `cinetomo_model_grad_cam` explains, and how. Fill with `cinetomo_grad_cam_options_init`, then change what you need.
+ */
+typedef struct cinetomo_grad_cam_options {
+  /**
+   * `sizeof(cinetomo_grad_cam_options)` as the caller was compiled; set by the `_init`.
+   */
+  size_t struct_size;
+  /**
+   * Name of the stage whose map is weighed, one of `stage_names` in `cinetomo_model_info`; NULL (default) = "layer3" of
+   * the ResNets, the paper's, and a comparable one of other networks.
+   */
+  const char *stage;
+  /**
+   * The class, counted from 0; -1 (default) = for each subtomogram the one that `cinetomo_model_classify` finds most
+   * probable.
+   */
+  int32_t class_index;
+  /**
+   * A `CINETOMO_CAM_METHOD_*`. Default: GRAD_CAM.
+   */
+  int32_t method;
+  /**
+   * 1 = evidence against the class is cut off at 0; 0 = it stays, as negative numbers; -1 (default) = as published: 1
+   * for GRAD_CAM, 0 for RESPOND_CAM.
+   */
+  int32_t rectify;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_grad_cam_options;
+
+/**
  * Every function of ABI 1, as `cinetomo_get_api(1)` returns it: for hosts that load the library at run time and
  * would rather look up one symbol than forty. Each entry is the function `cinetomo_<entry>` of this header.
  * Entries are only ever appended: read none beyond `struct_size`. Valid for the life of the process.
@@ -1739,6 +1860,21 @@ typedef struct cinetomo_api {
                              uint64_t *out_bytes,
                              struct cinetomo_error **out_error);
   /**
+   * See `cinetomo_grad_cam_options_init`.
+   */
+  int32_t (*grad_cam_options_init)(struct cinetomo_grad_cam_options *out_options, size_t struct_size);
+  /**
+   * See `cinetomo_model_grad_cam`.
+   */
+  int32_t (*model_grad_cam)(const struct cinetomo_model *model,
+                            const struct cinetomo_volume *subtomograms,
+                            const struct cinetomo_grad_cam_options *options,
+                            const struct cinetomo_hooks *hooks,
+                            float *out_maps,
+                            size_t capacity,
+                            size_t *out_len,
+                            struct cinetomo_error **out_error);
+  /**
    * See `cinetomo_preprocess_preset`.
    */
   int32_t (*preprocess_preset)(struct cinetomo_preprocess *out_preprocess,
@@ -1747,7 +1883,329 @@ typedef struct cinetomo_api {
 } cinetomo_api;
 
 /**
- * How subtomograms are simulated. Fill with `options_init` of the extension's table.
+ * A tomogram in the caller's memory, or one that the caller reads piece by piece. Fill with `tomogram_init`, then set
+ * either `voxels`, or `read`, `shape`, `voxel_size` and `contrast`.
+ */
+typedef struct cinetomo_tomogram {
+  /**
+   * `sizeof(cinetomo_tomogram)` as the caller was compiled; set by `tomogram_init`.
+   */
+  size_t struct_size;
+  /**
+   * The tomogram as a volume with n = 1, of any type and strides and any size; `beam_axis` does not matter. NULL
+   * (default) = `read` fetches it.
+   */
+  const struct cinetomo_volume *voxels;
+  /**
+   * Fetches the box of `nz` x `ny` x `nx` voxels that begins at voxel `z0`, `y0`, `x0` into `out`, x fastest; boxes
+   * lie within the tomogram. Returns 0, or anything else to stop the call with CINETOMO_STATUS_IO. Always called on
+   * the thread that made the call, never after it returned, one box at a time; boxes may overlap. Must not throw or
+   * longjmp. NULL (default) = the tomogram is in `voxels`.
+   */
+  int32_t (*read)(void *user_data,
+                  int64_t z0,
+                  int64_t y0,
+                  int64_t x0,
+                  int64_t nz,
+                  int64_t ny,
+                  int64_t nx,
+                  float *out);
+  /**
+   * Handed to `read` as it is.
+   */
+  void *user_data;
+  /**
+   * Number of voxels along z, y, x, with `read`; at most 2^20. All 0 (default) with `voxels`.
+   */
+  int64_t shape[3];
+  /**
+   * Edge of a voxel in angstrom, with `read`; 0 (default) = unknown.
+   */
+  double voxel_size;
+  /**
+   * A `CINETOMO_CONTRAST_*`, with `read`. Default: UNKNOWN.
+   */
+  int32_t contrast;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_tomogram;
+
+/**
+ * How particles are picked. Fill with `pick_options_init`.
+ *
+ * The tomogram is filtered with two Gaussians of which one is a little wider; particles are the extrema of their
+ * difference. The narrower one should fit the particles: its standard deviation is taken from `sigma`, else from
+ * `particle_diameter`, else it is 70 angstrom, rounded down to voxels, and at least two voxels.
+ */
+typedef struct cinetomo_pick_options {
+  /**
+   * `sizeof(cinetomo_pick_options)` as the caller was compiled; set by `pick_options_init`.
+   */
+  size_t struct_size;
+  /**
+   * Standard deviation of the narrower Gaussian in voxels, 0.5 to 100; 0 (default) = see above.
+   */
+  double sigma;
+  /**
+   * Diameter of the particles in angstrom: `sigma` becomes what a solid ball of that diameter answers most to, 0.29
+   * diameters divided by the square root of `sigma_ratio`. 0 (default) = unknown. Needs the tomogram's voxel size.
+   */
+  double particle_diameter;
+  /**
+   * The wider Gaussian over the narrower one, above 1 and at most 10. Default: 1.1.
+   */
+  double sigma_ratio;
+  /**
+   * Smallest distance between two picks in voxels, up to 10,000: of two that are nearer, the one with the lower score
+   * is dropped. 0 (default) = as `sigma`. The diameter of the particles is the most that makes sense.
+   */
+  double min_distance;
+  /**
+   * What `threshold_rule` makes a threshold of. Default: 3.
+   */
+  double threshold;
+  /**
+   * Most particles that are returned, the best ones: 1 to 10,000,000. Default: 1000.
+   */
+  int64_t n_max;
+  /**
+   * Voxels at the edge of the tomogram where nothing is picked, 0 to 10,000. Default: 0.
+   */
+  int64_t border;
+  /**
+   * Bytes that blocks of the tomogram may take at a time, at least 1 MiB; results do not depend on it. Default: 512
+   * MiB. Besides, 28 bytes are taken for each peak, of which noise has about one in 30 sigma^3 voxels.
+   */
+  uint64_t max_memory;
+  /**
+   * A `CINETOMO_THRESHOLD_RULE_*`. Default: PEAK_RANGE.
+   */
+  int32_t threshold_rule;
+  /**
+   * Whether positions are refined to a fraction of a voxel (by a parabola along each axis), 0 or 1. Default: 1.
+   */
+  int32_t refine;
+} cinetomo_pick_options;
+
+/**
+ * How boxes are cut out of a tomogram. Fill with `extract_options_init`.
+ */
+typedef struct cinetomo_extract_options {
+  /**
+   * `sizeof(cinetomo_extract_options)` as the caller was compiled; set by `extract_options_init`.
+   */
+  size_t struct_size;
+  /**
+   * Edge of the cubic boxes in voxels, 2 to 512. Default: 32. What is read for a box may be 320 voxels of the tomogram
+   * along an edge.
+   */
+  int64_t box_size;
+  /**
+   * Edge of the boxes' voxels in angstrom, 1/16 to 16 times the tomogram's; 0 (default) = as the tomogram's.
+   */
+  double voxel_size;
+  /**
+   * A `CINETOMO_RESAMPLING_*`. Default: FOURIER.
+   */
+  int32_t resampling;
+  /**
+   * A `CINETOMO_EDGE_*`. Default: PAD.
+   */
+  int32_t edge;
+  /**
+   * Sign of the particles in the boxes, a `CINETOMO_CONTRAST_*`: voxels are negated if the tomogram states the other
+   * one. UNKNOWN (default) = as in the tomogram.
+   */
+  int32_t contrast;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_extract_options;
+
+/**
+ * The functions of `cinetomo.pick/1`, from `cinetomo_get_extension`. Valid for the life of the process.
+ */
+typedef struct cinetomo_pick_api {
+  /**
+   * Size of this table as the library knows it.
+   */
+  size_t struct_size;
+  /**
+   * Fills `out_tomogram` with the defaults; `struct_size` is `sizeof *out_tomogram`. [any thread]
+   */
+  int32_t (*tomogram_init)(struct cinetomo_tomogram *out_tomogram, size_t struct_size);
+  /**
+   * Fills `out_options` with the defaults; `struct_size` is `sizeof *out_options`. [any thread]
+   */
+  int32_t (*pick_options_init)(struct cinetomo_pick_options *out_options, size_t struct_size);
+  /**
+   * Picks particles by difference of Gaussians, the best first. The tomogram's contrast must be known.
+   *
+   * `out_positions` receives z, y, x of each in voxels, counted from the centre of the first voxel; `out_scores`
+   * receives how much brighter (or darker) than its surroundings each is in the filtered tomogram, more being
+   * better; `*out_n` their number. `capacity` is the number of particles for which there is room: 3 x `capacity`
+   * positions and `capacity` scores. It is at least `n_max`, or 0: then `*out_n` receives `n_max`, and nothing else
+   * happens. Reading goes block by block through the tomogram, the surroundings of a block included. `options` and
+   * `hooks` may be NULL.
+   *
+   * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; NON_FINITE names the voxel; BUFFER_TOO_SMALL; IO if `read` failed;
+   * CANCELLED. [any thread]
+   */
+  int32_t (*pick)(const struct cinetomo_context *context,
+                  const struct cinetomo_tomogram *tomogram,
+                  const struct cinetomo_pick_options *options,
+                  const struct cinetomo_hooks *hooks,
+                  float *out_positions,
+                  float *out_scores,
+                  size_t capacity,
+                  size_t *out_n,
+                  struct cinetomo_error **out_error);
+  /**
+   * Fills `out_options` with the defaults; `struct_size` is `sizeof *out_options`. [any thread]
+   */
+  int32_t (*extract_options_init)(struct cinetomo_extract_options *out_options, size_t struct_size);
+  /**
+   * Cuts out boxes around particles: the position lies on voxel `box_size` / 2, rounded down, along each axis.
+   *
+   * `positions` holds z, y, x of `n_positions` particles, as `pick` writes them. `out_voxels` receives one box after
+   * the other, x fastest; `*out_len` the number of voxels; with `capacity` 0 that is all that happens, and nothing is
+   * read. `out_indices` receives for each box the index of its particle, which is of interest with
+   * CINETOMO_EDGE_SKIP; it is NULL with `index_capacity` 0, or has room for `n_positions`. A position outside the
+   * tomogram is an error, but for CINETOMO_EDGE_SKIP. Memory for the boxes is taken twice: many particles are best
+   * cut out by a few thousand a call. `options` and `hooks` may be NULL.
+   *
+   * Errors: NULL_ARGUMENT; INVALID_ARGUMENT names the position; NON_FINITE names the box and the voxel;
+   * BUFFER_TOO_SMALL; IO if `read` failed; CANCELLED. [any thread]
+   */
+  int32_t (*extract)(const struct cinetomo_context *context,
+                     const struct cinetomo_tomogram *tomogram,
+                     const float *positions,
+                     size_t n_positions,
+                     const struct cinetomo_extract_options *options,
+                     const struct cinetomo_hooks *hooks,
+                     float *out_voxels,
+                     size_t capacity,
+                     size_t *out_len,
+                     int64_t *out_indices,
+                     size_t index_capacity,
+                     struct cinetomo_error **out_error);
+} cinetomo_pick_api;
+
+/**
+ * How a map is made. Fill with `options_init` of the extension's table.
+ */
+typedef struct cinetomo_tsne_options {
+  /**
+   * `sizeof(cinetomo_tsne_options)` as the caller was compiled; set by `options_init`.
+   */
+  size_t struct_size;
+  /**
+   * About how many neighbours of an embedding count, from 1 to a third of the others; 0 (default) = 30, or as many as
+   * the embeddings allow.
+   */
+  double perplexity;
+  /**
+   * Seed of the noise on the start. Same embeddings, same seed: same map, bit by bit. Default: 0.
+   */
+  uint64_t seed;
+  /**
+   * Iterations, at least 250. Default: 1000.
+   */
+  int32_t n_iterations;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_tsne_options;
+
+/**
+ * How well classes are apart in embeddings, without any training.
+ */
+typedef struct cinetomo_separation {
+  /**
+   * In: `sizeof(cinetomo_separation)` as the caller was compiled; set by `separation_init`. Nothing beyond it is written.
+   */
+  size_t struct_size;
+  /**
+   * Embeddings whose label is not -1.
+   */
+  int64_t n_evaluated;
+  /**
+   * Mean silhouette (Rousseeuw 1987), from -1 to 1: how much nearer an embedding is to its own class than to the next
+   * one. NaN if there is one class, or each embedding is a class of its own.
+   */
+  double silhouette;
+  /**
+   * Fraction of the embeddings that the majority of its nearest neighbours, itself left out, classifies correctly.
+   */
+  double knn_accuracy;
+} cinetomo_separation;
+
+/**
+ * The functions of `cinetomo.project2d/1`, from `cinetomo_get_extension`. Valid for the life of the process.
+ */
+typedef struct cinetomo_project2d_api {
+  /**
+   * Size of this table as the library knows it.
+   */
+  size_t struct_size;
+  /**
+   * Fills `options` with the defaults; `struct_size` is `sizeof *options`. [any thread]
+   */
+  int32_t (*options_init)(struct cinetomo_tsne_options *out_options, size_t struct_size);
+  /**
+   * Fills `separation` with that of nothing; `struct_size` is `sizeof *separation`. [any thread]
+   */
+  int32_t (*separation_init)(struct cinetomo_separation *out_separation, size_t struct_size);
+  /**
+   * Maps embeddings into the plane so that neighbours stay together: t-SNE with Barnes-Hut trees (van der Maaten 2014),
+   * started from the first two principal components. Distances between groups, their sizes and the axes mean nothing.
+   *
+   * `embeddings` holds `n_values` numbers, one row of `n_features` each (as `cinetomo_model_embed` gives them).
+   * `out_positions` receives a row of 2 numbers for each; `*out_len` their number; with `capacity` 0 that is all that
+   * happens. `options` and `hooks` may be NULL. The map is computed by one thread, which ends before the call does.
+   *
+   * Errors: NULL_ARGUMENT; INVALID_ARGUMENT, among others if the perplexity is too large for so few embeddings (at
+   * least 4); NON_FINITE names the embedding; BUFFER_TOO_SMALL; OUT_OF_MEMORY; CANCELLED. [any thread]
+   */
+  int32_t (*tsne)(const struct cinetomo_context *context,
+                  const float *embeddings,
+                  size_t n_values,
+                  size_t n_features,
+                  const struct cinetomo_tsne_options *options,
+                  const struct cinetomo_hooks *hooks,
+                  float *out_positions,
+                  size_t capacity,
+                  size_t *out_len,
+                  struct cinetomo_error **out_error);
+  /**
+   * Tells how well the classes `labels` (one for each embedding, -1 = left out) are apart. `n_neighbors` vote, at least
+   * 1 and fewer than there are labels; 5 is usual.
+   *
+   * Errors: as `tsne`; INVALID_ARGUMENT too if the sizes do not fit. [any thread]
+   */
+  int32_t (*separation)(const struct cinetomo_context *context,
+                        const float *embeddings,
+                        size_t n_values,
+                        size_t n_features,
+                        const int32_t *labels,
+                        size_t n_labels,
+                        size_t n_neighbors,
+                        struct cinetomo_separation *out_separation,
+                        struct cinetomo_error **out_error);
+} cinetomo_project2d_api;
+
+/**
+ * How subtomograms and tomograms are simulated. Fill with `options_init` of the extension's table.
+ *
+ * A simulated volume is what a reconstruction shows of particles in ice: their densities, turned and moved, through
+ * envelope and contrast transfer function, with noise from before and behind the lens, missing wedge and band limit.
+ * SNR is the power of the signal over that of the noise in the finished volume. The noise's power is its variance; the
+ * signal's is its variance over the box of a subtomogram, and in a tomogram its mean squared difference from the
+ * tomogram's mean over the voxels within the particles' bounding spheres.
  */
 typedef struct cinetomo_synthetic_options {
   /**
@@ -1755,7 +2213,7 @@ typedef struct cinetomo_synthetic_options {
    */
   size_t struct_size;
   /**
-   * Edge of the cubic subtomograms in voxels, 8 to 256. Default: 32.
+   * Edge of the cubic subtomograms in voxels, 8 to 256. Default: 32. Unused for tomograms.
    */
   int64_t box_size;
   /**
@@ -1763,17 +2221,17 @@ typedef struct cinetomo_synthetic_options {
    */
   double voxel_size;
   /**
-   * Variance of the signal over variance of the noise, both over the whole box, above 0; infinity = no noise.
-   * Default: 0.1.
+   * Power of the signal over power of the noise, above 0; infinity = no noise. Default: 0.1.
    */
   double snr;
   /**
-   * The tilt series runs from minus to plus this angle about y, in degrees, above 0 and at most 90; what it does
-   * not see is the missing wedge. Default: 60.
+   * The tilt series runs from minus to plus this angle about the tilt axis, in degrees, above 0 and at most 90; what
+   * it does not see is the missing wedge. Default: 60.
    */
   double tilt_range;
   /**
-   * Largest random shift from the centre along each axis, in voxels, 0 to half the box. Default: 2.
+   * Largest random shift from the centre along each axis, in voxels, 0 to half the box. Default: 2. Unused for
+   * tomograms.
    */
   double max_shift;
   /**
@@ -1789,7 +2247,7 @@ typedef struct cinetomo_synthetic_options {
    */
   double spherical_aberration;
   /**
-   * Seed. Same seed, same subtomograms. Default: 0.
+   * Seed. Same seed, same subtomograms, on any number of threads. Default: 0.
    */
   uint64_t seed;
   /**
@@ -1800,7 +2258,80 @@ typedef struct cinetomo_synthetic_options {
    * Zero.
    */
   int32_t reserved;
+  /**
+   * Envelope: the signal is multiplied by exp(-(f / (envelope * Nyquist))^2), f being the spatial frequency. 0 to
+   * 100; 0 (default) = none.
+   */
+  double envelope;
+  /**
+   * Highest frequency that passes unweakened, in units of Nyquist's, 0 to 2; 0 (default) = no limit.
+   */
+  double band_limit;
+  /**
+   * How far beyond the band limit transmission falls to 1/e (as a Gaussian), in units of Nyquist's frequency, 0 to
+   * 1; 0 (default) = at once.
+   */
+  double band_edge;
+  /**
+   * Share of the noise's variance that was there before the lens, so that the contrast transfer function and the
+   * envelope shape it as they do the signal, 0 to 1. The rest is white but for `mtf`. Default: 0.
+   */
+  double noise_before;
+  /**
+   * What of a wave's amplitude the detector passes at Nyquist's frequency, above 0 and at most 1: noise from behind
+   * the lens is multiplied by mtf^((f / Nyquist)^2). Default: 1.
+   */
+  double mtf;
+  /**
+   * Number of particles, of random densities, that are packed around the target of each subtomogram without overlap
+   * of their bounding spheres, 0 to 32. Default: 0. Unused for tomograms.
+   */
+  int32_t n_neighbours;
+  /**
+   * The axis about which the specimen is tilted, a `CINETOMO_AXIS_*` other than `beam_axis`. Default: Y.
+   */
+  int32_t tilt_axis;
+  /**
+   * The axis along the electron beam, a `CINETOMO_AXIS_*`. Default: Z.
+   */
+  int32_t beam_axis;
+  /**
+   * Zero.
+   */
+  int32_t reserved_2;
 } cinetomo_synthetic_options;
+
+/**
+ * A particle of a simulated subtomogram or tomogram: the ground truth. This struct does not grow.
+ */
+typedef struct cinetomo_synthetic_particle {
+  /**
+   * Where the centre of its density lies (voxel d / 2 of a density of d voxels, rounded down): z, y, x in voxels,
+   * counted from the centre of the first voxel.
+   */
+  double position[3];
+  /**
+   * Rotation matrix, row by row, rows and columns in the order z, y, x: takes an offset from the centre of the
+   * density to the offset from `position`.
+   */
+  double rotation[9];
+  /**
+   * Radius of its bounding sphere in voxels: the farthest voxel of the density with a tenth of its highest value.
+   */
+  double radius;
+  /**
+   * SNR, as measured, of the subtomogram or tomogram that it is in.
+   */
+  double snr;
+  /**
+   * Which density it is of.
+   */
+  int32_t label;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
+} cinetomo_synthetic_particle;
 
 /**
  * The functions of `cinetomo.synthetic/1`, from `cinetomo_get_extension`. Valid for the life of the process.
@@ -1853,6 +2384,54 @@ typedef struct cinetomo_synthetic_api {
                       size_t capacity,
                       size_t *out_len,
                       struct cinetomo_error **out_error);
+  /**
+   * Fills `options` with the settings of the simulator behind the paper's simulated data (Liu et al. 2020, BMC
+   * Bioinformatics 21:399): 32 voxels of 10 angstrom, a target up to 8 voxels off the centre among 4 neighbours, tilt
+   * range 60 degrees, 300 kV, 2 mm, 5 micrometre, envelope 0.4, band limit 0.5, half of the noise from before the
+   * lens, SNR 0.03, bright. `struct_size` is `sizeof *options`. [any thread]
+   */
+  int32_t (*options_init_liu_2020)(struct cinetomo_synthetic_options *out_options,
+                                   size_t struct_size);
+  /**
+   * As `simulate`, and says what is in the subtomograms: `out_particles` receives 1 + `n_neighbours` particles for
+   * each, the target first; neighbours may lie partly or wholly outside the box. It is NULL with
+   * `particle_capacity` 0, or has room for all of them. [any thread]
+   */
+  int32_t (*simulate_particles)(const struct cinetomo_context *context,
+                                const struct cinetomo_volume *densities,
+                                const int32_t *labels,
+                                size_t n_labels,
+                                const struct cinetomo_synthetic_options *options,
+                                const struct cinetomo_hooks *hooks,
+                                float *out_voxels,
+                                size_t capacity,
+                                size_t *out_len,
+                                struct cinetomo_synthetic_particle *out_particles,
+                                size_t particle_capacity,
+                                struct cinetomo_error **out_error);
+  /**
+   * Simulates a tomogram of `shape` (z, y, x) voxels, at least 8 along each axis and at most 2^27 in all, that holds
+   * one particle for each label, at random places: bounding spheres lie within the tomogram and do not overlap.
+   * About a third of a tomogram can be filled; it is an error if a particle finds no place.
+   *
+   * `densities`, `options` and `hooks` are as for `simulate`. `out_voxels` receives the tomogram, x fastest;
+   * `*out_len` the number of its voxels; with `capacity` 0 that is all that happens. `out_particles` receives one
+   * particle for each label, in that order; it is NULL with `particle_capacity` 0, or has room for all of them.
+   * Takes 24 bytes of memory a voxel. [any thread]
+   */
+  int32_t (*simulate_tomogram)(const struct cinetomo_context *context,
+                               const struct cinetomo_volume *densities,
+                               const int32_t *labels,
+                               size_t n_labels,
+                               const int64_t *shape,
+                               const struct cinetomo_synthetic_options *options,
+                               const struct cinetomo_hooks *hooks,
+                               float *out_voxels,
+                               size_t capacity,
+                               size_t *out_len,
+                               struct cinetomo_synthetic_particle *out_particles,
+                               size_t particle_capacity,
+                               struct cinetomo_error **out_error);
 } cinetomo_synthetic_api;
 
 #ifdef __cplusplus
@@ -2044,9 +2623,18 @@ const struct cinetomo_api *cinetomo_get_api(uint32_t abi_version);
 
 /**
  * Returns the table of an extension, or NULL if the library does not have it. Ids carry their revision:
- * "cinetomo.synthetic/1" is a `cinetomo_synthetic_api`. Valid for the life of the process. [any thread]
+ * "cinetomo.pick/1" is a `cinetomo_pick_api`, "cinetomo.project2d/1" a `cinetomo_project2d_api`,
+ * "cinetomo.synthetic/1" a `cinetomo_synthetic_api`. Valid for the life of the process. [any thread]
  */
 const void *cinetomo_get_extension(const char *id);
+
+/**
+ * Fills `out_options` with the defaults: Grad-CAM of the predicted class. `struct_size` is `sizeof *out_options`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_grad_cam_options_init(struct cinetomo_grad_cam_options *out_options,
+                                       size_t struct_size);
 
 /**
  * Fills `out_hooks` with the defaults: no progress, no cancel flag. `struct_size` is `sizeof *out_hooks`.
@@ -2201,6 +2789,30 @@ int32_t cinetomo_model_from_video(const struct cinetomo_context *context,
                                   const struct cinetomo_hooks *hooks,
                                   struct cinetomo_model **out_model,
                                   struct cinetomo_error **out_error);
+
+/**
+ * Computes where in each box the evidence for a class lies. `out_maps` receives one map per subtomogram, of the size of
+ * the box and with its axes in the caller's order (z, y, x, x fastest, whatever `beam_axis` and strides are): how much
+ * the class's logit draws on what is there, on the scale of the method. `*out_len` receives the number of all voxels;
+ * with `capacity` 0 only that is written. `options` (NULL = defaults) and `hooks` may be NULL.
+ *
+ * A stage's map is coarse, a few positions along an axis (its strides divide the network's input, see `input_size` of
+ * `cinetomo_preprocess`); it is stretched over the box by linear interpolation, along each axis by itself, which also
+ * undoes any resizing. The subtomogram is explained as it comes, not averaged over mirror images. Takes somewhat longer
+ * than classification, but a small part of that if `class_index` names the class.
+ *
+ * Errors: as `cinetomo_model_classify`; INVALID_ARGUMENT too if there is no such class or stage, or if the class does not
+ * depend on positions there, as past the last attention: the message names a stage.
+ * [any thread; calls on one model take turns]
+ */
+int32_t cinetomo_model_grad_cam(const struct cinetomo_model *model,
+                                const struct cinetomo_volume *subtomograms,
+                                const struct cinetomo_grad_cam_options *options,
+                                const struct cinetomo_hooks *hooks,
+                                float *out_maps,
+                                size_t capacity,
+                                size_t *out_len,
+                                struct cinetomo_error **out_error);
 
 /**
  * Tells what a model is: network, classes, sizes, history. The pointers in `*out_info` are valid until the model is

@@ -316,6 +316,18 @@ class Model {
     return ask(api_->model_embed, subtomograms, hooks);
   }
 
+  // Where in each box the evidence for a class lies: for each subtomogram a map of the size of its box. Options from
+  // Plugin::grad_cam_options(); see cinetomo_model_grad_cam.
+  std::vector<float> grad_cam(const Volume &subtomograms, const cinetomo_grad_cam_options &options,
+                              const Hooks &hooks = {}) const {
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return detail::fetch<float>(
+          api_, [&](float *buffer, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+            return api_->model_grad_cam(get(), subtomograms.get(), &options, raw, buffer, capacity, len, error);
+          });
+    });
+  }
+
   // Writes the model to a file; one of that name is replaced once the new one is whole.
   void save(const std::string &path) const {
     detail::check(api_, [&](cinetomo_error **error) { return api_->model_save(get(), path.c_str(), error); });
@@ -501,6 +513,7 @@ class Plugin {
     return options;
   }
   cinetomo_calibration_options calibration_options() const { return defaults(api_->calibration_options_init); }
+  cinetomo_grad_cam_options grad_cam_options() const { return defaults(api_->grad_cam_options_init); }
   cinetomo_split_options split_options() const { return defaults(api_->split_options_init); }
   cinetomo_preprocess preprocess() const { return defaults(api_->preprocess_init); }
   cinetomo_preprocess preprocess(cinetomo_preset preset) const {
@@ -615,7 +628,54 @@ class Plugin {
   const cinetomo_api *api_;
 };
 
-// The extension cinetomo.synthetic/1: simulated subtomograms.
+// The extension cinetomo.project2d/1: embeddings as a map in the plane, and how well classes are apart in them.
+class Project2d {
+ public:
+  explicit Project2d(const Plugin &plugin)
+      : api_(plugin.api()), table_(plugin.extension<cinetomo_project2d_api>("cinetomo.project2d/1")) {
+    if (table_ == nullptr || table_->struct_size < sizeof *table_) {
+      throw Error(CINETOMO_STATUS_UNSUPPORTED, "this cinetomo library has no extension cinetomo.project2d/1");
+    }
+  }
+
+  cinetomo_tsne_options options() const { return detail::defaults(api_, table_->options_init); }
+
+  // Positions in a plane, a row of two numbers for each embedding of so many features: neighbours lie together.
+  std::vector<float> tsne(const Context &context, const std::vector<float> &embeddings, std::size_t n_features,
+                          const cinetomo_tsne_options &options, const Hooks &hooks = {}) const {
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return detail::fetch<float>(
+          api_, [&](float *positions, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+            return table_->tsne(context.get(), embeddings.data(), embeddings.size(), n_features, &options, raw,
+                                positions, capacity, len, error);
+          });
+    });
+  }
+
+  // How well the classes are apart; so many neighbours vote.
+  cinetomo_separation separation(const Context &context, const std::vector<float> &embeddings, std::size_t n_features,
+                                 const std::vector<std::int32_t> &labels, std::size_t n_neighbors = 5) const {
+    cinetomo_separation separation = detail::defaults(api_, table_->separation_init);
+    detail::check(api_, [&](cinetomo_error **error) {
+      return table_->separation(context.get(), embeddings.data(), embeddings.size(), n_features, labels.data(),
+                                labels.size(), n_neighbors, &separation, error);
+    });
+    return separation;
+  }
+
+ private:
+  const cinetomo_api *api_;
+  const cinetomo_project2d_api *table_;
+};
+
+// What Synthetic simulates: voxels, and the particles that are in them.
+struct Simulated {
+  std::vector<float> voxels;
+  std::vector<cinetomo_synthetic_particle> particles;
+};
+
+// The extension cinetomo.synthetic/1: simulated subtomograms and tomograms. Densities are the caller's (cubes, bright
+// on zero, at the voxel size of the options), or the built-in phantoms where they are nullptr.
 class Synthetic {
  public:
   explicit Synthetic(const Plugin &plugin)
@@ -633,6 +693,10 @@ class Synthetic {
   }
 
   cinetomo_synthetic_options options() const { return detail::defaults(api_, table_->options_init); }
+  // The settings of the simulator behind the paper's simulated data (Liu et al. 2020).
+  cinetomo_synthetic_options options_liu_2020() const {
+    return detail::defaults(api_, table_->options_init_liu_2020);
+  }
 
   // One subtomogram for each label, of the built-in phantom of that index.
   std::vector<float> simulate(const Context &context, const std::vector<std::int32_t> &labels,
@@ -643,6 +707,39 @@ class Synthetic {
   std::vector<float> simulate(const Context &context, const Volume &densities, const std::vector<std::int32_t> &labels,
                               const cinetomo_synthetic_options &options, const Hooks &hooks = {}) const {
     return simulate(context, densities.get(), labels, options, hooks);
+  }
+
+  // As simulate, with what is in each subtomogram: 1 + n_neighbours particles, the target first.
+  Simulated simulate_particles(const Context &context, const Volume *densities, const std::vector<std::int32_t> &labels,
+                               const cinetomo_synthetic_options &options, const Hooks &hooks = {}) const {
+    // The library refuses a number that is not between 0 and 32.
+    const std::int32_t n_neighbours = std::min(std::max(options.n_neighbours, 0), 32);
+    std::vector<cinetomo_synthetic_particle> particles(labels.size() * static_cast<std::size_t>(1 + n_neighbours));
+    auto voxels = detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return detail::fetch<float>(api_, [&](float *buffer, std::size_t capacity, std::size_t *len,
+                                            cinetomo_error **error) {
+        return table_->simulate_particles(context.get(), densities != nullptr ? densities->get() : nullptr,
+                                          labels.data(), labels.size(), &options, raw, buffer, capacity, len,
+                                          particles.data(), particles.size(), error);
+      });
+    });
+    return {std::move(voxels), std::move(particles)};
+  }
+
+  // A tomogram of shape z, y, x with one particle for each label, in that order.
+  Simulated simulate_tomogram(const Context &context, const Volume *densities, const std::vector<std::int32_t> &labels,
+                              const std::array<std::int64_t, 3> &shape, const cinetomo_synthetic_options &options,
+                              const Hooks &hooks = {}) const {
+    std::vector<cinetomo_synthetic_particle> particles(labels.size());
+    auto voxels = detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return detail::fetch<float>(api_, [&](float *buffer, std::size_t capacity, std::size_t *len,
+                                            cinetomo_error **error) {
+        return table_->simulate_tomogram(context.get(), densities != nullptr ? densities->get() : nullptr,
+                                         labels.data(), labels.size(), shape.data(), &options, raw, buffer, capacity,
+                                         len, particles.data(), particles.size(), error);
+      });
+    });
+    return {std::move(voxels), std::move(particles)};
   }
 
  private:
@@ -660,6 +757,144 @@ class Synthetic {
 
   const cinetomo_api *api_;
   const cinetomo_synthetic_api *table_;
+};
+
+// A tomogram, for Pick: in memory, or read piece by piece.
+class Tomogram {
+ public:
+  // Fetches the voxels from start (z, y, x) on, extent many along z, y, x, into out, x fastest. What it throws comes out
+  // of the call.
+  using Read = std::function<void(const std::array<std::int64_t, 3> &start, const std::array<std::int64_t, 3> &extent,
+                                  float *out)>;
+
+  // A volume with n = 1, which must outlive this, with its voxel size and contrast.
+  explicit Tomogram(const Volume &volume) : volume_(&volume) {}
+
+  // A tomogram of `shape` voxels along z, y, x that `read` fetches: it need not fit into memory. Voxel size in angstrom, 0
+  // = unknown; a CINETOMO_CONTRAST_*.
+  Tomogram(std::array<std::int64_t, 3> shape, double voxel_size, std::int32_t contrast, Read read)
+      : shape_(shape), voxel_size_(voxel_size), contrast_(contrast), read_(std::move(read)) {}
+
+ private:
+  friend class Pick;
+
+  // Calls function(const cinetomo_tomogram *). An exception of the reader stops the call and is thrown on when it has
+  // returned: it must not unwind through the library.
+  template <class Function>
+  auto with_c(Function function) const {
+    struct State {
+      const Read &read;
+      std::exception_ptr thrown;
+    } state{read_, nullptr};
+
+    cinetomo_tomogram raw{};
+    raw.struct_size = sizeof raw;
+    if (volume_ != nullptr) {
+      raw.voxels = volume_->get();
+    } else {
+      std::copy(shape_.begin(), shape_.end(), raw.shape);
+      raw.voxel_size = voxel_size_;
+      raw.contrast = contrast_;
+      raw.user_data = &state;
+      raw.read = [](void *user_data, std::int64_t z0, std::int64_t y0, std::int64_t x0, std::int64_t nz,
+                    std::int64_t ny, std::int64_t nx, float *out) -> std::int32_t {
+        auto &mine = *static_cast<State *>(user_data);
+        try {
+          mine.read({z0, y0, x0}, {nz, ny, nx}, out);
+          return 0;
+        } catch (...) {
+          mine.thrown = std::current_exception();
+          return 1;
+        }
+      };
+    }
+    try {
+      return function(&raw);
+    } catch (const Error &) {
+      if (state.thrown) std::rethrow_exception(state.thrown);
+      throw;
+    }
+  }
+
+  const Volume *volume_ = nullptr;
+  std::array<std::int64_t, 3> shape_{};
+  double voxel_size_ = 0;
+  std::int32_t contrast_ = CINETOMO_CONTRAST_UNKNOWN;
+  Read read_;
+};
+
+// What Pick::pick finds, the best first.
+struct Picks {
+  std::vector<std::array<float, 3>> positions;  // z, y, x in voxels, counted from the centre of the first voxel
+  std::vector<float> scores;                    // more is better
+};
+
+// What Pick::extract cuts out.
+struct Boxes {
+  std::vector<float> voxels;          // one box after the other, x fastest
+  std::vector<std::int64_t> indices;  // for each box the index of its particle
+};
+
+// The extension cinetomo.pick/1: particles in a tomogram, and boxes around them.
+class Pick {
+ public:
+  explicit Pick(const Plugin &plugin)
+      : api_(plugin.api()), table_(plugin.extension<cinetomo_pick_api>("cinetomo.pick/1")) {
+    if (table_ == nullptr || table_->struct_size < sizeof *table_) {
+      throw Error(CINETOMO_STATUS_UNSUPPORTED, "this cinetomo library has no extension cinetomo.pick/1");
+    }
+  }
+
+  cinetomo_pick_options pick_options() const { return detail::defaults(api_, table_->pick_options_init); }
+  cinetomo_extract_options extract_options() const { return detail::defaults(api_, table_->extract_options_init); }
+
+  Picks pick(const Context &context, const Tomogram &tomogram, const cinetomo_pick_options &options,
+             const Hooks &hooks = {}) const {
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw_hooks) {
+      return tomogram.with_c([&](const cinetomo_tomogram *raw) {
+        std::size_t n = 0;
+        Picks picks;
+        const auto call = [&](std::size_t capacity) {
+          detail::check(api_, [&](cinetomo_error **error) {
+            return table_->pick(context.get(), raw, &options, raw_hooks,
+                                capacity == 0 ? nullptr : picks.positions.data()->data(), picks.scores.data(), capacity,
+                                &n, error);
+          });
+        };
+        call(0);
+        picks.positions.resize(n);
+        picks.scores.resize(n);
+        call(n);
+        picks.positions.resize(n);
+        picks.scores.resize(n);
+        return picks;
+      });
+    });
+  }
+
+  // Boxes around positions z, y, x in voxels.
+  Boxes extract(const Context &context, const Tomogram &tomogram, const std::vector<std::array<float, 3>> &positions,
+                const cinetomo_extract_options &options, const Hooks &hooks = {}) const {
+    Boxes boxes;
+    boxes.indices.resize(positions.size());
+    boxes.voxels = detail::with_hooks(hooks, [&](const cinetomo_hooks *raw_hooks) {
+      return tomogram.with_c([&](const cinetomo_tomogram *raw) {
+        return detail::fetch<float>(api_, [&](float *voxels, std::size_t capacity, std::size_t *len,
+                                              cinetomo_error **error) {
+          return table_->extract(context.get(), raw, positions.empty() ? nullptr : positions.data()->data(),
+                                 positions.size(), &options, raw_hooks, voxels, capacity, len, boxes.indices.data(),
+                                 boxes.indices.size(), error);
+        });
+      });
+    });
+    const auto edge = static_cast<std::size_t>(std::max<std::int64_t>(options.box_size, 1));
+    boxes.indices.resize(boxes.voxels.size() / (edge * edge * edge));
+    return boxes;
+  }
+
+ private:
+  const cinetomo_api *api_;
+  const cinetomo_pick_api *table_;
 };
 
 }  // namespace cinetomo

@@ -28,8 +28,16 @@ pub enum cinetomo_stage {
     Classify = 6,
     /// Computing embeddings.
     Embed = 7,
-    /// Simulating subtomograms.
+    /// Simulating subtomograms or a tomogram.
     Simulate = 8,
+    /// Picking particles.
+    Pick = 9,
+    /// Cutting boxes out of a tomogram.
+    Extract = 10,
+    /// Computing where in the box the evidence for a class lies.
+    Explain = 11,
+    /// Mapping embeddings into the plane.
+    Project = 12,
 }
 
 /// How severe a log message is; a sink receives its own level and everything more severe (smaller numbers).

@@ -14,7 +14,10 @@ mod context;
 mod error;
 mod evaluate;
 mod hooks;
+mod insight;
 mod model;
+mod pick;
+mod project2d;
 #[cfg(feature = "stable-abi")]
 mod root_module;
 mod runtime;
@@ -29,7 +32,10 @@ pub use context::*;
 pub use error::*;
 pub use evaluate::*;
 pub use hooks::*;
+pub use insight::*;
 pub use model::*;
+pub use pick::*;
+pub use project2d::*;
 #[cfg(feature = "stable-abi")]
 pub use root_module::{cinetomo_root_module, cinetomo_root_module_Ref};
 pub use runtime::*;

@@ -272,6 +272,22 @@ pub struct cinetomo_api {
         out_bytes: *mut u64,
         out_error: *mut *mut cinetomo_error,
     ) -> i32,
+    /// See `cinetomo_grad_cam_options_init`.
+    pub grad_cam_options_init: unsafe extern "C" fn(
+        out_options: *mut cinetomo_grad_cam_options,
+        struct_size: usize,
+    ) -> i32,
+    /// See `cinetomo_model_grad_cam`.
+    pub model_grad_cam: unsafe extern "C" fn(
+        model: *const cinetomo_model,
+        subtomograms: *const cinetomo_volume,
+        options: *const cinetomo_grad_cam_options,
+        hooks: *const cinetomo_hooks,
+        out_maps: *mut f32,
+        capacity: usize,
+        out_len: *mut usize,
+        out_error: *mut *mut cinetomo_error,
+    ) -> i32,
     /// See `cinetomo_preprocess_preset`.
     pub preprocess_preset: unsafe extern "C" fn(
         out_preprocess: *mut cinetomo_preprocess,

@@ -1,15 +1,16 @@
 //! CSV files: which class an image is of, and what classification found. Commas, a header, quotes as in RFC 4180.
 
+mod results;
+
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
 };
 
-use ndarray::ArrayView2;
-
+pub use self::results::{ResultRow, Results, ResultsWriter, TableWriter, most_probable};
 use crate::{
     cells::line_number,
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     particle_list::{ImageReference, Images, images},
     whole,
 };
@@ -55,13 +56,8 @@ impl Labels {
     /// # Errors
     /// The first thing that is wrong with it, with line and column.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Labels> {
-        if bytes.iter().filter(|&&byte| byte == b'"').count() % 2 == 1 {
-            // The reader would take the end of the file for the end of the quote.
-            return Err(Error::format(path, "an odd number of quotes (\"): one has no end"));
-        }
-        // Excel and others begin with a byte order mark, which is no part of the first name.
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
+        let bytes = contents(bytes, path)?;
+        let mut reader = reader(bytes);
         let header = reader.headers().map_err(|error| in_file(path, bytes, &error))?;
         let [image, label, group] = columns(header, path)?;
         let (Some(image), Some(label)) = (image, label) else {
@@ -122,6 +118,20 @@ impl Labels {
     }
 }
 
+/// What is to be read of a file.
+fn contents<'a>(bytes: &'a [u8], path: &Path) -> Result<&'a [u8]> {
+    if bytes.iter().filter(|&&byte| byte == b'"').count() % 2 == 1 {
+        // The reader would take the end of the file for the end of the quote.
+        return Err(Error::format(path, "an odd number of quotes (\"): one has no end"));
+    }
+    // Excel and others begin with a byte order mark, which is no part of the first name.
+    Ok(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
+}
+
+fn reader(bytes: &[u8]) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes)
+}
+
 /// Indices of `path`, `label` and `group`.
 fn columns(header: &csv::StringRecord, path: &Path) -> Result<[Option<usize>; 3]> {
     let mut indices = [None; 3];
@@ -172,70 +182,8 @@ fn in_file(path: &Path, bytes: &[u8], error: &csv::Error) -> Error {
     }
 }
 
-/// What classification found, as a table with the columns `path`, `label` (the class of the highest probability),
-/// `probability` (of that class) and `probability_<class>` for each. It can be read back as [`Labels`].
-///
-/// `probabilities` is `[n, n_classes]`; `images` and `groups` (a column `group`, if there is one) have length n.
-///
-/// # Errors
-/// Lengths differ, a probability is not a number, or the file cannot be written; `path` is replaced as a whole or not
-/// at all.
-pub fn write_results(
-    path: &Path,
-    images: &[String],
-    groups: Option<&[String]>,
-    class_names: &[String],
-    probabilities: ArrayView2<'_, f32>,
-) -> Result<()> {
-    let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, path, message));
-    let (n, n_classes) = probabilities.dim();
-    if n_classes == 0 || class_names.len() != n_classes {
-        return invalid(format!(
-            "{n_classes} probabilities a row, but {} classes",
-            class_names.len()
-        ));
-    }
-    if images.len() != n || groups.is_some_and(|groups| groups.len() != n) {
-        let n_groups = groups.map_or(String::new(), |groups| format!(", {} groups", groups.len()));
-        return invalid(format!(
-            "{n} rows of probabilities, but {} images{n_groups}",
-            images.len()
-        ));
-    }
-    whole::replace(path, |out| {
-        let io = |error: csv::Error| in_file(path, &[], &error);
-        let mut writer = csv::Writer::from_writer(out);
-        let mut header = vec!["path".to_owned(), "label".to_owned(), "probability".to_owned()];
-        header.extend(groups.map(|_| "group".to_owned()));
-        header.extend(class_names.iter().map(|name| format!("probability_{name}")));
-        writer.write_record(&header).map_err(io)?;
-        for (row, probabilities) in probabilities.outer_iter().enumerate() {
-            if let Some(odd) = probabilities.iter().find(|probability| !probability.is_finite()) {
-                return invalid(format!("{}: a probability is {odd}", images[row]));
-            }
-            // The first of equals, as argmax has it everywhere.
-            let best =
-                (0..n_classes).rev().max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]));
-            let best = best.unwrap_or(0);
-            let mut record = vec![
-                images[row].clone(),
-                class_names[best].clone(),
-                probabilities[best].to_string(),
-            ];
-            record.extend(groups.map(|groups| groups[row].clone()));
-            record.extend(probabilities.iter().map(f32::to_string));
-            writer.write_record(&record).map_err(io)?;
-        }
-        writer.flush().map_err(|error| Error::io(path, &error))
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
-    use ndarray::array;
-
     use super::*;
 
     fn parse(text: impl AsRef<[u8]>) -> Result<Labels> {
@@ -300,49 +248,5 @@ mod tests {
             }
         }
         assert_eq!(parse(whole).unwrap().rows[0].label, "x \"y\"");
-    }
-
-    #[test]
-    fn results_are_written_and_are_labels() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("results.csv");
-        let text = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-        let images = text(&["a.mrc", "000002@b, c.mrcs", "d.mrc"]);
-        let (groups, names) = (text(&["t1", "t1", "t\"2"]), text(&["70S", "20S, core"]));
-        let probabilities = array![[0.25f32, 0.75], [0.5, 0.5], [1.0, 1e-10]];
-        write_results(&path, &images, Some(&groups), &names, probabilities.view()).unwrap();
-        let expected = "path,label,probability,group,probability_70S,\"probability_20S, core\"\n\
-                        a.mrc,\"20S, core\",0.75,t1,0.25,0.75\n\
-                        \"000002@b, c.mrcs\",70S,0.5,t1,0.5,0.5\n\
-                        d.mrc,70S,1,\"t\"\"2\",1,0.0000000001\n";
-        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
-        let labels = Labels::read(&path).unwrap();
-        let message = labels.find_images(None).unwrap_err().to_string();
-        assert!(message.contains("; 3 of 3 images are missing"), "{message}");
-        for name in ["a.mrc", "b, c.mrcs", "d.mrc"] {
-            fs::write(directory.path().join(name), "").unwrap();
-        }
-        let files = labels.find_images(None).unwrap().paths;
-        assert_eq!(*files[1], directory.path().join("b, c.mrcs"));
-        let read: Vec<_> =
-            labels.rows.iter().map(|row| (row.image.to_string(), row.label.as_str())).collect();
-        let again: Vec<_> = images.iter().cloned().zip(["20S, core", "70S", "70S"]).collect();
-        assert_eq!(read, again);
-
-        let refused = |images: &[String], groups: Option<&[String]>, names: &[String]| {
-            let error = write_results(&path, images, groups, names, probabilities.view());
-            error.unwrap_err().to_string()
-        };
-        assert!(
-            refused(&images[1..], None, &names).ends_with("3 rows of probabilities, but 2 images")
-        );
-        assert!(refused(&images, Some(&groups[1..]), &names).ends_with("3 images, 2 groups"));
-        assert!(
-            refused(&images, None, &names[1..]).ends_with("2 probabilities a row, but 1 classes")
-        );
-        let odd = array![[f32::NAN, 0.5]];
-        let error = write_results(&path, &images[..1], None, &names, odd.view()).unwrap_err();
-        assert!(error.to_string().ends_with("a.mrc: a probability is NaN"));
-        assert_eq!(fs::read_to_string(&path).unwrap(), expected, "a failure leaves the old file");
     }
 }

@@ -26,3 +26,4 @@ mod whole;
 
 pub use dtype::{Dtype, Endian};
 pub use error::{Error, ErrorKind, Result};
+pub use whole::write;

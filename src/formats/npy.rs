@@ -4,12 +4,14 @@
 //! four, volumes `[n, z, y, x]`.
 
 mod header;
+mod writer;
 
 use std::{path::Path, sync::Arc};
 
 use ndarray::Array3;
 
 use self::header::Header;
+pub use self::writer::Writer;
 use crate::{
     dtype::{self, Dtype},
     error::{Error, ErrorKind, Result},

@@ -20,6 +20,16 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(io)
 }
 
+/// Puts a file with these bytes in the place of the one at `path`, or of the one that it is a symbolic link to: whole,
+/// or not at all.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    replace(path, |out| out.write_all(bytes).map_err(|error| Error::io(path, &error)))
+}
+
 /// Puts what `write` writes in the place of the file at `path`, or of the one that it is a symbolic link to. Until
 /// all of it is on disk the old file stays as it is; if anything fails it stays for good.
 pub(crate) fn replace(

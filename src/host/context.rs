@@ -12,7 +12,7 @@ use std::{
 use cinetomo_abi::{cinetomo_context, cinetomo_context_options, cinetomo_model};
 
 use crate::{
-    Hooks, Model, ModelOptions, Plugin, Synthetic,
+    Hooks, Model, ModelOptions, Pick, Plugin, Project2d, Synthetic,
     error::{Error, c_path, call},
     options::{ContextOptions, Log},
 };
@@ -119,6 +119,16 @@ impl Context {
     /// The extension `cinetomo.synthetic/1`; fails with UNSUPPORTED where the plugin does not have it.
     pub fn synthetic(&self) -> Result<Synthetic, Error> {
         Synthetic::new(self.clone())
+    }
+
+    /// The extension `cinetomo.project2d/1`; fails with UNSUPPORTED where the plugin does not have it.
+    pub fn project2d(&self) -> Result<Project2d, Error> {
+        Project2d::new(self.clone())
+    }
+
+    /// The extension `cinetomo.pick/1`; fails with UNSUPPORTED where the plugin does not have it.
+    pub fn pick(&self) -> Result<Pick, Error> {
+        Pick::new(self.clone())
     }
 
     pub(crate) fn handle(&self) -> *const cinetomo_context {

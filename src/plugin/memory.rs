@@ -33,8 +33,14 @@ pub enum Work {
     Training {
         /// Stages whose weights stay as they are.
         n_frozen_stages: usize,
-        /// Numbers kept for each trained weight beside itself: its gradient, the optimiser's moments, its best value.
+        /// Numbers kept for each trained weight beside itself: its gradient and the sum of those of micro-batches,
+        /// the optimiser's moments, its best value, its start.
         n_copies: u64,
+    },
+    /// To say where in the box the evidence for a class lies.
+    Explaining {
+        /// Index of the stage whose maps are weighed: from its output on there are gradients.
+        stage: usize,
     },
 }
 
@@ -65,6 +71,7 @@ impl Model {
         let (all, n) = (self.bytes(0), batch_size as u64);
         let (kept, pass) = match work {
             Work::Inference => (all, cost.inference(n)),
+            Work::Explaining { stage } => (all, cost.training(n, stage + 1)),
             Work::Training { n_frozen_stages, n_copies } => (
                 2 * all + n_copies * self.bytes(n_frozen_stages),
                 cost.training(n, n_frozen_stages),
@@ -103,9 +110,9 @@ impl Model {
         if estimate > available {
             let gigabytes = |bytes: u64| bytes as f64 / 1e9;
             let (what, way_out) = match work {
-                Work::Inference => ("this", "a smaller input_size"),
+                Work::Inference | Work::Explaining { .. } => ("this", "a smaller input_size"),
                 Work::Training { .. } => {
-                    ("fine-tuning", "a smaller batch_size, a smaller input_size or frozen stages")
+                    ("fine-tuning", "a smaller micro_batch_size or input_size, or frozen stages,")
                 }
             };
             monitor.warn(format_args!(

@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 
 use crate::{
     augment::MIRROR_IMAGES,
-    backbone::{Architecture, Network, Precision, Wanted},
+    backbone::{Architecture, Ledger, Network, Precision, Wanted},
     confidence::{Confidence, Mahalanobis},
     error::{Error, ErrorKind, Result},
     memory::Work,
@@ -345,16 +345,30 @@ impl Model {
         images: &[[bool; 3]],
         rows: impl Fn(&[Tensor]) -> Result<Tensor>,
     ) -> Result<Vec<f32>> {
-        self.check_volume(volume, monitor)?;
-        let _guard = tch::no_grad_guard();
-        let indices: Vec<usize> = (0..volume.len()).collect();
         let batch_size = self.batch_size(volume.box_size())?;
-        self.warn_of_memory(volume.box_size(), batch_size, Work::Inference, monitor)?;
+        self.in_batches(volume, monitor, stage, (batch_size, Work::Inference), |input, monitor| {
+            let _guard = tch::no_grad_guard();
+            rows(&self.views(input, images, monitor)?)
+        })
+    }
+
+    /// `rows`, the first axis of which counts subtomograms, of the network's input for every batch of `batch_size`.
+    pub(crate) fn in_batches(
+        &self,
+        volume: &Volume<'_>,
+        monitor: &mut Monitor<'_>,
+        stage: Stage,
+        (batch_size, work): (usize, Work),
+        rows: impl Fn(&Tensor, &Monitor<'_>) -> Result<Tensor>,
+    ) -> Result<Vec<f32>> {
+        self.check_volume(volume, monitor)?;
+        let indices: Vec<usize> = (0..volume.len()).collect();
+        self.warn_of_memory(volume.box_size(), batch_size, work, monitor)?;
         let n_batches = indices.len().div_ceil(batch_size);
         let mut results = Vec::new();
         for (step, batch) in indices.chunks(batch_size).enumerate() {
-            let input = self.prepare(volume, batch)?;
-            let rows = rows(&self.views(&input, images, monitor)?)?;
+            let input = tch::no_grad(|| self.prepare(volume, batch))?;
+            let rows = rows(&input, monitor)?;
             let rows = Vec::<f32>::try_from(&rows.f_reshape([-1])?)?;
             if let Some(place) = rows.iter().position(|value| !value.is_finite()) {
                 return Err(not_finite(batch[place / (rows.len() / batch.len())]));
@@ -367,11 +381,20 @@ impl Model {
 
     /// Subtomograms of size `box_size` that classification sends through the network at once.
     pub fn batch_size(&self, box_size: [i64; 3]) -> Result<usize> {
+        self.batch_size_for(box_size, Ledger::inference)
+    }
+
+    /// The same for work of which `n` inputs take `bytes` of what the ledger tells.
+    pub(crate) fn batch_size_for(
+        &self,
+        box_size: [i64; 3],
+        bytes: impl Fn(&Ledger, u64) -> u64,
+    ) -> Result<usize> {
         let input_size = self.input_size(box_size)?;
         let n_voxels: i64 = input_size.iter().product();
         let by_voxels = ((MAX_BATCH_VOXELS / n_voxels.max(1)) as usize).clamp(1, MAX_BATCH);
         let cost = self.network.cost(input_size)?;
-        let fits = |n: &usize| cost.inference(*n as u64) <= MAX_BATCH_BYTES;
+        let fits = |n: &usize| bytes(&cost, *n as u64) <= MAX_BATCH_BYTES;
         Ok((1..=by_voxels).rev().find(fits).unwrap_or(1))
     }
 

@@ -95,6 +95,11 @@ impl<'a> Volume<'a> {
         self.contrast
     }
 
+    /// Maps `[k, d, h, w]` in the network's order of axes as `[k, z, y, x]` in the caller's.
+    pub fn in_callers_axes(&self, maps: &Tensor) -> Result<Tensor> {
+        Ok(maps.f_movedim_int(1, 1 + self.beam_axis as i64)?)
+    }
+
     /// The subtomograms `indices`, copied to `device`: f32, `[k, 1, d, h, w]`, d along the beam. Fails with
     /// `NonFinite` if a voxel is NaN or infinite, with `InvalidArgument` if an index is out of range or all voxels of
     /// a box are equal; the message names the box by its index in the volume.

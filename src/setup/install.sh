@@ -1,7 +1,8 @@
 #!/bin/sh
-# Usage: [CINETOMO_LIBRARY=libcinetomo.so] install.sh PREFIX [DESTDIR]
-# Installs the compiled library, its headers, their pkg-config and CMake files, and the plugin manifest. Everything
-# that is installed finds everything else by relative paths: the tree may be moved.
+# Usage: [CINETOMO_LIBRARY=libcinetomo.so] [CINETOMO_COMMAND=cinetomo] install.sh PREFIX [DESTDIR]
+# Installs the compiled library, its headers, their pkg-config and CMake files, the plugin manifest, and the command
+# `cinetomo` with manual pages and completions. Everything that is installed finds everything else by relative paths:
+# the tree may be moved.
 #
 # lib/libtorch becomes a link to the libtorch that cinetomo was built with, in the cache of whoever ran `make setup`. For
 # other users of the machine, set CINETOMO_CACHE to a place that all may read. Who packs cinetomo for other machines
@@ -46,4 +47,19 @@ fill include/cinetomo.pc.in "$root/lib/pkgconfig/cinetomo.pc"
 fill include/cinetomo-config.cmake.in "$root/lib/cmake/cinetomo/cinetomo-config.cmake"
 fill include/cinetomo-config-version.cmake.in "$root/lib/cmake/cinetomo/cinetomo-config-version.cmake"
 fill plugin-manifest/cinetomo.json.in "$root/share/cinetomo/plugins/cinetomo.json"
+
+command="${CINETOMO_COMMAND:-${CARGO_TARGET_DIR:-target}/release/cinetomo}"
+if [ -f "$command" ]; then
+    bash="$root/share/bash-completion/completions" zsh="$root/share/zsh/site-functions" fish="$root/share/fish/vendor_completions.d"
+    mkdir -p "$root/bin" "$root/share/man/man1" "$bash" "$zsh" "$fish"
+    install -m 755 "$command" "$root/bin/cinetomo"
+    install -m 755 examples/relion/cinetomo_relion "$root/bin"
+    strip --strip-debug "$root/bin/cinetomo"
+    "$root/bin/cinetomo" man --force -o "$root/share/man/man1"
+    "$root/bin/cinetomo" completions bash >"$bash/cinetomo"
+    "$root/bin/cinetomo" completions zsh >"$zsh/_cinetomo"
+    "$root/bin/cinetomo" completions fish >"$fish/cinetomo.fish"
+else
+    echo "install: $command is missing; installing without the command (\`make build\` makes it)" >&2
+fi
 echo "installed cinetomo $version (ABI $abi) in $root"

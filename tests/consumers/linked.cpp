@@ -82,6 +82,25 @@ int main() {
   CHECK(std::count(predictions.labels.begin(), predictions.labels.end(), -1) ==
         4 - calibrated.confidence().probability.n_accepted);
 
+  // Evidence, a map for each box; of a class that there is.
+  auto explanation = plugin.grad_cam_options();
+  explanation.stage = "Mixed_3c";
+  CHECK(model.grad_cam(boxes, explanation).size() == voxels.size());
+  explanation.class_index = 2;
+  CHECK(status_of([&] { model.grad_cam(boxes, explanation); }) == CINETOMO_STATUS_INVALID_ARGUMENT);
+
+  // Two groups of embeddings, in a plane and apart.
+  const cinetomo::Project2d project2d(plugin);
+  std::vector<float> embeddings;
+  for (int i = 0; i < 20; ++i) embeddings.insert(embeddings.end(), {i % 2 * 50.0f, i * 0.1f, 1.0f});
+  std::vector<std::int32_t> groups_of_two(20);
+  for (int i = 0; i < 20; ++i) groups_of_two[i] = i % 2;
+  CHECK(project2d.tsne(context, embeddings, 3, project2d.options()).size() == 40);
+  const auto apart = project2d.separation(context, embeddings, 3, groups_of_two);
+  CHECK(apart.n_evaluated == 20 && apart.knn_accuracy == 1.0 && apart.silhouette > 0.9);
+  CHECK(status_of([&] { project2d.tsne(context, embeddings, 7, project2d.options()); }) ==
+        CINETOMO_STATUS_INVALID_ARGUMENT);
+
   const std::uint64_t to_classify = model.memory_estimate({16, 16, 16}, CINETOMO_STAGE_CLASSIFY);
   CHECK(to_classify > 4u * static_cast<std::uint64_t>(info.n_parameters));
   CHECK(model.memory_estimate({16, 16, 16}, CINETOMO_STAGE_TRAIN, 4) > to_classify);
@@ -109,6 +128,52 @@ int main() {
     CHECK(error.what() == std::string("mine"));
   }
   CHECK(n_calls == 1);
+
+  // A tomogram of known particles, read piece by piece, in which they are found; boxes around them.
+  const cinetomo::Synthetic synthetic(plugin);
+  auto scene = synthetic.options();
+  scene.voxel_size = 20.0;
+  scene.snr = 5.0;
+  const auto simulated = synthetic.simulate_tomogram(context, nullptr, {2, 2, 6}, {32, 48, 40}, scene);
+  CHECK(simulated.voxels.size() == 32 * 48 * 40 && simulated.particles.size() == 3);
+  CHECK(simulated.particles[2].label == 6 && simulated.particles[0].radius > 2.0);
+  const auto read = [&](const std::array<std::int64_t, 3> &start, const std::array<std::int64_t, 3> &extent,
+                        float *out) {
+    for (std::int64_t z = 0; z < extent[0]; ++z)
+      for (std::int64_t y = 0; y < extent[1]; ++y)
+        for (std::int64_t x = 0; x < extent[2]; ++x)
+          *out++ = simulated.voxels[static_cast<std::size_t>(
+              ((start[0] + z) * 48 + start[1] + y) * 40 + start[2] + x)];
+  };
+  const cinetomo::Pick picker(plugin);
+  const cinetomo::Tomogram tomogram({32, 48, 40}, 20.0, CINETOMO_CONTRAST_DARK, read);
+  auto how = picker.pick_options();
+  how.particle_diameter = 130.0;
+  how.min_distance = 6.0;
+  how.n_max = 3;
+  const auto picks = picker.pick(context, tomogram, how);
+  CHECK(picks.positions.size() == 3 && picks.scores.size() == 3 && picks.scores[0] >= picks.scores[2]);
+  for (const auto &particle : simulated.particles) {
+    double nearest = 1e9;
+    for (const auto &position : picks.positions) {
+      double square = 0;
+      for (std::size_t i = 0; i < 3; ++i) square += (position[i] - particle.position[i]) * (position[i] - particle.position[i]);
+      nearest = std::min(nearest, square);
+    }
+    CHECK(nearest < 9.0);
+  }
+  auto cut = picker.extract_options();
+  cut.box_size = 8;
+  const auto around = picker.extract(context, tomogram, picks.positions, cut);
+  CHECK(around.voxels.size() == 3 * 512 && around.indices == (std::vector<std::int64_t>{0, 1, 2}));
+  const cinetomo::Tomogram unreadable({32, 48, 40}, 20.0, CINETOMO_CONTRAST_DARK,
+                                      [](const auto &, const auto &, float *) { throw std::out_of_range("disk"); });
+  try {
+    picker.pick(context, unreadable, how);
+    CHECK(false);
+  } catch (const std::out_of_range &error) {
+    CHECK(error.what() == std::string("disk"));
+  }
 
   // A flag raised by another thread stops a long call.
   const cinetomo::Cancel cancel = plugin.cancel();

@@ -112,6 +112,97 @@ impl Fixture {
         }
     }
 
+    pub fn project2d(&self) -> &'static cinetomo_project2d_api {
+        // SAFETY: the id names this table.
+        unsafe {
+            (self.api.get_extension)(c"cinetomo.project2d/1".as_ptr())
+                .cast::<cinetomo_project2d_api>()
+                .as_ref()
+                .expect("the extension")
+        }
+    }
+
+    pub fn picker(&self) -> &'static cinetomo_pick_api {
+        // SAFETY: the id names this table.
+        unsafe {
+            (self.api.get_extension)(c"cinetomo.pick/1".as_ptr())
+                .cast::<cinetomo_pick_api>()
+                .as_ref()
+                .expect("the extension")
+        }
+    }
+
+    /// A tomogram of 16^3 voxels that is read by a function.
+    pub fn tomogram(&self) -> cinetomo_tomogram {
+        cinetomo_tomogram {
+            read: Some(read_zeros),
+            shape: [16; 3],
+            voxel_size: 10.0,
+            contrast: cinetomo_contrast::Dark as i32,
+            ..initialised(self.picker().tomogram_init)
+        }
+    }
+
+    pub fn pick(
+        &self,
+        tomogram: &cinetomo_tomogram,
+        options: &cinetomo_pick_options,
+        error: OutError,
+    ) -> i32 {
+        let (mut positions, mut scores, mut n) = (vec![-1.0; 3000], vec![-1.0; 1000], 7);
+        // SAFETY: the buffers are as large as stated.
+        let status = unsafe {
+            (self.picker().pick)(
+                self.context,
+                tomogram,
+                options,
+                ptr::null(),
+                positions.as_mut_ptr(),
+                scores.as_mut_ptr(),
+                1000,
+                &mut n,
+                error,
+            )
+        };
+        if status != Status::Ok as i32 {
+            let untouched = positions.iter().chain(&scores).all(|&value| value == -1.0);
+            assert!(untouched && n == 7, "output on failure");
+        }
+        status
+    }
+
+    pub fn extract(
+        &self,
+        tomogram: &cinetomo_tomogram,
+        positions: &[f32],
+        options: &cinetomo_extract_options,
+        error: OutError,
+    ) -> i32 {
+        let (mut voxels, mut len, mut indices) = (vec![-1.0; 2 * 32 * 32 * 32], 7, [-5i64; 2]);
+        // SAFETY: the buffers are as large as stated.
+        let status = unsafe {
+            (self.picker().extract)(
+                self.context,
+                tomogram,
+                positions.as_ptr(),
+                positions.len() / 3,
+                options,
+                ptr::null(),
+                voxels.as_mut_ptr(),
+                voxels.len(),
+                &mut len,
+                indices.as_mut_ptr(),
+                2,
+                error,
+            )
+        };
+        if status != Status::Ok as i32 {
+            let untouched = voxels.iter().all(|&value| value == -1.0);
+            assert!(untouched && len == 7 && indices == [-5; 2], "output on failure");
+        }
+        status
+    }
+
     // The calls under test, each with one argument spoilt by the caller.
 
     pub fn classify(&self, volume: &cinetomo_volume, error: OutError) -> i32 {
@@ -131,6 +222,79 @@ impl Fixture {
         if status != Status::Ok as i32 {
             assert!(scores.iter().all(|&score| score == -1.0) && len == 7, "output on failure");
         }
+        status
+    }
+
+    pub fn grad_cam(&self, options: &cinetomo_grad_cam_options, error: OutError) -> i32 {
+        let (mut maps, mut len) = (vec![-1.0; self.voxels.len()], 7);
+        // SAFETY: the buffers are as large as stated.
+        let status = unsafe {
+            (self.api.model_grad_cam)(
+                self.model,
+                &self.volume(),
+                options,
+                ptr::null(),
+                maps.as_mut_ptr(),
+                maps.len(),
+                &mut len,
+                error,
+            )
+        };
+        if status != Status::Ok as i32 {
+            assert!(maps.iter().all(|&value| value == -1.0) && len == 7, "output on failure");
+        }
+        status
+    }
+
+    /// A map of the voxels as `n` embeddings of `n_features` numbers.
+    pub fn tsne(
+        &self,
+        (n, n_features): (usize, usize),
+        options: &cinetomo_tsne_options,
+        error: OutError,
+    ) -> i32 {
+        let (mut positions, mut len) = (vec![-1.0; 2 * n], 7);
+        let n_values = n * n_features;
+        assert!(n_values <= self.voxels.len());
+        // SAFETY: the buffers are as large as stated.
+        let status = unsafe {
+            (self.project2d().tsne)(
+                self.context,
+                self.voxels.as_ptr(),
+                n_values,
+                n_features,
+                options,
+                ptr::null(),
+                positions.as_mut_ptr(),
+                positions.len(),
+                &mut len,
+                error,
+            )
+        };
+        if status != Status::Ok as i32 {
+            assert!(positions.iter().all(|&value| value == -1.0) && len == 7, "output on failure");
+        }
+        status
+    }
+
+    /// How well the labels set the first voxels apart.
+    pub fn separation(&self, n_features: usize, n_neighbors: usize, error: OutError) -> i32 {
+        let mut out = initialised(self.project2d().separation_init);
+        // SAFETY: valid arguments.
+        let status = unsafe {
+            (self.project2d().separation)(
+                self.context,
+                self.voxels.as_ptr(),
+                N * 3,
+                n_features,
+                self.labels.as_ptr(),
+                N,
+                n_neighbors,
+                &mut out,
+                error,
+            )
+        };
+        assert_eq!(out.n_evaluated == 0, status != Status::Ok as i32, "output on failure");
         status
     }
 
@@ -268,6 +432,22 @@ impl Fixture {
             )
         }
     }
+}
+
+/// A reader of a tomogram that is empty everywhere.
+pub unsafe extern "C" fn read_zeros(
+    _: *mut std::ffi::c_void,
+    _: i64,
+    _: i64,
+    _: i64,
+    nz: i64,
+    ny: i64,
+    nx: i64,
+    out: *mut f32,
+) -> i32 {
+    // SAFETY: the library has made room for as many voxels as it asks for.
+    unsafe { std::slice::from_raw_parts_mut(out, (nz * ny * nx) as usize) }.fill(0.0);
+    0
 }
 
 pub fn message(api: &cinetomo_api, error: *const cinetomo_error) -> String {

@@ -535,6 +535,172 @@ pub const NULL_CASES: &[Case] = &[
     ("model_predict", NULL, &["out_predictions"], |f, e| {
         raw!((f.api.model_predict)(f.model, &f.volume(), 0, ptr::null(), ptr::null(), e))
     }),
+    ("model_grad_cam", NULL, &["model"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_grad_cam)(
+            ptr::null(),
+            &f.volume(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_grad_cam", NULL, &["subtomograms"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_grad_cam)(
+            f.model,
+            ptr::null(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_grad_cam", NULL, &["out_maps"], |f, e| {
+        let mut len = 0;
+        raw!((f.api.model_grad_cam)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            1,
+            &mut len,
+            e
+        ))
+    }),
+    ("model_grad_cam", NULL, &["out_len"], |f, e| {
+        let mut value = 0.0;
+        raw!((f.api.model_grad_cam)(
+            f.model,
+            &f.volume(),
+            ptr::null(),
+            ptr::null(),
+            &mut value,
+            1,
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("project2d tsne", NULL, &["context"], |f, e| {
+        let mut len = 0;
+        raw!((f.project2d().tsne)(
+            ptr::null(),
+            f.voxels.as_ptr(),
+            12,
+            3,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("project2d tsne", NULL, &["embeddings"], |f, e| {
+        let mut len = 0;
+        raw!((f.project2d().tsne)(
+            f.context,
+            ptr::null(),
+            12,
+            3,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            e
+        ))
+    }),
+    ("project2d tsne", NULL, &["out_positions"], |f, e| {
+        let mut len = 0;
+        raw!((f.project2d().tsne)(
+            f.context,
+            f.voxels.as_ptr(),
+            12,
+            3,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            8,
+            &mut len,
+            e
+        ))
+    }),
+    ("project2d tsne", NULL, &["out_len"], |f, e| {
+        raw!((f.project2d().tsne)(
+            f.context,
+            f.voxels.as_ptr(),
+            12,
+            3,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("project2d separation", NULL, &["context"], |f, e| {
+        let mut out = initialised(f.project2d().separation_init);
+        raw!((f.project2d().separation)(
+            ptr::null(),
+            f.voxels.as_ptr(),
+            N,
+            1,
+            f.labels.as_ptr(),
+            N,
+            1,
+            &mut out,
+            e
+        ))
+    }),
+    ("project2d separation", NULL, &["embeddings"], |f, e| {
+        let mut out = initialised(f.project2d().separation_init);
+        raw!((f.project2d().separation)(
+            f.context,
+            ptr::null(),
+            N,
+            1,
+            f.labels.as_ptr(),
+            N,
+            1,
+            &mut out,
+            e
+        ))
+    }),
+    ("project2d separation", NULL, &["labels"], |f, e| {
+        let mut out = initialised(f.project2d().separation_init);
+        raw!((f.project2d().separation)(
+            f.context,
+            f.voxels.as_ptr(),
+            N,
+            1,
+            ptr::null(),
+            N,
+            1,
+            &mut out,
+            e
+        ))
+    }),
+    ("project2d separation", NULL, &["out_separation"], |f, e| {
+        raw!((f.project2d().separation)(
+            f.context,
+            f.voxels.as_ptr(),
+            N,
+            1,
+            f.labels.as_ptr(),
+            N,
+            1,
+            ptr::null_mut(),
+            e
+        ))
+    }),
     ("synthetic phantom_density", NULL, &["out_len"], |f, e| {
         raw!((f.synthetic().phantom_density)(0, 16, 10.0, ptr::null_mut(), 0, ptr::null_mut(), e))
     }),
@@ -568,6 +734,208 @@ pub const NULL_CASES: &[Case] = &[
             e
         ))
     }),
+    ("synthetic simulate_particles", NULL, &["out_particles"], |f, e| {
+        let mut len = 0;
+        raw!((f.synthetic().simulate_particles)(
+            f.context,
+            ptr::null(),
+            [0].as_ptr(),
+            1,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            ptr::null_mut(),
+            1,
+            e
+        ))
+    }),
+    ("synthetic simulate_tomogram", NULL, &["shape"], |f, e| {
+        let mut len = 0;
+        raw!((f.synthetic().simulate_tomogram)(
+            f.context,
+            ptr::null(),
+            [0].as_ptr(),
+            1,
+            ptr::null(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            ptr::null_mut(),
+            0,
+            e
+        ))
+    }),
+    ("synthetic simulate_tomogram", NULL, &["out_len"], |f, e| {
+        raw!((f.synthetic().simulate_tomogram)(
+            f.context,
+            ptr::null(),
+            [0].as_ptr(),
+            1,
+            [32i64; 3].as_ptr(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            0,
+            e
+        ))
+    }),
+    ("pick pick", NULL, &["context"], |f, e| {
+        let mut n = 0;
+        raw!((f.picker().pick)(
+            ptr::null(),
+            &f.tomogram(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            0,
+            &mut n,
+            e
+        ))
+    }),
+    ("pick pick", NULL, &["tomogram"], |f, e| {
+        let mut n = 0;
+        raw!((f.picker().pick)(
+            f.context,
+            ptr::null(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            0,
+            &mut n,
+            e
+        ))
+    }),
+    ("pick pick", NULL, &["tomogram.voxels and tomogram.read"], |f, e| {
+        f.pick(
+            &cinetomo_tomogram { read: None, ..f.tomogram() },
+            &initialised(f.picker().pick_options_init),
+            e,
+        )
+    }),
+    ("pick pick", NULL, &["tomogram.voxels", "data"], |f, e| {
+        let voxels =
+            cinetomo_volume { data: ptr::null(), shape: [1, EDGE, EDGE, EDGE], ..f.volume() };
+        let tomogram =
+            cinetomo_tomogram { voxels: &voxels, ..initialised(f.picker().tomogram_init) };
+        f.pick(&tomogram, &initialised(f.picker().pick_options_init), e)
+    }),
+    ("pick pick", NULL, &["out_n"], |f, e| {
+        raw!((f.picker().pick)(
+            f.context,
+            &f.tomogram(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            e
+        ))
+    }),
+    ("pick pick", NULL, &["out_scores"], |f, e| {
+        let (mut positions, mut n) = ([0.0; 3000], 0);
+        raw!((f.picker().pick)(
+            f.context,
+            &f.tomogram(),
+            ptr::null(),
+            ptr::null(),
+            positions.as_mut_ptr(),
+            ptr::null_mut(),
+            1000,
+            &mut n,
+            e
+        ))
+    }),
+    ("pick pick", NULL, &["out_positions"], |f, e| {
+        let (mut scores, mut n) = ([0.0; 1000], 0);
+        raw!((f.picker().pick)(
+            f.context,
+            &f.tomogram(),
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            scores.as_mut_ptr(),
+            1000,
+            &mut n,
+            e
+        ))
+    }),
+    ("pick extract", NULL, &["context"], |f, e| {
+        let mut len = 0;
+        raw!((f.picker().extract)(
+            ptr::null(),
+            &f.tomogram(),
+            [8.0; 3].as_ptr(),
+            1,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            ptr::null_mut(),
+            0,
+            e
+        ))
+    }),
+    ("pick extract", NULL, &["positions"], |f, e| {
+        let mut len = 0;
+        raw!((f.picker().extract)(
+            f.context,
+            &f.tomogram(),
+            ptr::null(),
+            1,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            ptr::null_mut(),
+            0,
+            e
+        ))
+    }),
+    ("pick extract", NULL, &["out_len"], |f, e| {
+        raw!((f.picker().extract)(
+            f.context,
+            &f.tomogram(),
+            [8.0; 3].as_ptr(),
+            1,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            0,
+            e
+        ))
+    }),
+    ("pick extract", NULL, &["out_indices"], |f, e| {
+        let mut len = 0;
+        raw!((f.picker().extract)(
+            f.context,
+            &f.tomogram(),
+            [8.0; 3].as_ptr(),
+            1,
+            ptr::null(),
+            ptr::null(),
+            ptr::null_mut(),
+            0,
+            &mut len,
+            ptr::null_mut(),
+            1,
+            e
+        ))
+    }),
 ];
 
 #[test]
@@ -583,6 +951,21 @@ fn null_is_named_everywhere() {
         let name = signature.split('(').next().expect("a name");
         if signature.contains("out_error") {
             assert!(covered.contains(name), "{name} has no NULL case");
+        }
+    }
+    // And of the extensions' tables, whose entries are pointers in the header.
+    for extension in ["synthetic", "pick"] {
+        let table = header
+            .split(&format!("typedef struct cinetomo_{extension}_api {{"))
+            .nth(1)
+            .and_then(|rest| rest.split("\n} ").next())
+            .expect("the table");
+        for entry in table.split("int32_t (*").skip(1) {
+            let (name, rest) = entry.split_once(')').expect("a name");
+            let signature = rest.split(';').next().expect("a signature");
+            let case = format!("cinetomo_{extension} {name}");
+            let has_case = signature.contains("out_error").then(|| covered.contains(&case));
+            assert!(has_case.unwrap_or(true), "{case} has no NULL case");
         }
     }
 }

@@ -46,7 +46,14 @@ fn structs_of_any_size_are_judged() {
             size_of::<cinetomo_calibration_options>();
         api.confidence_init => cinetomo_confidence, size_of::<cinetomo_confidence>();
         api.predictions_init => cinetomo_predictions, size_of::<cinetomo_predictions>();
-        fixture.synthetic().options_init => cinetomo_synthetic_options, size_of::<cinetomo_synthetic_options>();
+        fixture.synthetic().options_init => cinetomo_synthetic_options, 88;
+        fixture.synthetic().options_init_liu_2020 => cinetomo_synthetic_options, 88;
+        fixture.picker().tomogram_init => cinetomo_tomogram, size_of::<cinetomo_tomogram>();
+        fixture.picker().pick_options_init => cinetomo_pick_options, size_of::<cinetomo_pick_options>();
+        fixture.picker().extract_options_init => cinetomo_extract_options, size_of::<cinetomo_extract_options>();
+        api.grad_cam_options_init => cinetomo_grad_cam_options, size_of::<cinetomo_grad_cam_options>();
+        fixture.project2d().options_init => cinetomo_tsne_options, size_of::<cinetomo_tsne_options>();
+        fixture.project2d().separation_init => cinetomo_separation, size_of::<cinetomo_separation>();
     );
 
     // Presets fill the same structs; a number that names none fills nothing.
@@ -72,6 +79,16 @@ fn structs_of_any_size_are_judged() {
         assert_eq!(preprocess.normalization, cinetomo_normalization::Unit as i32);
         assert_eq!((api.preprocess_preset)(ptr::null_mut(), 80, paper), NULL as i32);
         assert_eq!((api.preprocess_preset)(&mut preprocess, 63, paper), INVALID as i32);
+    }
+
+    // A host that was built before the struct grew: what it does not know is not written.
+    // SAFETY: the memory is larger than the stated size.
+    unsafe {
+        let mut memory = [0xa5u8; 144];
+        let pointer = memory.as_mut_ptr().cast::<cinetomo_synthetic_options>();
+        assert_eq!((fixture.synthetic().options_init)(pointer, 88), Status::Ok as i32);
+        assert!(memory[..88].iter().any(|&byte| byte != 0xa5));
+        assert!(memory[88..].iter().all(|&byte| byte == 0xa5));
     }
 
     /// A struct with 16 more bytes than this header knows, as a newer host would pass it.
@@ -172,6 +189,13 @@ fn structs_of_any_size_are_judged() {
                     0,
                     e,
                 )
+            }),
+            ("model_grad_cam", INVALID, &["options", "struct_size is 31"], |f, e| {
+                let options = cinetomo_grad_cam_options {
+                    struct_size: 31,
+                    ..initialised(f.api.grad_cam_options_init)
+                };
+                f.grad_cam(&options, e)
             }),
             ("model_info_get", INVALID, &["out_info", "struct_size"], |f, e| {
                 let mut info = initialised(f.api.model_info_init);

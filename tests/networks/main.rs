@@ -3,6 +3,7 @@
 //!
 //! A network is tested by being listed in `BACKBONES`; `reference/networks` must know it.
 
+mod explain;
 mod models;
 mod reference;
 

@@ -28,17 +28,71 @@ def ctf(k, kilovolt, defocus_um, cs_mm):
     return np.sqrt(1 - AMPLITUDE_CONTRAST**2) * np.sin(chi) + AMPLITUDE_CONTRAST * np.cos(chi)
 
 
-def seen(edge, tilt_range):
-    """Which Fourier voxels [z, y, x] (numpy.fft order) hold a point of a section tilted by up to tilt_range.
+def signed(extent):
+    """Cycles per volume in the order of numpy.fft, as integers."""
+    return np.round(np.fft.fftfreq(extent) * extent).astype(int)
 
-    |kz| <= |kx| tan(range), compared in integers where the tangent is rational."""
-    k = np.abs(np.round(np.fft.fftfreq(edge) * edge)).astype(int)
-    z, _, x = np.meshgrid(k, k, k, indexing="ij")
-    if tilt_range == 90:
-        return np.ones_like(z, bool)
-    if tilt_range == 45:
-        return z <= x
-    return z <= x * np.tan(np.radians(tilt_range))
+
+def seen(shape, tilt_range, tilt_axis=1, beam_axis=0):
+    """Which Fourier voxels [z, y, x] (numpy.fft order) some section of the tilt series holds.
+
+    For a cube |k_beam| <= |k_across| tan(range), compared in integers where the tangent is rational; otherwise the
+    angle of the section is searched for: the tilted section with normal (cos a, sin a) holds k if k . normal = 0."""
+    k = np.meshgrid(*[signed(n) for n in shape], indexing="ij")
+    across_axis = 3 - tilt_axis - beam_axis
+    if len(set(shape)) == 1:
+        beam, across = np.abs(k[beam_axis]), np.abs(k[across_axis])
+        if tilt_range == 90:
+            return np.ones(shape, bool)
+        if tilt_range == 45:
+            return beam <= across
+        return beam <= across * np.tan(np.radians(tilt_range))
+    beam, across = k[beam_axis] / shape[beam_axis], k[across_axis] / shape[across_axis]
+    nearest = np.degrees(np.arctan(np.abs(np.divide(beam, across, out=np.full(shape, np.inf), where=across != 0))))
+    nearest[(beam == 0) & (across == 0)] = 0
+    return nearest <= tilt_range
+
+
+def wedge(shape, tilt_range, tilt_axis, beam_axis):
+    mask = seen(shape, tilt_range, tilt_axis, beam_axis).reshape(-1, shape[2])
+    rows = ["".join("1" if v else "0" for v in row) for row in mask]
+    return dict(shape=shape, tilt_range=tilt_range, tilt_axis=tilt_axis, beam_axis=beam_axis, rows=rows)
+
+
+def curves(voxel, envelope, limit, edge, mtf):
+    """Envelope, band limit and detector at frequencies up to the corner of the cube, from their definitions."""
+    nyquist = 0.5 / voxel
+    rows = []
+    for f in np.linspace(0, 3**0.5, 15) * nyquist:
+        e = np.exp(-((f / (envelope * nyquist)) ** 2)) if envelope else 1.0
+        past = f - limit * nyquist
+        b = 1.0 if limit == 0 or past <= 0 else (np.exp(-((past / (edge * nyquist)) ** 2)) if edge else 0.0)
+        # A Gaussian through 1 at 0 and the MTF at Nyquist.
+        sigma = nyquist / np.sqrt(-2 * np.log(mtf)) if mtf < 1 else np.inf
+        rows.append([f, e, b, np.exp(-(f**2) / (2 * sigma**2))])
+    return dict(voxel_size=voxel, envelope=envelope, band_limit=limit, band_edge=edge, mtf=mtf,
+                values=np.round(rows, 12).tolist())
+
+
+def noise(**o):
+    """Expected power of the noise in shells of a Fourier voxel, as a fraction of all power but that of the mean."""
+    edge, nyquist = 24, 0.5 / o["voxel_size"]
+    k = np.stack(np.meshgrid(*[signed(edge)] * 3, indexing="ij"))
+    radius = np.sqrt((k**2).sum(0))
+    f = radius / (edge * o["voxel_size"])
+    past = f - o["band_limit"] * nyquist
+    band = np.where(past <= 0, 1, np.exp(-((past / (o["band_edge"] * nyquist)) ** 2))) if o["band_limit"] else 1
+    keep = seen((edge,) * 3, o["tilt_range"], o["tilt_axis"], o["beam_axis"]) * band
+    lens = keep * ctf(f, o["voltage"], o["defocus"], o["spherical_aberration"])
+    lens = lens * np.exp(-((f / (o["envelope"] * nyquist)) ** 2))
+    power = []
+    for amplitude, share in ((lens, o["noise_before"]), (keep * o["mtf"] ** ((f / nyquist) ** 2), 1 - o["noise_before"])):
+        square = amplitude**2
+        square[0, 0, 0] = 0
+        power.append(share * square / square.sum())
+    power = sum(power)
+    shell = np.round(radius).astype(int)
+    return dict(o, shells=[float(f"{power[shell == s].mean():.9g}") for s in range(13)])
 
 
 def ball(r, blur):
@@ -68,7 +122,7 @@ def gaussian_through_microscope():
     k = np.fft.fftfreq(edge, voxel)
     kz, ky, kx = np.meshgrid(k, k, k, indexing="ij")
     spectrum = np.fft.fftn(density) * ctf(np.sqrt(kz**2 + ky**2 + kx**2), 200.0, 4.0, 2.0)
-    image = np.fft.ifftn(spectrum * seen(edge, tilt)).real
+    image = np.fft.ifftn(spectrum * seen((edge,) * 3, tilt)).real
     c = edge // 2
     return dict(box_size=edge, voxel_size=voxel, sigma=sigma, tilt_range=tilt, voltage=200.0, defocus=4.0,
                 spherical_aberration=2.0, along_z=image[:, c, c].round(6).tolist(),
@@ -86,12 +140,11 @@ def angle_bins(n):
 
 
 def main():
-    wedges = []
-    for edge in (8, 9, 12, 15):
-        for tilt in (90, 60, 45, 30.5):
-            mask = seen(edge, tilt)
-            rows = ["".join("1" if v else "0" for v in row) for row in mask[:, 0, :]]
-            wedges.append(dict(box_size=edge, tilt_range=tilt, n_seen=int(mask.sum()), plane_zx=rows))
+    wedges = [wedge((8, 8, 8), tilt, 1, 0) for tilt in (90, 60, 45, 30.5)]
+    wedges += [wedge((9, 9, 9), 60, *axes) for axes in ((0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1))]
+    wedges += [wedge((8, 9, 12), tilt, *axes) for tilt in (50.5, 61) for axes in ((1, 0), (2, 0), (1, 2))]
+    optics = dict(voxel_size=10.0, voltage=300.0, defocus=5.0, spherical_aberration=2.0, tilt_range=60, tilt_axis=1,
+                  beam_axis=0)
     frequencies = [0.0, 0.004, 0.01, 0.02, 0.0333, 0.05, 0.0866]
     microscopes = [(300.0, 5.0, 2.7), (200.0, 2.5, 2.0), (120.0, 8.0, 6.3)]
     groups = {"C2": [turn("z", 180)], "C3": [turn("z", 120)], "D2": [turn("z", 180), turn("x", 180)],
@@ -103,6 +156,11 @@ def main():
                   values=[[k, round(float(ctf(k, v, d, c)), 9)] for k in frequencies])
              for v, d, c in microscopes],
         wedge=wedges,
+        curves=[curves(*c) for c in ((10.0, 0.4, 0.5, 0.125, 1.0), (3.5, 1.2, 0.8, 0.0, 0.3), (13.0, 0.0, 0.0, 0.2, 0.7))],
+        noise=[noise(**optics, envelope=0.4, band_limit=0.5, band_edge=0.125, noise_before=0.5, mtf=1.0),
+               noise(**optics, envelope=1.5, band_limit=0.0, band_edge=0.0, noise_before=1.0, mtf=1.0),
+               noise(**dict(optics, tilt_range=45, tilt_axis=2, beam_axis=1), envelope=1.0, band_limit=0.9,
+                     band_edge=0.05, noise_before=0.0, mtf=0.3)],
         ball=[[r, s, round(ball(r, s), 9)] for s in (0.1, 0.25, 0.6, 2.0) for r in (0.0, 0.3, 0.9, 1.0, 1.1, 1.6)],
         euler=[dict(angles=e, matrix=zyx(Rotation.from_euler("ZYZ", e, degrees=True).as_matrix()))
                for e in ([30.0, 0.0, 0.0], [-45.0, 35.0, 90.0], [10.0, 100.0, 200.0])],

@@ -28,6 +28,8 @@ pub static I3D: BackboneSpec = BackboneSpec {
     n_weights: 12_279_984,
     // The paper's for random numbers; for video empirical, benches/record/accuracy.md.
     learning_rates: [1e-3, 1e-3],
+    // The last before the final pool halves the map once more.
+    cam_stage: "Mixed_4f",
     head_weight: "Logits/Conv3d_0c_1x1/Conv_0/weight",
     head_bias: "Logits/Conv3d_0c_1x1/Conv_0/bias",
     ignored: &[],

@@ -7,7 +7,7 @@
 use tch::Tensor;
 
 use super::{
-    BatchNormMode, Stage,
+    BatchNormMode, Stage, View,
     layers::{Chain, Padding, average, max_pool3d, spatial_size},
     ledger,
     precision::single,
@@ -84,6 +84,7 @@ pub fn build(parameters: &mut Parameters, inflation: &Inflation) -> Result<Vec<S
         let through = if index == 0 { Chain::rectified_grey } else { Chain::rectified };
         stages.push(Stage {
             name: STAGES[index],
+            view: View::Map,
             forward: Box::new(move |x, pass| {
                 through(&chain, &pooled(x, pool, padding)?, pass.batch_norm)
             }),
@@ -97,12 +98,17 @@ pub fn build(parameters: &mut Parameters, inflation: &Inflation) -> Result<Vec<S
         n_channels = module.n_out;
         stages.push(Stage {
             name: STAGES[index],
+            view: View::Map,
             forward: Box::new(move |x, pass| {
                 module.forward(&pooled(x, pool, padding)?, pass.batch_norm)
             }),
         });
     }
-    stages.push(Stage { name: "AvgPool", forward: Box::new(|x, _| average_pool(x)) });
+    stages.push(Stage {
+        name: "AvgPool",
+        view: View::Pooled,
+        forward: Box::new(|x, _| average_pool(x)),
+    });
     Ok(stages)
 }
 

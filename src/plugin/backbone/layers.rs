@@ -133,6 +133,7 @@ impl Conv3d {
             ledger::enter(&padded, F32, 0);
             padded.f_conv3d(weight, bias, stride, [0; 3], dilation, groups)?
         };
+        ledger::enter_copy(weight);
         ledger::enter(&output, F32, weight.size()[1..].iter().product());
         Ok(output)
     }
@@ -257,7 +258,7 @@ impl Chain {
 
     /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`, no ReLU at the end.
     pub fn forward(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        self.finish(&self.first.0.forward(input)?, mode)
+        self.finish(self.first.0.forward(input)?, mode)
     }
 
     /// As `forward`, with a ReLU at the end.
@@ -267,12 +268,13 @@ impl Chain {
 
     /// As `rectified`, from a grey input `[n, 1, z, y, x]`; see `Conv3d::forward_grey`.
     pub fn rectified_grey(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        Ok(self.finish(&self.first.0.forward_grey(input)?, mode)?.f_relu_()?)
+        Ok(self.finish(self.first.0.forward_grey(input)?, mode)?.f_relu_()?)
     }
 
-    /// From the output of the first convolution.
-    fn finish(&self, convolved: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        let mut x = self.first.1.forward(convolved, mode)?;
+    /// From the output of the first convolution, which is let go before the next.
+    fn finish(&self, convolved: Tensor, mode: BatchNormMode) -> Result<Tensor> {
+        let mut x = self.first.1.forward(&convolved, mode)?;
+        drop(convolved);
         for (convolution, batch_norm) in &self.rest {
             // In place: the gradient of BatchNorm needs its input only, that of ReLU its output only.
             x = batch_norm.forward(&convolution.forward(&x.f_relu_()?)?, mode)?;

@@ -72,36 +72,76 @@ fn same_convolutions_take_tensorflows_windows() {
     for n in 1..12 {
         for kernel in 1..8 {
             for stride in 1..4 {
-                let config = Conv3dConfig {
-                    n_in: 1,
-                    n_out: 1,
-                    kernel: [1, 1, kernel],
-                    stride: [1, 1, stride],
-                    padding: Padding::Same,
-                    bias: false,
-                };
-                let mut parameters = random();
-                let convolution = Conv3d::new(&mut parameters, "", config).unwrap();
-                let weights = parameters.get("weight").unwrap().tensor.reshape([-1]);
-                let weights = Vec::<f32>::try_from(weights).unwrap();
-                let values = Vec::<f32>::try_from(waves(&[n])).unwrap();
-                let n_windows = (n + stride - 1) / stride;
-                let padding = ((n_windows - 1) * stride + kernel - n).max(0) / 2;
-                let expected: Vec<f32> = same_windows(n, kernel, stride)
-                    .iter()
-                    .enumerate()
-                    .map(|(i, window)| {
-                        let start = i as i64 * stride - padding;
-                        let product = |p: &i64| weights[(p - start) as usize] * values[*p as usize];
-                        window.iter().map(product).sum()
-                    })
-                    .collect();
-                let output = convolution.forward(&waves(&[1, 1, 1, 1, n])).unwrap().reshape([-1]);
-                let difference = largest_difference(&output, &Tensor::from_slice(&expected));
-                assert!(difference < 1e-5, "{n} voxels, kernel {kernel}, stride {stride}");
+                for axis in 0..3 {
+                    let along = |length: i64| {
+                        let mut size = [1; 3];
+                        size[axis] = length;
+                        size
+                    };
+                    let config = Conv3dConfig {
+                        n_in: 1,
+                        n_out: 1,
+                        kernel: along(kernel),
+                        stride: along(stride),
+                        padding: Padding::Same,
+                        bias: false,
+                    };
+                    let mut parameters = random();
+                    let convolution = Conv3d::new(&mut parameters, "", config).unwrap();
+                    let weights = parameters.get("weight").unwrap().tensor.reshape([-1]);
+                    let weights = Vec::<f32>::try_from(weights).unwrap();
+                    let values = Vec::<f32>::try_from(waves(&[n])).unwrap();
+                    let n_windows = (n + stride - 1) / stride;
+                    let padding = ((n_windows - 1) * stride + kernel - n).max(0) / 2;
+                    let expected: Vec<f32> = same_windows(n, kernel, stride)
+                        .iter()
+                        .enumerate()
+                        .map(|(i, window)| {
+                            let start = i as i64 * stride - padding;
+                            let product =
+                                |p: &i64| weights[(p - start) as usize] * values[*p as usize];
+                            window.iter().map(product).sum()
+                        })
+                        .collect();
+                    let [z, y, x] = along(n);
+                    let input = waves(&[1, 1, z, y, x]);
+                    let output = convolution.forward(&input).unwrap().reshape([-1]);
+                    let difference = largest_difference(&output, &Tensor::from_slice(&expected));
+                    let case = format!("{n} voxels, kernel {kernel}, stride {stride}, axis {axis}");
+                    assert!(difference < 1e-5, "{case}");
+                }
             }
         }
     }
+}
+
+#[test]
+fn channels_stay_last_with_one_thread() {
+    let n_threads = tch::get_num_threads();
+    tch::set_num_threads(1);
+    for kernel in [[1, 1, 1], [3, 1, 1], [1, 3, 3], [3, 3, 3]] {
+        let config = Conv3dConfig {
+            n_in: 16,
+            n_out: 24,
+            kernel,
+            stride: [1; 3],
+            padding: Padding::Centred,
+            bias: false,
+        };
+        let mut parameters = random();
+        let convolution = Conv3d::new(&mut parameters, "", config).unwrap();
+        let input = waves(&[2, 4, 8, 8, 16]).permute([0, 4, 1, 2, 3]);
+        let output = convolution.forward(&input).unwrap();
+        assert_eq!(output.size(), [2, 24, 4, 8, 8]);
+        assert_eq!(output.stride()[1], 1, "kernel {kernel:?}");
+
+        let weight = &parameters.get("weight").unwrap().tensor;
+        let padding = kernel.map(|edge| edge / 2);
+        let expected =
+            input.contiguous().conv3d(weight, None::<&Tensor>, [1; 3], padding, [1; 3], 1);
+        assert!(largest_difference(&output, &expected) < 1e-5, "kernel {kernel:?}");
+    }
+    tch::set_num_threads(n_threads);
 }
 
 #[test]

@@ -21,12 +21,18 @@ thread_local! {
 /// What a pass costs.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// What the layers of each stage make, in their order.
-    stages: Vec<Vec<Entry>>,
+    /// What layers make, in their order.
+    entries: Vec<Entry>,
+    /// Where the entries of each stage begin.
+    stages: Vec<usize>,
     /// Multiply-adds of a sample's pass forward.
     pub multiply_adds: u64,
+    /// Bytes of the largest weights that are copied.
+    largest_copy: u64,
     /// Rows of a layer's batch that one sample makes up.
     rows: u64,
+    /// What is held now.
+    held: Held,
 }
 
 /// Bytes of a tensor.
@@ -38,10 +44,21 @@ struct Entry {
     fixed: u64,
     /// Whether only passes with gradients make it.
     training_only: bool,
+    /// What is held meanwhile.
+    held: Held,
+}
+
+/// Tensors that stay alive besides a layer's own.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    /// Their bytes for each sample.
+    sample: u64,
+    /// The first entry that is made while they are held.
+    since: usize,
 }
 
 impl Entry {
-    fn of(self, batch_size: u64) -> u64 {
+    fn of(&self, batch_size: u64) -> u64 {
         self.sample.saturating_mul(batch_size).saturating_add(self.fixed)
     }
 }
@@ -57,15 +74,18 @@ impl Ledger {
 
     /// Bytes that live at once in a pass of a batch without gradients, at most.
     ///
-    /// A layer's input and output are alive, and the tensor before them: a block's input, which waits for the block's
-    /// end, or one side of an addition.
+    /// A layer's output, its input, the tensor before that (one of two in a sum, or what a statement has not let go yet),
+    /// and what is held.
     pub fn inference(&self, batch_size: u64) -> u64 {
-        let entries: Vec<u64> = (self.stages.iter().flatten())
-            .filter(|entry| !entry.training_only)
-            .map(|entry| entry.of(batch_size))
-            .collect();
-        let neighbours = |end: usize| entries[end.saturating_sub(2)..=end].iter().sum();
-        (0..entries.len()).map(neighbours).max().unwrap_or(0)
+        let made = |entry: &&Entry| !entry.training_only;
+        let alive = |(end, last): (usize, &Entry)| {
+            let own =
+                self.entries[last.held.since.min(end)..=end].iter().rev().filter(made).take(3);
+            let own = own.map(|entry| entry.of(batch_size)).fold(0, u64::saturating_add);
+            own.saturating_add(last.held.sample.saturating_mul(batch_size))
+        };
+        let entries = self.entries.iter().enumerate().filter(|(_, entry)| !entry.training_only);
+        entries.map(alive).max().unwrap_or(0).saturating_add(self.largest_copy)
     }
 
     /// Bytes that live at once in a pass of a batch with gradients from stage `n_frozen` on, at most, without those of
@@ -74,28 +94,24 @@ impl Ledger {
     /// Backward needs about every tensor of the forward pass. When it has come down to a layer, what was made up to there
     /// is still alive, and the gradients of the layer's output and input are.
     pub fn training(&self, batch_size: u64, n_frozen: usize) -> u64 {
+        let first = self.stages.get(n_frozen).copied().unwrap_or(self.entries.len());
         let mut made = 0u64;
         let mut before = 0;
-        let mut most = self.inference(batch_size);
-        for entry in self.stages.iter().skip(n_frozen).flatten() {
+        let mut most = 0;
+        for entry in &self.entries[first..] {
             let bytes = entry.of(batch_size);
             made = made.saturating_add(bytes);
             most = most.max(made.saturating_add(bytes).saturating_add(before));
             before = bytes;
         }
-        most
-    }
-
-    fn push(&mut self, entry: Entry) {
-        if let Some(stage) = self.stages.last_mut() {
-            stage.push(entry);
-        }
+        // Weights and their gradient are copied.
+        self.inference(batch_size).max(most.saturating_add(2 * self.largest_copy))
     }
 }
 
 /// What is entered from now on is the next stage's.
 pub fn next_stage() {
-    on_walk(|ledger| ledger.stages.push(Vec::new()));
+    on_walk(|ledger| ledger.stages.push(ledger.entries.len()));
 }
 
 /// Enters a new tensor `[n, ...]` of so many bytes and multiply-adds a value.
@@ -103,7 +119,11 @@ pub fn enter(output: &Tensor, bytes: u64, multiply_adds: i64) {
     on_walk(|ledger| {
         let n_values = ledger.rows * n_values(&output.size()[1..]);
         ledger.multiply_adds += n_values * multiply_adds as u64;
-        ledger.push(Entry { sample: n_values * bytes, ..Entry::default() });
+        ledger.entries.push(Entry {
+            sample: n_values * bytes,
+            held: ledger.held,
+            ..Entry::default()
+        });
     });
 }
 
@@ -111,15 +131,47 @@ pub fn enter(output: &Tensor, bytes: u64, multiply_adds: i64) {
 pub fn enter_for_training(shape: &[i64]) {
     on_walk(|ledger| {
         let sample = ledger.rows * n_values(shape) * F32;
-        ledger.push(Entry { sample, training_only: true, ..Entry::default() });
+        let held = ledger.held;
+        ledger.entries.push(Entry { sample, training_only: true, held, ..Entry::default() });
     });
 }
 
 /// Enters a new f32 tensor that has the same size for any batch.
 pub fn enter_fixed(tensor: &Tensor) {
     on_walk(|ledger| {
-        ledger.push(Entry { fixed: n_values(&tensor.size()) * F32, ..Entry::default() });
+        let fixed = n_values(&tensor.size()) * F32;
+        ledger.entries.push(Entry { fixed, held: ledger.held, ..Entry::default() });
     });
+}
+
+/// Enters the weights of a convolution: oneDNN works on a copy in an order of its own.
+pub fn enter_copy(weight: &Tensor) {
+    on_walk(|ledger| {
+        ledger.largest_copy = ledger.largest_copy.max(n_values(&weight.size()) * F32);
+    });
+}
+
+/// Bytes of f32 tensors `[n, ...]` for each sample, to be held.
+pub fn bytes(tensors: &[&Tensor]) -> u64 {
+    let mut sum = 0;
+    on_walk(|ledger| {
+        sum = tensors.iter().map(|tensor| n_values(&tensor.size()[1..])).sum::<u64>();
+        sum *= ledger.rows * F32;
+    });
+    sum
+}
+
+/// Runs `inner`, all through which so many bytes more stay alive for each sample. Only passes without gradients let go of
+/// tensors, so only their cost is higher for it.
+pub fn holding<T>(sample: u64, inner: impl FnOnce() -> T) -> T {
+    let mut outer = Held::default();
+    on_walk(|ledger| {
+        outer = ledger.held;
+        ledger.held = Held { sample: outer.sample + sample, since: ledger.entries.len() };
+    });
+    let result = inner();
+    on_walk(|ledger| ledger.held = outer);
+    result
 }
 
 fn n_values(shape: &[i64]) -> u64 {

@@ -31,6 +31,30 @@ fn bytes_and_multiply_adds_add_up() {
 }
 
 #[test]
+fn what_is_held_adds_to_what_comes_after_it() {
+    let ledger = Ledger::of(|| {
+        next_stage();
+        let input = empty(&[0, 10]);
+        enter(&input, F32, 0);
+        holding(folded(2, || bytes(&[&input])), || {
+            enter(&empty(&[0, 1]), F32, 0);
+            enter(&empty(&[0, 2]), F32, 0);
+            holding(bytes(&[&input]), || enter_fixed(&empty(&[3])));
+        });
+        enter(&empty(&[0, 4]), F32, 0);
+        enter_copy(&empty(&[25]));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(bytes(&[&empty(&[0, 10])]), 0);
+    // 40; held 80: 4 and 8; held 120: 12 for any batch; 16; a copy of 100.
+    assert_eq!(ledger.inference(1), 100 + 80 + 40 + 12);
+    assert_eq!(ledger.inference(2), 100 + 2 * (80 + 40) + 12);
+    let (made, gradients) = (40 + 4 + 8 + 12 + 16, 16 + 12);
+    assert_eq!(ledger.training(1, 0), 200 + made + gradients);
+}
+
+#[test]
 fn a_walk_sees_its_own_entries_only() {
     enter(&empty(&[0, 1]), F32, 1);
     let outer = Ledger::of(|| {

@@ -17,14 +17,19 @@ mod resnet3d;
 mod s3d;
 mod swin3d;
 mod video_resnet;
+mod view;
 mod vivit;
+
+use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
+use self::precision::{in_precision, single};
 pub use self::{
     architecture::{Architecture, Choice, Shapes, Wanted},
     ledger::Ledger,
-    precision::{Precision, in_precision, single},
+    precision::Precision,
+    view::View,
 };
 use crate::{
     error::Result,
@@ -83,6 +88,8 @@ pub struct BackboneSpec {
     pub n_weights: i64,
     /// Initial learning rates of Adam for a training of the whole network, from video and from random numbers.
     pub learning_rates: [f64; 2],
+    /// Stage whose maps explain a class unless the caller names another.
+    pub cam_stage: &'static str,
     /// Name of the video head's weight (`[classes, features, ...]`); its bias is `head_bias`.
     pub head_weight: &'static str,
     /// Name of the video head's bias.
@@ -133,6 +140,8 @@ pub type StageFn = Box<dyn Fn(&Tensor, Pass) -> Result<Tensor> + Send>;
 pub struct Stage {
     /// Name, as in the paper.
     pub name: &'static str,
+    /// How its output lies over the box.
+    pub view: View,
     /// From the stage's input to its output.
     pub forward: StageFn,
 }
@@ -169,13 +178,14 @@ impl Network {
 
     /// Features `[n, n_features]` of the input `[n, 1, z, y, x]`.
     pub fn features(&self, input: &Tensor, batch_norm: BatchNormMode) -> Result<Tensor> {
-        let pass = Pass::of(input, batch_norm)?;
-        let mut x = input.shallow_clone();
+        self.through(0..self.stages.len(), input, Pass::of(input, batch_norm)?)
+    }
+
+    /// Output of the last of these stages, f32, for the input `x` of the first of them. Stages leave their input as it is.
+    pub fn through(&self, stages: Range<usize>, x: &Tensor, pass: Pass) -> Result<Tensor> {
         in_precision(self.precision, || {
-            for stage in &self.stages {
-                x = (stage.forward)(&x, pass)?;
-            }
-            single(&x)
+            let x = x.shallow_clone();
+            single(&self.stages[stages].iter().try_fold(x, |x, stage| (stage.forward)(&x, pass))?)
         })
     }
 

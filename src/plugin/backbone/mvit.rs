@@ -21,7 +21,7 @@ use tch::Tensor;
 
 use self::positions::{Distances, Positions};
 use super::{
-    Architecture, BackboneSpec, Pass, Stage,
+    Architecture, BackboneSpec, Pass, Stage, View,
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
     layers::{Conv3d, Conv3dConfig, Padding, max_pool3d},
     ledger::{self, F32},
@@ -67,6 +67,8 @@ const MVIT: BackboneSpec = BackboneSpec {
     n_features: 768,
     n_weights: 0,
     learning_rates: [3e-5, 3e-4],
+    // The last scale whose map, and not only whose class token, reaches the features.
+    cam_stage: "scale4",
     head_weight: "head.1.weight",
     head_bias: "head.1.bias",
     ignored: &[],
@@ -123,6 +125,10 @@ fn grid(input_size: [i64; 3], scale: usize) -> Grid {
     (0..scale).fold([(z + 1) / 2, (y + 3) / 4, (x + 3) / 4], |grid, _| strided(grid, 2))
 }
 
+/// The maps that the scales hand on.
+const GRIDS: [fn([i64; 3]) -> Grid; 4] =
+    [|size| grid(size, 0), |size| grid(size, 1), |size| grid(size, 2), |size| grid(size, 3)];
+
 /// What a pool with that stride along y and x leaves.
 fn strided([z, y, x]: Grid, stride: i64) -> Grid {
     [z, (y + stride - 1) / stride, (x + stride - 1) / stride]
@@ -131,7 +137,11 @@ fn strided([z, y, x]: Grid, stride: i64) -> Grid {
 fn build(parameters: &mut Parameters, version: Version) -> Result<Vec<Stage>> {
     let embedding = Embedding::new(parameters, version)?;
     let forward = move |x: &Tensor, pass: Pass| embedding.forward(x, grid(pass.input_size, 0));
-    let mut stages = vec![Stage { name: "patch_embed", forward: Box::new(forward) }];
+    let mut stages = vec![Stage {
+        name: "patch_embed",
+        view: View::Tokens(GRIDS[0]),
+        forward: Box::new(forward),
+    }];
     let (mut n_channels, mut index) = (SCALES[0].n_channels, 0);
     for (place, scale) in SCALES.iter().enumerate() {
         parameters.set_stage(1 + place);
@@ -163,12 +173,24 @@ fn build(parameters: &mut Parameters, version: Version) -> Result<Vec<Stage>> {
             }
             Ok(x)
         };
-        stages.push(Stage { name: scale.name, forward: Box::new(forward) });
+        stages.push(Stage {
+            name: scale.name,
+            view: View::Tokens(GRIDS[place]),
+            forward: Box::new(forward),
+        });
     }
     parameters.set_stage(stages.len());
     let norm = LayerNorm::new(parameters, "norm.", n_channels, EPSILON)?;
-    stages.push(Stage { name: "norm", forward: Box::new(move |x, _| norm.forward(x)) });
-    stages.push(Stage { name: "class_token", forward: Box::new(|x, _| Ok(x.f_select(1, 0)?)) });
+    stages.push(Stage {
+        name: "norm",
+        view: View::Tokens(GRIDS[3]),
+        forward: Box::new(move |x, _| norm.forward(x)),
+    });
+    stages.push(Stage {
+        name: "class_token",
+        view: View::Pooled,
+        forward: Box::new(|x, _| Ok(x.f_select(1, 0)?)),
+    });
     Ok(stages)
 }
 

@@ -16,11 +16,16 @@ pub struct Residual {
 impl Residual {
     /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`, a ReLU after the sum.
     pub fn forward(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        let mut output = self.path.forward(input, mode)?;
+        let mut output =
+            ledger::holding(ledger::bytes(&[input]), || self.path.forward(input, mode))?;
         // In place: the gradient of a sum needs neither summand.
         let mut sum = match &self.shortcut {
             Shortcut::Identity => output.f_add_(input)?,
-            Shortcut::Projection(chain) => output.f_add_(&chain.forward(input, mode)?)?,
+            Shortcut::Projection(chain) => {
+                let held = ledger::bytes(&[input, &output]);
+                let projected = ledger::holding(held, || chain.forward(input, mode))?;
+                output.f_add_(&projected)?
+            }
             &Shortcut::Subsample { stride, n_added, gradient } => {
                 let taken = subsample(input, stride, n_added)?;
                 output.f_add_(&if gradient { taken } else { taken.f_detach()? })?

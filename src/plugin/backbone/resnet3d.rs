@@ -5,7 +5,7 @@
 //! <https://github.com/kenshohara/3D-ResNets-PyTorch>. Time becomes the beam axis z.
 
 use super::{
-    Architecture, BackboneSpec, Choice, Shapes, Stage,
+    Architecture, BackboneSpec, Choice, Shapes, Stage, View,
     layers::{BatchNormConfig, Chain, Conv3dConfig, Padding, average, max_pool3d},
     residual::{Residual, Shortcut},
 };
@@ -158,6 +158,8 @@ const fn member(
         n_weights,
         // Jain, Li & Xu 2024, section 4.3.2.
         learning_rates: [1e-4, 1e-3],
+        // Jain, Li & Xu 2024, figure 5.
+        cam_stage: "layer3",
         head_weight: "fc.weight",
         head_bias: "fc.bias",
         ignored: &["num_batches_tracked"],
@@ -209,6 +211,7 @@ fn build(
     let pool = architecture.choice(NO_MAX_POOL.name) != "true";
     let mut stages = vec![Stage {
         name: "conv1",
+        view: View::Map,
         forward: Box::new(move |x, pass| {
             let x = stem.rectified_grey(x, pass.batch_norm)?;
             if pool { max_pool3d(&x, [3; 3], [2; 3], Padding::Centred) } else { Ok(x) }
@@ -227,6 +230,7 @@ fn build(
         }
         stages.push(Stage {
             name,
+            view: View::Map,
             forward: Box::new(move |x, pass| {
                 let x = x.shallow_clone();
                 blocks.iter().try_fold(x, |x, block| block.forward(&x, pass.batch_norm))
@@ -234,7 +238,11 @@ fn build(
         });
     }
     // The authors' windows are as large as what their videos leave: all positions.
-    stages.push(Stage { name: "avgpool", forward: Box::new(|x, _| average(x)) });
+    stages.push(Stage {
+        name: "avgpool",
+        view: View::Pooled,
+        forward: Box::new(|x, _| average(x)),
+    });
     Ok(stages)
 }
 

@@ -29,6 +29,8 @@ pub static S3D: BackboneSpec = BackboneSpec {
     n_weights: 7_910_048,
     // Not measured: those of Jain, Li & Xu 2024, section 4.3.2, for another 3D network.
     learning_rates: [1e-4, 1e-3],
+    // The last before the final pool halves the map once more.
+    cam_stage: "Mixed_4f",
     head_weight: "classifier.1.weight",
     head_bias: "classifier.1.bias",
     ignored: &["num_batches_tracked"],

@@ -13,7 +13,7 @@ use tch::{Device, Tensor};
 
 use self::layout::{Layout, missing};
 use super::{
-    Architecture, BackboneSpec, Stage,
+    Architecture, BackboneSpec, Stage, View,
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
     layers::{Conv3d, Conv3dConfig, Padding, spatial_size},
     ledger::{self, F32},
@@ -68,6 +68,8 @@ const SWIN3D: BackboneSpec = BackboneSpec {
     n_weights: 0,
     // Section 4.1 of the paper: 3e-5 for pretrained weights, 3e-4 for random ones, there with AdamW and batches of 64.
     learning_rates: [3e-5, 3e-4],
+    // A token is 16 voxels long in the plane, as a position of layer3 of the ResNets is.
+    cam_stage: "stage3",
     head_weight: "head.weight",
     head_bias: "head.bias",
     // Follows from the window.
@@ -99,8 +101,11 @@ fn build(
     n_heads: [i64; 4],
 ) -> Result<Vec<Stage>> {
     let embedding = PatchEmbedding::new(parameters, n_channels)?;
-    let mut stages =
-        vec![Stage { name: "patch_embed", forward: Box::new(move |x, _| embedding.forward(x)) }];
+    let mut stages = vec![Stage {
+        name: "patch_embed",
+        view: View::Map,
+        forward: Box::new(move |x, _| embedding.forward(x)),
+    }];
     for (index, (name, blocks, merging)) in STAGES.into_iter().enumerate() {
         parameters.set_stage(1 + index);
         let merging = match index {
@@ -124,14 +129,14 @@ fn build(
             }
             to_map(&x)
         };
-        stages.push(Stage { name, forward: Box::new(forward) });
+        stages.push(Stage { name, view: View::Map, forward: Box::new(forward) });
     }
     parameters.set_stage(stages.len());
     let norm = LayerNorm::new(parameters, "norm.", n_channels, EPSILON)?;
     let forward = move |x: &Tensor, _| to_map(&norm.forward(&to_tokens(x)?)?);
-    stages.push(Stage { name: "norm", forward: Box::new(forward) });
+    stages.push(Stage { name: "norm", view: View::Map, forward: Box::new(forward) });
     let pool = |x: &Tensor, _| Ok(x.f_mean_dim([2i64, 3, 4].as_slice(), false, None)?);
-    stages.push(Stage { name: "pool", forward: Box::new(pool) });
+    stages.push(Stage { name: "pool", view: View::Pooled, forward: Box::new(pool) });
     Ok(stages)
 }
 
@@ -236,11 +241,12 @@ impl Block {
     }
 
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
-        let x = tokens.f_add(&self.attention.forward(&self.norm1.forward(tokens)?)?)?;
-        ledger::enter(&x, F32, 0);
-        let sum = x.f_add(&self.mlp.forward(&self.norm2.forward(&x)?)?)?;
-        ledger::enter(&sum, F32, 0);
-        Ok(sum)
+        // In place: the gradient of a linear layer does not need its output.
+        let held = ledger::bytes(&[tokens]);
+        let attention = || self.attention.forward(&self.norm1.forward(tokens)?);
+        let x = ledger::holding(held, attention)?.f_add_(tokens)?;
+        let mlp = || self.mlp.forward(&self.norm2.forward(&x)?);
+        Ok(ledger::holding(held, mlp)?.f_add_(&x)?)
     }
 }
 
@@ -291,16 +297,24 @@ impl WindowAttention {
         // whole batch without a copy.
         let groups = if layout.is_shifted() { n_windows } else { 1 };
         let (n_heads, head, rows) = (self.n_heads, c / self.n_heads, n_windows / groups);
-        let qkv = ledger::folded(n_windows, || self.qkv.forward(&windows))?
+        let qkv = ledger::folded(n_windows, || self.qkv.forward(&windows))?;
+        // The windows and their queries, keys and values, the latter once more where windows count as heads.
+        let n_copies = if layout.is_shifted() { 2 } else { 1 };
+        let held = ledger::folded(n_windows, || {
+            ledger::bytes(&[&windows]) + n_copies * ledger::bytes(&[&qkv])
+        });
+        let qkv = qkv
             .f_reshape([n * rows, groups, volume, 3, n_heads, head])?
             .f_permute([3, 0, 1, 4, 2, 5])?
             .f_reshape([3, n * rows, groups * n_heads, volume, head])?;
         let [query, key, value] = [qkv.f_get(0)?, qkv.f_get(1)?, qkv.f_get(2)?];
-        let bias = self.bias(&layout)?;
-        let attended = ledger::folded(rows, || attend(&query, &key, &value, Some(&bias)))?;
-        let attended = attended.f_reshape([n * n_windows, n_heads, volume, head])?;
-        // Padding is cut off before the projection, which is done for each token alone.
-        self.projection.forward(&layout.join(&merge_heads(&attended)?, [n, c])?)
+        ledger::holding(held, || {
+            let bias = self.bias(&layout)?;
+            let attended = ledger::folded(rows, || attend(&query, &key, &value, Some(&bias)))?;
+            let attended = attended.f_reshape([n * n_windows, n_heads, volume, head])?;
+            // Padding is cut off before the projection, which is done for each token alone.
+            self.projection.forward(&layout.join(&merge_heads(&attended)?, [n, c])?)
+        })
     }
 
     /// What is added to the attention: `[1, heads, tokens, tokens]`, or `[1, windows * heads, tokens, tokens]` with a

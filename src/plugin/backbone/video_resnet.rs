@@ -4,7 +4,7 @@
 //! <https://arxiv.org/abs/1711.11248>; layers and names as in `torchvision.models.video`. Time becomes the beam axis z.
 
 use super::{
-    Architecture, BackboneSpec, Stage,
+    Architecture, BackboneSpec, Stage, View,
     layers::{BatchNormConfig, Chain, Conv3dConfig, Padding, average},
     residual::{Residual, Shortcut},
 };
@@ -60,6 +60,8 @@ const fn member(
         n_weights,
         // Not measured: those of Jain, Li & Xu 2024, section 4.3.2, for the 3D ResNet-34 of Hara et al.
         learning_rates: [1e-4, 1e-3],
+        // As the 3D ResNets of Hara et al.
+        cam_stage: "layer3",
         head_weight: "fc.weight",
         head_bias: "fc.bias",
         ignored: &["num_batches_tracked"],
@@ -99,6 +101,7 @@ fn build(parameters: &mut Parameters, kernels: [Kernel; 4]) -> Result<Vec<Stage>
     };
     let mut stages = vec![Stage {
         name: "stem",
+        view: View::Map,
         forward: Box::new(move |x, pass| stem.rectified_grey(x, pass.batch_norm)),
     }];
     let layers = [
@@ -117,13 +120,14 @@ fn build(parameters: &mut Parameters, kernels: [Kernel; 4]) -> Result<Vec<Stage>
         ];
         stages.push(Stage {
             name,
+            view: View::Map,
             forward: Box::new(move |x, pass| {
                 let [first, second] = &blocks;
                 second.forward(&first.forward(x, pass.batch_norm)?, pass.batch_norm)
             }),
         });
     }
-    stages.push(Stage { name: "pool", forward: Box::new(|x, _| average(x)) });
+    stages.push(Stage { name: "pool", view: View::Pooled, forward: Box::new(|x, _| average(x)) });
     Ok(stages)
 }
 

@@ -12,7 +12,7 @@
 use tch::Tensor;
 
 use super::{
-    Architecture, BackboneSpec, Pass, Stage,
+    Architecture, BackboneSpec, Pass, Stage, View,
     attention::{
         Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, add_branch, attend, merge_heads,
         split_heads,
@@ -62,6 +62,8 @@ const VIVIT: BackboneSpec = BackboneSpec {
     n_weights: 0,
     // Jain, Li & Xu 2024, section 4, for ViViT.
     learning_rates: [2e-5, 2e-4],
+    // The last tokens that the class token still attends to.
+    cam_stage: "layer_10",
     head_weight: "classifier.weight",
     head_bias: "classifier.bias",
     ignored: &[],
@@ -90,33 +92,35 @@ const TEMPORAL: [&str; 4] =
     ["temporal_layer_0", "temporal_layer_1", "temporal_layer_2", "temporal_layer_3"];
 
 fn build_joint(parameters: &mut Parameters, _: &Architecture) -> Result<Vec<Stage>> {
+    let tokens = View::Tokens(grid);
     let mut stages = Stages::new(parameters);
     let prefix = "vivit.embeddings.";
     let class_token = ClassToken::new(stages.parameters, prefix)?;
     let positions = Positions::new(stages.parameters, prefix, GRID)?;
     let tubelets = Tubelets::new(stages.parameters)?;
-    stages.add("embeddings", move |x, _| {
+    stages.add("embeddings", tokens, move |x, _| {
         let map = tubelets.forward(x)?;
         let grid = spatial_size(&map)?;
         positions.add_to(&class_token.prepend(&map.f_flatten(2, 4)?.f_transpose(1, 2)?)?, grid)
     });
     for (index, name) in SPATIAL.into_iter().enumerate() {
         let block = Block::new(stages.parameters, &format!("vivit.encoder.layer.{index}."))?;
-        stages.add(name, move |x, _| block.forward(x));
+        stages.add(name, tokens, move |x, _| block.forward(x));
     }
     let norm = LayerNorm::new(stages.parameters, "vivit.layernorm.", N_CHANNELS, EPSILON)?;
-    stages.add("layernorm", move |x, _| norm.forward(x));
-    stages.add("pool", |x, _| class_token_of(x));
+    stages.add("layernorm", tokens, move |x, _| norm.forward(x));
+    stages.add("pool", View::Pooled, |x, _| class_token_of(x));
     Ok(stages.list)
 }
 
 fn build_factorised(parameters: &mut Parameters, _: &Architecture) -> Result<Vec<Stage>> {
+    let (sections, times) = (View::Sections(grid), View::Tokens(|size| [grid(size)[0], 1, 1]));
     let mut stages = Stages::new(parameters);
     let prefix = "vivit.spatial_encoder.";
     let tubelets = Tubelets::new(stages.parameters)?;
     let class_token = ClassToken::new(stages.parameters, prefix)?;
     let positions = Positions::new(stages.parameters, prefix, [1, GRID[1], GRID[2]])?;
-    stages.add("embeddings", move |x, pass| {
+    stages.add("embeddings", sections, move |x, pass| {
         let map = tubelets.forward(x)?;
         let [_, y, x] = spatial_size(&map)?;
         let times = map.f_permute([0, 2, 3, 4, 1])?.f_flatten(0, 1)?.f_flatten(1, 2)?;
@@ -124,34 +128,42 @@ fn build_factorised(parameters: &mut Parameters, _: &Architecture) -> Result<Vec
     });
     for (index, name) in SPATIAL.into_iter().enumerate() {
         let block = Block::new(stages.parameters, &format!("{prefix}layer.{index}."))?;
-        stages.add(name, move |x, pass| ledger::folded(n_times(pass), || block.forward(x)));
+        stages
+            .add(name, sections, move |x, pass| ledger::folded(n_times(pass), || block.forward(x)));
     }
     let norm = format!("{prefix}layernorm.");
     let norm = LayerNorm::new(stages.parameters, &norm, N_CHANNELS, EPSILON)?;
-    stages.add("layernorm", move |x, pass| ledger::folded(n_times(pass), || norm.forward(x)));
+    stages.add("layernorm", sections, move |x, pass| {
+        ledger::folded(n_times(pass), || norm.forward(x))
+    });
 
     let prefix = "vivit.temporal_encoder.";
     let class_token = ClassToken::new(stages.parameters, prefix)?;
     let positions = Positions::new(stages.parameters, prefix, [GRID[0], 1, 1])?;
-    stages.add("temporal_embeddings", move |x, pass| {
+    stages.add("temporal_embeddings", times, move |x, pass| {
         let z = n_times(pass);
         let times = class_token_of(x)?.f_unflatten(0, [x.size()[0] / z, z])?;
         positions.add_to(&class_token.prepend(&times)?, [z, 1, 1])
     });
     for (index, name) in TEMPORAL.into_iter().enumerate() {
         let block = Block::new(stages.parameters, &format!("{prefix}layer.{index}."))?;
-        stages.add(name, move |x, _| block.forward(x));
+        stages.add(name, times, move |x, _| block.forward(x));
     }
     let norm = format!("{prefix}layernorm.");
     let norm = LayerNorm::new(stages.parameters, &norm, N_CHANNELS, EPSILON)?;
-    stages.add("temporal_layernorm", move |x, _| norm.forward(x));
-    stages.add("pool", |x, _| class_token_of(x));
+    stages.add("temporal_layernorm", times, move |x, _| norm.forward(x));
+    stages.add("pool", View::Pooled, |x, _| class_token_of(x));
     Ok(stages.list)
+}
+
+/// Tokens along z, y, x of an input of that size.
+fn grid(input_size: [i64; 3]) -> [i64; 3] {
+    std::array::from_fn(|axis| input_size[axis] / TUBELET[axis])
 }
 
 /// Tokens along z of the input of a pass.
 fn n_times(pass: Pass) -> i64 {
-    pass.input_size[0] / TUBELET[0]
+    grid(pass.input_size)[0]
 }
 
 /// Stages in the making: tensors that are created belong to the next one.
@@ -169,9 +181,10 @@ impl<'a> Stages<'a> {
     fn add(
         &mut self,
         name: &'static str,
+        view: View,
         forward: impl Fn(&Tensor, Pass) -> Result<Tensor> + Send + 'static,
     ) {
-        self.list.push(Stage { name, forward: Box::new(forward) });
+        self.list.push(Stage { name, view, forward: Box::new(forward) });
         self.parameters.set_stage(self.list.len());
     }
 }
@@ -300,14 +313,18 @@ impl Block {
 
     /// From `[n, t, c]` to the same shape.
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
-        let x = add_branch(self.attention(&self.norm_before.forward(tokens)?)?, tokens)?;
-        add_branch(self.mlp.forward(&self.norm_after.forward(&x)?)?, &x)
+        let held = ledger::bytes(&[tokens]);
+        let attention = || self.attention(&self.norm_before.forward(tokens)?);
+        let x = add_branch(ledger::holding(held, attention)?, tokens)?;
+        let mlp = || self.mlp.forward(&self.norm_after.forward(&x)?);
+        add_branch(ledger::holding(held, mlp)?, &x)
     }
 
     fn attention(&self, x: &Tensor) -> Result<Tensor> {
         let heads = |layer: &Linear| split_heads(&layer.forward(x)?, N_HEADS);
-        let attended =
-            attend(&heads(&self.query)?, &heads(&self.key)?, &heads(&self.value)?, None)?;
-        self.output.forward(&merge_heads(&attended)?)
+        let (query, key, value) = (heads(&self.query)?, heads(&self.key)?, heads(&self.value)?);
+        ledger::holding(ledger::bytes(&[x, &query, &key, &value]), || {
+            self.output.forward(&merge_heads(&attend(&query, &key, &value, None)?)?)
+        })
     }
 }

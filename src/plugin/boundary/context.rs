@@ -39,6 +39,14 @@ impl Context {
         threads::use_threads(self.n_threads);
     }
 
+    /// CPU threads that a call may use.
+    pub(super) fn n_threads(&self) -> usize {
+        match self.n_threads {
+            0 => threads::n_cores() as usize,
+            n => n as usize,
+        }
+    }
+
     /// As `enter`, to put something through libtorch's operators.
     pub(super) fn compute(&self) {
         cuda::note_computation();

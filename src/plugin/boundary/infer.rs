@@ -40,7 +40,8 @@ pub unsafe extern "C" fn cinetomo_model_classify(
     unsafe {
         boundary(out_error, || {
             let out = OutBuffer::new(out_probabilities, capacity, out_len, "out_probabilities")?;
-            infer(model, subtomograms, hooks, out, |model| model.class_names.len(), Model::classify)
+            let n_classes = |model: &Model, _: &Volume<'_>| model.class_names.len();
+            infer(model, subtomograms, hooks, out, n_classes, Model::classify)
         })
     }
 }
@@ -137,7 +138,8 @@ pub unsafe extern "C" fn cinetomo_model_embed(
     unsafe {
         boundary(out_error, || {
             let out = OutBuffer::new(out_embeddings, capacity, out_len, "out_embeddings")?;
-            let n_features = |model: &Model| model.network.spec().n_features as usize;
+            let n_features =
+                |model: &Model, _: &Volume<'_>| model.network.spec().n_features as usize;
             infer(model, subtomograms, hooks, out, n_features, Model::embed)
         })
     }
@@ -147,12 +149,12 @@ pub unsafe extern "C" fn cinetomo_model_embed(
 ///
 /// # Safety
 /// As the exports that call it.
-unsafe fn infer(
+pub(super) unsafe fn infer(
     model: *const cinetomo_model,
     subtomograms: *const cinetomo_volume,
     hooks: *const cinetomo_hooks,
     out: OutBuffer<f32>,
-    row_len: impl Fn(&Model) -> usize,
+    row_len: impl Fn(&Model, &Volume<'_>) -> usize,
     compute: impl Fn(&Model, &Volume<'_>, &mut Monitor<'_>) -> Result<Vec<f32>>,
 ) -> Result<()> {
     // SAFETY: passed on from the caller.
@@ -161,8 +163,8 @@ unsafe fn infer(
         let volume = volume::volume(subtomograms, "subtomograms")?;
         let mut monitor = hooks::monitor(hooks, &object.context)?;
         let model = object.lock()?;
-        // `volume` bounds the number of subtomograms and no row is long: this does not overflow.
-        if out.wants(volume.len() * row_len(&model))? {
+        // `volume` bounds the number of subtomograms and of their voxels, and no other row is long: this does not overflow.
+        if out.wants(volume.len() * row_len(&model, &volume))? {
             object.context.compute();
             out.write(&compute(&model, &volume, &mut monitor)?);
         }

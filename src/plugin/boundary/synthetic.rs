@@ -3,14 +3,15 @@
 use std::{
     ffi::{CString, c_char},
     ptr,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use cinetomo_abi::{
-    cinetomo_context, cinetomo_contrast as Contrast, cinetomo_error, cinetomo_hooks,
-    cinetomo_synthetic_api, cinetomo_synthetic_options, cinetomo_volume,
+    cinetomo_axis as Axis, cinetomo_context, cinetomo_contrast as Contrast, cinetomo_error,
+    cinetomo_hooks, cinetomo_synthetic_api, cinetomo_synthetic_options,
+    cinetomo_synthetic_particle, cinetomo_volume,
 };
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::{
     context::{CONTEXTS, Context},
@@ -19,15 +20,16 @@ use super::{
     hooks,
     read::{self, sized_struct},
     volume,
-    write::{self, OutBuffer},
+    write::{self, OutBuffer, OutRows},
 };
 use crate::{
     error::{Error, Result},
-    synthetic::{self, Simulation, SimulationOptions, phantoms},
+    synthetic::{self, Particle, Simulation, SimulationOptions, phantoms},
 };
 
-sized_struct!(cinetomo_synthetic_options, 88, {
-    let options = SimulationOptions::default();
+sized_struct!(cinetomo_synthetic_options, 88, to_c(&SimulationOptions::default()));
+
+fn to_c(options: &SimulationOptions) -> cinetomo_synthetic_options {
     cinetomo_synthetic_options {
         struct_size: size_of::<cinetomo_synthetic_options>(),
         box_size: options.box_size,
@@ -41,8 +43,17 @@ sized_struct!(cinetomo_synthetic_options, 88, {
         seed: options.seed,
         contrast: options.contrast as i32,
         reserved: 0,
+        envelope: options.envelope,
+        band_limit: options.band_limit,
+        band_edge: options.band_edge,
+        noise_before: options.noise_before,
+        mtf: options.mtf,
+        n_neighbours: options.n_neighbours,
+        tilt_axis: options.tilt_axis as i32,
+        beam_axis: options.beam_axis as i32,
+        reserved_2: 0,
     }
-});
+}
 
 pub(super) static API: cinetomo_synthetic_api = cinetomo_synthetic_api {
     struct_size: size_of::<cinetomo_synthetic_api>(),
@@ -51,6 +62,9 @@ pub(super) static API: cinetomo_synthetic_api = cinetomo_synthetic_api {
     options_init,
     phantom_density,
     simulate,
+    options_init_liu_2020,
+    simulate_particles,
+    simulate_tomogram,
 };
 
 extern "C" fn n_phantoms() -> usize {
@@ -99,6 +113,20 @@ unsafe extern "C" fn phantom_density(
     }
 }
 
+unsafe extern "C" fn options_init_liu_2020(
+    out_options: *mut cinetomo_synthetic_options,
+    struct_size: usize,
+) -> i32 {
+    // SAFETY: pointers are NULL or valid, by contract.
+    unsafe {
+        boundary(ptr::null_mut(), || {
+            write::init(out_options, struct_size)?;
+            write::sized(out_options, struct_size, to_c(&SimulationOptions::liu_2020()));
+            Ok(())
+        })
+    }
+}
+
 unsafe extern "C" fn simulate(
     context: *const cinetomo_context,
     densities: *const cinetomo_volume,
@@ -115,57 +143,206 @@ unsafe extern "C" fn simulate(
     unsafe {
         boundary(out_error, || {
             let out = OutBuffer::new(out_voxels, capacity, out_len, "out_voxels")?;
-            let context = CONTEXTS.get(context, "context")?;
-            let labels = read::slice(labels, n_labels, "labels")?;
-            let simulation = simulation(&read::sized_or_default(options, "options")?)?;
-            let n_voxels = (simulation.options().box_size.pow(3) as usize)
-                .checked_mul(labels.len())
-                .ok_or_else(|| {
-                    Error::invalid(format!(
-                        "n_labels is {n_labels}; that many subtomograms do not fit into memory"
-                    ))
-                })?;
-            let mut monitor = hooks::monitor(hooks, &context)?;
-            if out.wants(n_voxels)? {
-                context.compute();
-                let densities = self::densities(densities, &simulation, &context)?;
-                let subtomograms =
-                    synthetic::simulate(&densities, labels, &simulation, &mut monitor)?;
-                out.write(&to_vec(&subtomograms)?);
-            }
-            Ok(())
+            let request = Request::read(context, densities, labels, n_labels, options)?;
+            let particles = OutRows::none();
+            request.subtomograms(hooks, out, particles)
         })
     }
 }
 
-/// The caller's densities, or the phantoms.
-///
-/// # Safety
-/// `densities` is NULL or a valid volume.
-unsafe fn densities(
+unsafe extern "C" fn simulate_particles(
+    context: *const cinetomo_context,
     densities: *const cinetomo_volume,
-    simulation: &Simulation,
-    context: &Context,
-) -> Result<Tensor> {
-    let SimulationOptions { box_size, voxel_size, .. } = *simulation.options();
-    if densities.is_null() {
-        return Ok(phantoms::densities(box_size, voxel_size)?.f_to_device(context.device)?);
+    labels: *const i32,
+    n_labels: usize,
+    options: *const cinetomo_synthetic_options,
+    hooks: *const cinetomo_hooks,
+    out_voxels: *mut f32,
+    capacity: usize,
+    out_len: *mut usize,
+    out_particles: *mut cinetomo_synthetic_particle,
+    particle_capacity: usize,
+    out_error: *mut *mut cinetomo_error,
+) -> i32 {
+    // SAFETY: pointers are NULL or valid, by contract.
+    unsafe {
+        boundary(out_error, || {
+            let out = OutBuffer::new(out_voxels, capacity, out_len, "out_voxels")?;
+            let particles = OutRows::new(out_particles, particle_capacity, "out_particles")?;
+            let request = Request::read(context, densities, labels, n_labels, options)?;
+            request.subtomograms(hooks, out, particles)
+        })
     }
-    // SAFETY: passed on from the caller.
-    let volume = unsafe { volume::volume(densities, "densities") }?;
-    // Resampling a density is the caller's affair; a mismatch would silently simulate particles of another size.
-    if volume.voxel_size() > 0.0 && (volume.voxel_size() / voxel_size - 1.0).abs() > 0.01 {
-        return Err(Error::invalid(format!(
-            "densities have voxels of {} angstrom, options.voxel_size is {voxel_size}; they must be the same",
-            volume.voxel_size()
-        )));
+}
+
+unsafe extern "C" fn simulate_tomogram(
+    context: *const cinetomo_context,
+    densities: *const cinetomo_volume,
+    labels: *const i32,
+    n_labels: usize,
+    shape: *const i64,
+    options: *const cinetomo_synthetic_options,
+    hooks: *const cinetomo_hooks,
+    out_voxels: *mut f32,
+    capacity: usize,
+    out_len: *mut usize,
+    out_particles: *mut cinetomo_synthetic_particle,
+    particle_capacity: usize,
+    out_error: *mut *mut cinetomo_error,
+) -> i32 {
+    // SAFETY: pointers are NULL or valid, by contract.
+    unsafe {
+        boundary(out_error, || {
+            let out = OutBuffer::new(out_voxels, capacity, out_len, "out_voxels")?;
+            let particles = OutRows::new(out_particles, particle_capacity, "out_particles")?;
+            let shape = read::slice(shape, 3, "shape")?;
+            let request = Request::read(context, densities, labels, n_labels, options)?;
+            request.tomogram([shape[0], shape[1], shape[2]], hooks, out, particles)
+        })
     }
-    let all: Vec<usize> = (0..volume.len()).collect();
-    volume.gather(&all, context.device)
+}
+
+/// What is to be simulated, checked but for the densities.
+struct Request<'a> {
+    context: Arc<Context>,
+    densities: *const cinetomo_volume,
+    labels: &'a [i32],
+    simulation: Simulation,
+}
+
+impl Request<'_> {
+    /// # Safety
+    /// As the exports that call it.
+    unsafe fn read<'a>(
+        context: *const cinetomo_context,
+        densities: *const cinetomo_volume,
+        labels: *const i32,
+        n_labels: usize,
+        options: *const cinetomo_synthetic_options,
+    ) -> Result<Request<'a>> {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            Ok(Request {
+                context: CONTEXTS.get(context, "context")?,
+                densities,
+                labels: read::slice(labels, n_labels, "labels")?,
+                simulation: simulation(&read::sized_or_default(options, "options")?)?,
+            })
+        }
+    }
+
+    /// # Safety
+    /// As the exports that call it.
+    unsafe fn subtomograms(
+        &self,
+        hooks: *const cinetomo_hooks,
+        out: OutBuffer<f32>,
+        particles: OutRows<cinetomo_synthetic_particle>,
+    ) -> Result<()> {
+        let too_many = || {
+            Error::invalid(format!(
+                "n_labels is {}; that many subtomograms do not fit into memory",
+                self.labels.len()
+            ))
+        };
+        let options = self.simulation.options();
+        let n_voxels = (options.box_size.pow(3) as usize)
+            .checked_mul(self.labels.len())
+            .ok_or_else(too_many)?;
+        let n_particles = (1 + options.n_neighbours as usize)
+            .checked_mul(self.labels.len())
+            .ok_or_else(too_many)?;
+        // SAFETY: passed on from the caller.
+        unsafe {
+            let mut monitor = hooks::monitor(hooks, &self.context)?;
+            if out.wants(n_voxels)? {
+                particles.check(n_particles)?;
+                self.context.compute();
+                let densities = self.densities(self.context.device)?;
+                let all =
+                    synthetic::simulate(&densities, self.labels, &self.simulation, &mut monitor)?;
+                let rows = all.particles.iter().zip(&all.snr);
+                let rows = rows.flat_map(|(of_box, &snr)| of_box.iter().map(move |p| row(p, snr)));
+                particles.write(rows);
+                out.write(&all.voxels);
+            }
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// As the exports that call it.
+    unsafe fn tomogram(
+        &self,
+        shape: [i64; 3],
+        hooks: *const cinetomo_hooks,
+        out: OutBuffer<f32>,
+        particles: OutRows<cinetomo_synthetic_particle>,
+    ) -> Result<()> {
+        synthetic::check_tomogram_shape(shape)?;
+        // SAFETY: passed on from the caller.
+        unsafe {
+            let mut monitor = hooks::monitor(hooks, &self.context)?;
+            if out.wants(shape.iter().product::<i64>() as usize)? {
+                particles.check(self.labels.len())?;
+                self.context.compute();
+                // Transforms of whole tomograms would fill the memory of many a GPU.
+                let densities = self.densities(Device::Cpu)?;
+                let tomogram = synthetic::simulate_tomogram(
+                    &densities,
+                    self.labels,
+                    shape,
+                    &self.simulation,
+                    &mut monitor,
+                )?;
+                particles.write(tomogram.particles.iter().map(|p| row(p, tomogram.snr)));
+                out.write(&tomogram.voxels);
+            }
+        }
+        Ok(())
+    }
+
+    /// The caller's densities, or the phantoms.
+    ///
+    /// # Safety
+    /// As the exports that call it.
+    unsafe fn densities(&self, device: Device) -> Result<Tensor> {
+        let SimulationOptions { box_size, voxel_size, .. } = *self.simulation.options();
+        if self.densities.is_null() {
+            return Ok(phantoms::densities(box_size, voxel_size)?.f_to_device(device)?);
+        }
+        // SAFETY: passed on from the caller.
+        let volume = unsafe { volume::volume(self.densities, "densities") }?;
+        // Resampling a density is the caller's affair; a mismatch would silently simulate particles of another size.
+        if volume.voxel_size() > 0.0 && (volume.voxel_size() / voxel_size - 1.0).abs() > 0.01 {
+            return Err(Error::invalid(format!(
+                "densities have voxels of {} angstrom, options.voxel_size is {voxel_size}; they must be the same",
+                volume.voxel_size()
+            )));
+        }
+        let all: Vec<usize> = (0..volume.len()).collect();
+        volume.gather(&all, device)
+    }
+}
+
+fn row(particle: &Particle, snr: f64) -> cinetomo_synthetic_particle {
+    let mut rotation = [0.0; 9];
+    rotation.copy_from_slice(particle.rotation.as_flattened());
+    cinetomo_synthetic_particle {
+        position: particle.position,
+        rotation,
+        radius: particle.radius,
+        snr,
+        label: particle.label,
+        reserved: 0,
+    }
 }
 
 fn simulation(options: &cinetomo_synthetic_options) -> Result<Simulation> {
-    read::check_reserved(options.reserved, "options")?;
+    read::check_reserved(options.reserved | options.reserved_2, "options")?;
+    let axis = |number, argument| {
+        read::choice(number, &[Axis::Z, Axis::Y, Axis::X].map(|a| (a as i32, a)), argument)
+    };
     Simulation::new(SimulationOptions {
         box_size: options.box_size,
         voxel_size: options.voxel_size,
@@ -181,6 +358,14 @@ fn simulation(options: &cinetomo_synthetic_options) -> Result<Simulation> {
             &[Contrast::Unknown, Contrast::Dark, Contrast::Bright].map(|c| (c as i32, c)),
             "options.contrast",
         )?,
+        envelope: options.envelope,
+        band_limit: options.band_limit,
+        band_edge: options.band_edge,
+        noise_before: options.noise_before,
+        mtf: options.mtf,
+        n_neighbours: options.n_neighbours,
+        tilt_axis: axis(options.tilt_axis, "options.tilt_axis")?,
+        beam_axis: axis(options.beam_axis, "options.beam_axis")?,
     })
 }
 

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    pick::Tomogram,
     volume::Volume,
 };
 
@@ -74,6 +75,59 @@ pub(super) unsafe fn volume<'a>(
 /// # Safety
 /// As `volume`.
 unsafe fn view<'a>(host: &cinetomo_volume) -> Result<Volume<'a>> {
+    check_shape(host.shape)?;
+    let (contrast, beam_axis) = words(host)?;
+    // SAFETY: passed on from the caller.
+    let (view, dtype) = unsafe { memory(host) }?;
+    Volume::from_view(view, dtype, host.voxel_size, contrast, beam_axis)
+}
+
+/// A view of the caller's tomogram, which is one volume of any size.
+///
+/// # Safety
+/// `pointer` is NULL or a valid `cinetomo_volume`, whose data stay readable and unchanged for `'a`.
+pub(super) unsafe fn tomogram<'a>(
+    pointer: *const cinetomo_volume,
+    argument: &'static str,
+) -> Result<Tomogram<'a>> {
+    // SAFETY: passed on from the caller.
+    let host = unsafe { read::sized(pointer, argument) }?;
+    let checked = || -> Result<Tomogram<'a>> {
+        if host.shape[0] != 1 || host.shape.iter().any(|extent| !(1..=1 << 20).contains(extent)) {
+            return Err(Error::invalid(format!(
+                "shape is {:?}; a tomogram is 1, z, y, x with at most 2^20 voxels along each",
+                host.shape
+            )));
+        }
+        let (contrast, _) = words(&host)?;
+        // SAFETY: passed on from the caller.
+        let (view, dtype) = unsafe { memory(&host) }?;
+        Tomogram::from_view(view.f_squeeze_dim(0)?, dtype, host.voxel_size, contrast)
+    };
+    checked().map_err(|error| error.within(argument))
+}
+
+/// Contrast and beam axis.
+fn words(host: &cinetomo_volume) -> Result<(Contrast, Axis)> {
+    let beam_axis = read::choice(
+        host.beam_axis,
+        &[Axis::Z, Axis::Y, Axis::X].map(|a| (a as i32, a)),
+        "beam_axis",
+    )?;
+    Ok((contrast(host.contrast, "contrast")?, beam_axis))
+}
+
+/// The contrast of that number.
+pub(super) fn contrast(number: i32, argument: &str) -> Result<Contrast> {
+    let known = [Contrast::Unknown, Contrast::Dark, Contrast::Bright].map(|c| (c as i32, c));
+    read::choice(number, &known, argument)
+}
+
+/// The caller's voxels, whose shape has been checked to be of positive numbers with a product below 2^61.
+///
+/// # Safety
+/// As `volume`.
+unsafe fn memory(host: &cinetomo_volume) -> Result<(Tensor, Dtype)> {
     read::check_reserved(host.reserved, "volume")?;
     if host.data.is_null() {
         return Err(read::null_argument("data"));
@@ -85,27 +139,16 @@ unsafe fn view<'a>(host: &cinetomo_volume) -> Result<Volume<'a>> {
             host.data
         )));
     }
-    check_shape(host.shape)?;
     let strides = match host.strides {
         [0, 0, 0, 0] => contiguous(host.shape),
         strides => strides,
     };
     check_extent(host, strides, voxel_bytes)?;
-    let contrast = read::choice(
-        host.contrast,
-        &[Contrast::Unknown, Contrast::Dark, Contrast::Bright].map(|c| (c as i32, c)),
-        "contrast",
-    )?;
-    let beam_axis = read::choice(
-        host.beam_axis,
-        &[Axis::Z, Axis::Y, Axis::X].map(|a| (a as i32, a)),
-        "beam_axis",
-    )?;
     let device = device(host.memory, host.memory_index)?;
     // SAFETY: not NULL, aligned; shape and strides span memory that the caller declares readable. The view is only read.
     let view =
         unsafe { Tensor::f_from_blob(host.data.cast(), &host.shape, &strides, kind, device) }?;
-    Volume::from_view(view, dtype, host.voxel_size, contrast, beam_axis)
+    Ok((view, dtype))
 }
 
 /// The dtype, how libtorch names it, and its size. libtorch has no arithmetic on u16: `Volume` mends the sign.
@@ -157,7 +200,7 @@ fn check_shape(shape: [i64; 4]) -> Result<()> {
     Ok(())
 }
 
-/// Strides of a dense array; `check_shape` bounds the product to 2^61.
+/// Strides of a dense array; the product of the shape is bounded to 2^61.
 fn contiguous([_, z, y, x]: [i64; 4]) -> [i64; 4] {
     [z * y * x, y * x, x, 1]
 }

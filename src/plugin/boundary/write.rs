@@ -91,6 +91,52 @@ impl<T: Copy> OutBuffer<T> {
     }
 }
 
+/// A caller's array that goes along with another result, of a length that the caller knows; it may be left out.
+pub(super) struct OutRows<T> {
+    pointer: *mut T,
+    capacity: usize,
+    argument: &'static str,
+}
+
+impl<T: Copy> OutRows<T> {
+    /// An array that the caller did not ask for.
+    pub(super) fn none() -> OutRows<T> {
+        OutRows { pointer: std::ptr::null_mut(), capacity: 0, argument: "" }
+    }
+
+    pub(super) fn new(
+        pointer: *mut T,
+        capacity: usize,
+        argument: &'static str,
+    ) -> Result<OutRows<T>> {
+        if capacity > 0 && pointer.is_null() {
+            return Err(null_argument(argument));
+        }
+        check_array(pointer, capacity, argument)?;
+        Ok(OutRows { pointer, capacity, argument })
+    }
+
+    /// That there is room for `n` rows, or none is wanted.
+    pub(super) fn check(&self, n: usize) -> Result<()> {
+        if self.capacity == 0 || self.capacity >= n {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::BufferTooSmall,
+            format!("{} holds {} elements; the result has {n}", self.argument, self.capacity),
+        ))
+    }
+
+    /// # Safety
+    /// The array has `capacity` writable elements.
+    pub(super) unsafe fn write(self, rows: impl Iterator<Item = T>) {
+        for (index, row) in rows.take(self.capacity).enumerate() {
+            // SAFETY: below the capacity; the caller's array overlaps nothing of ours.
+            unsafe { self.pointer.add(index).write(row) }
+        }
+    }
+}
+
 /// An array of the caller that may be absent, for a result whose length both sides know.
 pub(super) struct WantedArray<T>(*mut T);
 

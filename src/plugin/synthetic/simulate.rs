@@ -1,185 +1,159 @@
 //! Densities in, subtomograms out.
 
-use rand::SeedableRng;
+use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::{
-    options::{Contrast, Simulation, SimulationOptions},
-    pose::{Pose, oversample, resample},
-    transfer::filters,
+    microscope::{Microscope, variance},
+    options::Simulation,
+    packing::pack,
+    pose::Pose,
+    rotation,
+    scene::{Densities, Particle},
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     monitor::{Monitor, Progress, Stage},
+    parallel::in_order,
 };
 
-/// Voxels in flight at once: 64 boxes of 32^3. That takes some 25 bytes for each, besides the result.
-const VOXELS_PER_BATCH: i64 = 64 * 32 * 32 * 32;
+/// Subtomograms between two reports of progress.
+const PER_REPORT: usize = 64;
 
-/// Simulates one subtomogram for each label: f32 `[n, z, y, x]` on the CPU.
+/// Simulated subtomograms and what is in them.
+#[derive(Debug)]
+pub struct Subtomograms {
+    /// `[n, z, y, x]`, x fastest.
+    pub voxels: Vec<f32>,
+    /// For each subtomogram its target, which has its label, and then its neighbours. A neighbour may lie partly or
+    /// wholly outside the box.
+    pub particles: Vec<Vec<Particle>>,
+    /// Signal-to-noise ratio of each, measured.
+    pub snr: Vec<f64>,
+}
+
+/// Simulates one subtomogram for each label.
 ///
 /// `densities` are cubes `[class, 1, d, d, d]` of any floating type, bright on zero, at the voxel size of the
 /// options, centred on voxel `d / 2`; work is done on their device. `d` need not be the box size. Density number
-/// `labels[i]` is turned and shifted about voxel `box_size / 2` of subtomogram i.
+/// `labels[i]` is turned and shifted about voxel `box_size / 2` of subtomogram i. Neighbours are of all densities with
+/// equal chances.
 ///
-/// Subtomogram i depends on the seed, on i, on its density and on the options, and on nothing else: neither on how
-/// many are asked for nor on the number of threads. Fails if a density is constant or not finite, if a label names
-/// none, or if `monitor` stops it; it is asked once a batch.
+/// Subtomogram i depends on the seed, on i, on its label, on the densities and on the options, and on nothing else:
+/// neither on how many are asked for nor on the number of threads, which is libtorch's for the calling thread.
+/// Memory: the result, 32 bytes for each voxel of the densities, and some megabytes a thread.
+///
+/// Fails if a density is constant or not finite, if a label names none, or if `monitor` stops it; it is asked once a
+/// subtomogram.
 pub fn simulate(
     densities: &Tensor,
     labels: &[i32],
     simulation: &Simulation,
     monitor: &mut Monitor<'_>,
-) -> Result<Tensor> {
-    check_densities(densities)?;
-    let edge = simulation.options().box_size;
-    let n_classes = densities.size()[0];
-    let batch_size = (VOXELS_PER_BATCH / edge.pow(3)).max(1) as usize;
-    let particles = by_label(labels, n_classes)?;
-    let n_batches = particles.iter().map(|of_class| of_class.len().div_ceil(batch_size)).sum();
-
+) -> Result<Subtomograms> {
+    let options = simulation.options();
+    let box_size = options.box_size;
+    let has_neighbours = options.n_neighbours > 0;
     tch::no_grad(|| {
-        let microscope = Microscope::new(simulation, densities.device())?;
-        let mut subtomograms =
-            Tensor::f_zeros([labels.len() as i64, edge, edge, edge], (Kind::Float, Device::Cpu))?;
-        let mut batch_index = 0;
-        for (label, of_class) in particles.iter().enumerate() {
-            if of_class.is_empty() {
-                continue;
-            }
-            let density = densities.f_get(label as i64)?;
-            let fine = on_one_thread(|| oversample(&density))?;
-            for indices in of_class.chunks(batch_size) {
-                monitor.check()?;
-                let batch = microscope
-                    .image(&fine, indices)
-                    .map_err(|error| error.within(format!("density {label}")))?;
-                let rows: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
-                let batch = batch.f_to_device(Device::Cpu)?;
-                let _ = subtomograms.f_index_copy_(0, &Tensor::f_from_slice(&rows)?, &batch)?;
-                batch_index += 1;
-                monitor.report(Progress::batch(Stage::Simulate, batch_index, n_batches))?;
-            }
+        let needed = |label| has_neighbours || labels.contains(&label);
+        let prepared = Densities::new(densities, needed)?;
+        for (index, &label) in labels.iter().enumerate() {
+            prepared.radius(label, index)?;
         }
-        Ok(subtomograms)
+        let n_threads = n_threads(densities.device());
+        let microscope = Microscope::new(simulation, [box_size; 3], densities.device())?;
+        let mut all = Subtomograms {
+            voxels: vec![0.0; labels.len() * box_size.pow(3) as usize],
+            particles: Vec::with_capacity(labels.len()),
+            snr: Vec::with_capacity(labels.len()),
+        };
+        let n_steps = labels.len().div_ceil(PER_REPORT);
+        let worker = || {
+            let (densities, microscope) = (prepared.share(), microscope.share());
+            Ok(move |index| {
+                // What libtorch remembers of threads and gradients, it remembers for each thread.
+                tch::set_num_threads(1);
+                tch::no_grad(|| one(&densities, &microscope, simulation, labels, index))
+                    .map_err(|error| error.within(format!("subtomogram {index}")))
+            })
+        };
+        on_one_thread_each(|| {
+            in_order(labels.len(), n_threads, worker, |index, subtomogram| {
+                let (voxels, particles, snr) = subtomogram;
+                let start = index * voxels.len();
+                all.voxels[start..start + voxels.len()].copy_from_slice(&voxels);
+                all.particles.push(particles);
+                all.snr.push(snr);
+                if (index + 1) % PER_REPORT == 0 || index + 1 == labels.len() {
+                    let step = (index + 1).div_ceil(PER_REPORT);
+                    return monitor.report(Progress::batch(Stage::Simulate, step, n_steps));
+                }
+                monitor.check()
+            })
+        })?;
+        Ok(all)
     })
 }
 
-/// Indices of the subtomograms of each class.
-fn by_label(labels: &[i32], n_classes: i64) -> Result<Vec<Vec<usize>>> {
-    let mut particles = vec![Vec::new(); n_classes as usize];
-    for (index, &label) in labels.iter().enumerate() {
-        usize::try_from(label)
-            .ok()
-            .and_then(|label| particles.get_mut(label))
-            .ok_or_else(|| {
-                Error::invalid(format!(
-                    "label {index} is {label}; there are {n_classes} densities, counted from 0"
-                ))
-            })?
-            .push(index);
+/// Voxels, particles and SNR of one subtomogram.
+fn one(
+    densities: &Densities,
+    microscope: &Microscope<'_>,
+    simulation: &Simulation,
+    labels: &[i32],
+    index: usize,
+) -> Result<(Vec<f32>, Vec<Particle>, f64)> {
+    let options = simulation.options();
+    let mut generator = ChaCha8Rng::seed_from_u64(options.seed);
+    generator.set_stream(index as u64);
+    let particles = crowd(densities, simulation, labels[index], &mut generator)?;
+    let scene = densities
+        .draw(&particles, options.box_size)?
+        .ok_or_else(|| Error::invalid("nothing of the density lies inside the box"))?;
+    let image = microscope.image(&scene, variance, &mut generator)?;
+    let mut voxels = vec![0.0; image.voxels.numel()];
+    image.voxels.f_copy_data(&mut voxels, image.voxels.numel())?;
+    Ok((voxels, particles, image.snr))
+}
+
+/// The target of a subtomogram and its neighbours.
+fn crowd(
+    densities: &Densities,
+    simulation: &Simulation,
+    label: i32,
+    generator: &mut impl Rng,
+) -> Result<Vec<Particle>> {
+    let options = simulation.options();
+    let target = Pose::random(generator, options.max_shift);
+    let mut labels = vec![label];
+    let others = (0..options.n_neighbours).map(|_| generator.random_range(0..densities.len()));
+    labels.extend(others);
+    let radii =
+        labels.iter().map(|&label| densities.radius(label, 0)).collect::<Result<Vec<f64>>>()?;
+    let centres = if radii.len() == 1 { vec![[0.0; 3]] } else { pack(&radii, generator) };
+    let middle = (options.box_size / 2) as f64;
+    let mut particles = Vec::with_capacity(labels.len());
+    for (index, (&label, &radius)) in labels.iter().zip(&radii).enumerate() {
+        let rotation = if index == 0 { target.rotation } else { rotation::random(generator) };
+        let position = [0, 1, 2]
+            .map(|axis| middle + target.shift[axis] + centres[index][axis] - centres[0][axis]);
+        particles.push(Particle { label, position, rotation, radius });
     }
     Ok(particles)
 }
 
-fn check_densities(densities: &Tensor) -> Result<()> {
-    let shape = densities.size();
-    if !matches!(shape[..], [n, 1, z, y, x] if n > 0 && z > 1 && z == y && z == x) {
-        return Err(Error::invalid(format!(
-            "densities have shape {shape:?}; expected [classes, 1, d, d, d] with at least one class and d at least 2"
-        )));
-    }
-    for label in 0..shape[0] {
-        let density = densities.f_get(label)?;
-        if density.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
-            let message = format!("density {label} has a voxel that is not finite");
-            return Err(Error::new(ErrorKind::NonFinite, message));
-        }
-        if density.f_max()?.f_double_value(&[])? == density.f_min()?.f_double_value(&[])? {
-            return Err(Error::invalid(format!(
-                "density {label} is constant; there is nothing to see"
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// The optics of a simulation.
-struct Microscope<'a> {
-    options: &'a SimulationOptions,
-    wedge: Tensor,
-    transfer: Tensor,
-}
-
-impl<'a> Microscope<'a> {
-    fn new(simulation: &'a Simulation, device: Device) -> Result<Microscope<'a>> {
-        let options = simulation.options();
-        let shape = [options.box_size, options.box_size, options.box_size / 2 + 1];
-        let tensor = |values: &[f32]| -> Result<Tensor> {
-            Ok(Tensor::f_from_slice(values)?.f_view(shape)?.f_to_device(device)?)
-        };
-        let (wedge, transfer) = filters(simulation);
-        Ok(Microscope { options, wedge: tensor(&wedge)?, transfer: tensor(&transfer)? })
-    }
-
-    /// Subtomograms `[n, z, y, x]` number `indices`, all of the density whose oversampled cube is `fine`.
-    fn image(&self, fine: &Tensor, indices: &[usize]) -> Result<Tensor> {
-        let options = self.options;
-        let (mut poses, mut generators) = (Vec::new(), Vec::new());
-        for &index in indices {
-            let mut generator = ChaCha8Rng::seed_from_u64(options.seed);
-            generator.set_stream(index as u64);
-            poses.push(Pose::random(&mut generator, options.max_shift));
-            generators.push(generator);
-        }
-        let particles = resample(fine, &poses, options.box_size)?;
-        let mut images = Vec::with_capacity(indices.len());
-        for (row, generator) in generators.into_iter().enumerate() {
-            let particle = particles.f_get(row as i64)?;
-            let image = on_one_thread(|| self.one_image(&particle, generator))
-                .map_err(|error| error.within(format!("subtomogram {}", indices[row])))?;
-            images.push(image);
-        }
-        Ok(Tensor::f_stack(&images, 0)?)
-    }
-
-    /// What becomes of a particle `[z, y, x]`; `generator` makes the noise.
-    fn one_image(&self, particle: &Tensor, generator: ChaCha8Rng) -> Result<Tensor> {
-        let options = self.options;
-        let mut image = self.through(&self.transfer, particle)?;
-        let power = variance(&image)?;
-        if power == 0.0 {
-            return Err(Error::invalid("nothing of the density lies inside the box"));
-        }
-        if options.snr.is_finite() {
-            let noise = self.through(&self.wedge, &self.white_noise(generator)?)?;
-            let gain = (power / variance(&noise)? / options.snr).sqrt();
-            image = image.f_add(&noise.f_mul_scalar(gain)?)?;
-        }
-        if options.contrast == Contrast::Dark { Ok(image.f_neg()?) } else { Ok(image) }
-    }
-
-    /// A box of independent normal numbers.
-    fn white_noise(&self, generator: ChaCha8Rng) -> Result<Tensor> {
-        let edge = self.options.box_size;
-        let normal = Distribution::<f32>::sample_iter(StandardNormal, generator);
-        let values: Vec<f32> = normal.take(edge.pow(3) as usize).collect();
-        Ok(Tensor::f_from_slice(&values)?.f_view([edge; 3])?.f_to_device(self.wedge.device())?)
-    }
-
-    /// The box `[z, y, x]`, each frequency multiplied by the filter.
-    fn through(&self, filter: &Tensor, volume: &Tensor) -> Result<Tensor> {
-        let (axes, edges) = ([0i64, 1, 2], [self.options.box_size; 3]);
-        let spectrum = volume.f_fft_rfftn(None::<&[i64]>, &axes[..], "backward")?.f_mul(filter)?;
-        Ok(spectrum.f_fft_irfftn(&edges[..], &axes[..], "backward")?)
+/// Threads for work on a device: libtorch's number for this thread, or one that feeds a GPU.
+pub(super) fn n_threads(device: Device) -> usize {
+    match device {
+        Device::Cpu => usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1),
+        _ => 1,
     }
 }
 
-/// Does the work with one libtorch thread. Transforms of a single small box gain little from more, and where cores are
-/// busy they lose tenfold, waiting for each other.
-fn on_one_thread<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Does work whose threads each use one libtorch thread. Transforms of a single small box gain little from more, and
+/// where cores are busy they lose tenfold, waiting for each other.
+pub(super) fn on_one_thread_each<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     struct Restore(i32);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -189,16 +163,6 @@ fn on_one_thread<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let _restore = Restore(tch::get_num_threads());
     tch::set_num_threads(1);
     work()
-}
-
-/// Variance of all voxels.
-fn variance(volume: &Tensor) -> Result<f64> {
-    let n = volume.numel();
-    let mut voxels = vec![0.0f32; n];
-    volume.f_copy_data(&mut voxels, n)?;
-    let mean = voxels.iter().map(|&voxel| f64::from(voxel)).sum::<f64>() / n as f64;
-    let squares = voxels.iter().map(|&voxel| (f64::from(voxel) - mean).powi(2));
-    Ok(squares.sum::<f64>() / n as f64)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! What the microscope lets through: the contrast transfer function and the missing wedge, in Fourier space.
+//! What the microscope lets through, in Fourier space: contrast transfer, envelope, detector, missing wedge, band limit.
 
 use std::f64::consts::PI;
 
-use super::options::Simulation;
+use super::options::{Simulation, SimulationOptions};
 
 /// Fraction of amplitude contrast of proteins in ice: Toyoshima and Unwin 1988, Ultramicroscopy 25:279.
 const AMPLITUDE_CONTRAST: f64 = 0.07;
@@ -40,33 +40,88 @@ pub fn contrast_transfer(simulation: &Simulation, frequency: f64) -> f64 {
     (phase + AMPLITUDE_CONTRAST.asin()).sin()
 }
 
-/// Whether a tilt series about y from minus to plus `tilt_range` degrees, the beam along z, sees the frequency
-/// `[z, y, x]`: whether the central section through it is tilted by at most that angle. The edge itself is seen.
-pub fn is_seen(tilt_range: f64, frequency: [f64; 3]) -> bool {
-    frequency[0].abs().atan2(frequency[2].abs()).to_degrees() <= tilt_range
+/// What is left of a frequency (1/angstrom) by the envelope: `exp(-(f / (e N))^2)`, N being Nyquist's frequency and e
+/// the option, as in Liu et al. 2020. It stands for partial coherence, motion and errors of the alignment alike.
+pub fn envelope(simulation: &Simulation, frequency: f64) -> f64 {
+    match simulation.options().envelope {
+        0.0 => 1.0,
+        fraction => (-(in_nyquist(simulation, frequency) / fraction).powi(2)).exp(),
+    }
 }
 
-/// What each frequency of a real transform is multiplied by, `[z, y, x]` with the half `x >= 0` of a cube of
-/// `box_size`^3, zero frequency first. The wedge alone, and the wedge times the contrast transfer function.
-pub(super) fn filters(simulation: &Simulation) -> (Vec<f32>, Vec<f32>) {
+/// What passes of a frequency (1/angstrom) at the end of the reconstruction: 1 up to the band limit, and beyond it
+/// `exp(-((f - limit) / edge)^2)`.
+pub fn band(simulation: &Simulation, frequency: f64) -> f64 {
     let options = simulation.options();
-    let edge = options.box_size;
-    let signed = |index: i64| (if 2 * index < edge { index } else { index - edge }) as f64;
-    let n = (edge * edge * (edge / 2 + 1)) as usize;
-    let (mut wedge, mut transfer) = (Vec::with_capacity(n), Vec::with_capacity(n));
-    for z in (0..edge).map(signed) {
-        for y in (0..edge).map(signed) {
-            for x in (0..=edge / 2).map(|index| index as f64) {
-                let seen = is_seen(options.tilt_range, [z, y, x]);
-                let cycles_per_box = (z * z + y * y + x * x).sqrt();
-                let frequency = cycles_per_box / (edge as f64 * options.voxel_size);
-                let factor = if seen { contrast_transfer(simulation, frequency) } else { 0.0 };
-                wedge.push(f32::from(u8::from(seen)));
-                transfer.push(factor as f32);
+    let beyond = in_nyquist(simulation, frequency) - options.band_limit;
+    if options.band_limit == 0.0 || beyond <= 0.0 {
+        1.0
+    } else if options.band_edge == 0.0 {
+        0.0
+    } else {
+        (-(beyond / options.band_edge).powi(2)).exp()
+    }
+}
+
+/// What the detector passes of a frequency (1/angstrom): `m^((f / N)^2)`, a Gaussian that has fallen to m, the option,
+/// at Nyquist's frequency N.
+pub fn detector_transfer(simulation: &Simulation, frequency: f64) -> f64 {
+    simulation.options().mtf.powf(in_nyquist(simulation, frequency).powi(2))
+}
+
+/// A frequency in units of Nyquist's.
+fn in_nyquist(simulation: &Simulation, frequency: f64) -> f64 {
+    2.0 * simulation.options().voxel_size * frequency
+}
+
+/// Whether the tilt series sees the frequency `[z, y, x]`: whether the central section through it is tilted by at most
+/// `tilt_range` against the plane across the beam. The edge itself is seen.
+pub fn is_seen(options: &SimulationOptions, frequency: [f64; 3]) -> bool {
+    let (beam, tilt) = (options.beam_axis as usize, options.tilt_axis as usize);
+    // The checked options have two different axes; 0 + 1 + 2 = 3.
+    let across = 3 - beam - tilt;
+    frequency[beam].abs().atan2(frequency[across].abs()).to_degrees() <= options.tilt_range
+}
+
+/// What each frequency of a real transform is multiplied by: `[z, y, x]` with the half `x >= 0` of a volume of `shape`
+/// voxels, zero frequency first.
+pub(super) struct Filters {
+    /// From the specimen to the tomogram: contrast transfer, envelope, wedge, band limit.
+    pub(super) lens: Vec<f32>,
+    /// From the detector to the tomogram: its own response, wedge, band limit.
+    pub(super) detector: Vec<f32>,
+}
+
+impl Filters {
+    pub(super) fn new(simulation: &Simulation, shape: [i64; 3]) -> Filters {
+        let options = simulation.options();
+        let [nz, ny, nx] = shape;
+        let n = (nz * ny * (nx / 2 + 1)) as usize;
+        let along = |index: i64, extent: i64| {
+            let cycles = if 2 * index < extent { index } else { index - extent };
+            cycles as f64 / (extent as f64 * options.voxel_size)
+        };
+        let mut filters = Filters { lens: Vec::with_capacity(n), detector: Vec::with_capacity(n) };
+        for z in (0..nz).map(|index| along(index, nz)) {
+            for y in (0..ny).map(|index| along(index, ny)) {
+                // Its sign does not matter where the extent is even: no factor depends on it.
+                for x in (0..=nx / 2).map(|index| along(index, nx)) {
+                    let (mut lens, mut detector) = (0.0, 0.0);
+                    if is_seen(options, [z, y, x]) {
+                        let frequency = (z * z + y * y + x * x).sqrt();
+                        let limit = band(simulation, frequency);
+                        lens = contrast_transfer(simulation, frequency)
+                            * envelope(simulation, frequency)
+                            * limit;
+                        detector = detector_transfer(simulation, frequency) * limit;
+                    }
+                    filters.lens.push(lens as f32);
+                    filters.detector.push(detector as f32);
+                }
             }
         }
+        filters
     }
-    (wedge, transfer)
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::synthetic::{SimulationOptions, numbers, reference};
+use crate::synthetic::{Axis, SimulationOptions, numbers, reference};
 
 fn simulation(options: SimulationOptions) -> Simulation {
     Simulation::new(options).unwrap()
@@ -35,29 +35,57 @@ fn contrast_transfer_is_that_of_the_reference() {
 }
 
 #[test]
-fn wedge_is_that_of_the_reference() {
-    for case in reference()["wedge"].as_array().unwrap() {
-        let box_size = case["box_size"].as_i64().unwrap();
-        let tilt_range = case["tilt_range"].as_f64().unwrap();
-        let options = SimulationOptions { box_size, tilt_range, ..SimulationOptions::default() };
-        let (wedge, transfer) = filters(&simulation(options));
-        let edge = box_size as usize;
-        let half = edge / 2 + 1;
-        let mut n_seen = 0;
-        for (z, row) in case["plane_zx"].as_array().unwrap().iter().enumerate() {
-            let row = row.as_str().unwrap().as_bytes();
-            for y in 0..edge {
-                for (x, &seen) in row.iter().enumerate() {
-                    // The other half of the transform is the mirror image of this one.
-                    let [mz, my, mx] =
-                        if x < half { [z, y, x] } else { [z, y, x].map(|i| (edge - i) % edge) };
-                    let index = (mz * edge + my) * half + mx;
-                    assert_eq!(wedge[index] == 1.0, seen == b'1', "{box_size}: {z} {y} {x}");
-                    assert!(wedge[index] == 1.0 || transfer[index] == 0.0);
-                    n_seen += u64::from(wedge[index] == 1.0);
-                }
+fn envelope_band_and_detector_are_those_of_the_reference() {
+    for case in reference()["curves"].as_array().unwrap() {
+        let number = |key: &str| case[key].as_f64().unwrap();
+        let simulation = simulation(SimulationOptions {
+            voxel_size: number("voxel_size"),
+            envelope: number("envelope"),
+            band_limit: number("band_limit"),
+            band_edge: number("band_edge"),
+            mtf: number("mtf"),
+            ..SimulationOptions::default()
+        });
+        for row in case["values"].as_array().unwrap() {
+            let [f, by_envelope, by_band, by_detector] = numbers(row).try_into().unwrap();
+            for (ours, theirs) in [
+                (envelope(&simulation, f), by_envelope),
+                (band(&simulation, f), by_band),
+                (detector_transfer(&simulation, f), by_detector),
+            ] {
+                assert!((ours - theirs).abs() < 1e-9, "{f}/A: {ours}, not {theirs} of {row}");
             }
         }
-        assert_eq!(n_seen, case["n_seen"].as_u64().unwrap());
+    }
+}
+
+#[test]
+fn wedge_is_that_of_the_reference() {
+    for case in reference()["wedge"].as_array().unwrap() {
+        let shape: [f64; 3] = numbers(&case["shape"]).try_into().unwrap();
+        let [nz, ny, nx] = shape.map(|extent| extent as usize);
+        let [tilt_axis, beam_axis] = ["tilt_axis", "beam_axis"]
+            .map(|key| [Axis::Z, Axis::Y, Axis::X][case[key].as_u64().unwrap() as usize]);
+        let tilt_range = case["tilt_range"].as_f64().unwrap();
+        let options =
+            SimulationOptions { tilt_range, tilt_axis, beam_axis, ..SimulationOptions::default() };
+        let filters = Filters::new(&simulation(options), [nz as i64, ny as i64, nx as i64]);
+        let rows = case["rows"].as_array().unwrap();
+        assert_eq!(rows.len(), nz * ny);
+        for (row, bits) in rows.iter().enumerate() {
+            let (z, y) = (row / ny, row % ny);
+            for (x, &seen) in bits.as_str().unwrap().as_bytes().iter().enumerate() {
+                // The other half of the transform is the mirror image of this one.
+                let half = nx / 2 + 1;
+                let [mz, my, mx] = match x < half {
+                    true => [z, y, x],
+                    false => [(nz - z) % nz, (ny - y) % ny, nx - x],
+                };
+                let index = (mz * ny + my) * half + mx;
+                let place = format!("{tilt_range} {nz} {ny} {nx}: {z} {y} {x}");
+                assert_eq!(filters.detector[index] == 1.0, seen == b'1', "{place}");
+                assert!(seen == b'1' || filters.lens[index] == 0.0, "{place}");
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     balance::{class_weights, epoch_order},
     calibrate::{self, calibrate_tuned},
-    config::{BatchNorm, FineTune, OptimizerKind},
+    config::{BatchNorm, FineTune, OptimizerKind, Regularizer},
     head_start::{self, start_head},
     journal::{FORWARD_WORK, Journal, TRAIN_WORK, tell_choices, tell_epoch},
     optimizer::Optimizer,
@@ -226,7 +226,10 @@ fn work(config: &FineTune, split: &Split) -> Work {
         OptimizerKind::Sgd => u64::from(config.momentum != 0.0),
     };
     let best = u64::from(!split.validation.is_empty());
-    Work::Training { n_frozen_stages: config.n_frozen_stages, n_copies: 1 + n_moments + best }
+    let start = u64::from(config.regularizer != Regularizer::None);
+    let sums = u64::from(config.micro_batch_size < config.batch_size);
+    let n_copies = 1 + sums + n_moments + best + start;
+    Work::Training { n_frozen_stages: config.n_frozen_stages, n_copies }
 }
 
 /// How BatchNorm works in step `step`, counted from 0 over the whole training.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     augment::Mirrors,
-    backbone::{BatchNormMode, Pass, in_precision, single},
+    backbone::{BatchNormMode, Pass},
     error::Result,
     model::{Model, not_finite},
     monitor::Stage,
@@ -90,22 +90,12 @@ pub(super) fn forward(
     n_frozen: usize,
     batch_norm: BatchNormMode,
 ) -> Result<Tensor> {
-    let (frozen, trained) = model.network.stages.split_at(n_frozen);
-    let mut x = input.shallow_clone();
-    in_precision(model.network.precision, || {
-        {
-            let _guard = tch::no_grad_guard();
-            let pass = Pass::of(input, BatchNormMode::Running)?;
-            for stage in frozen {
-                x = (stage.forward)(&x, pass)?;
-            }
-        }
-        let pass = Pass::of(input, batch_norm)?;
-        for stage in trained {
-            x = (stage.forward)(&x, pass)?;
-        }
-        single(&x)
-    })
+    let network = &model.network;
+    let frozen = {
+        let _guard = tch::no_grad_guard();
+        network.through(0..n_frozen, input, Pass::of(input, BatchNormMode::Running)?)?
+    };
+    network.through(n_frozen..network.stages.len(), &frozen, Pass::of(input, batch_norm)?)
 }
 
 /// Passes over the caller's subtomograms without gradients or augmentation.

@@ -10,10 +10,12 @@ reads one JSON request a line:
 builds the reference network with random weights, and writes into the directory
 
     what `checkpoints.CONTAINERS` says: the weights, f32, as the network's own library writes them
-    <mode>.safetensors: `input` [n, 1, z, y, x], `labels` [n], `logits` [n, classes], for every weight `gradient/<name>` of the
+    for the modes eval and train <mode>.safetensors: `input` [n, 1, z, y, x], `labels` [n], `logits` [n, classes], for every weight `gradient/<name>` of the
         cross-entropy, and for every running statistic `statistic/<name>` after the pass
 
-eval: BatchNorms work with their running statistics; train: with those of the batch. The network sees the grey input in three equal
+    for the mode explain explain.safetensors: `input` and what `explain.explain` says
+
+eval and explain: BatchNorms work with their running statistics; train: with those of the batch. The network sees the grey input in three equal
 channels. Everything is computed in double precision and stored in f32. The answer is one line, {"checkpoint": path} or
 {"error": text}.
 
@@ -23,6 +25,8 @@ A family is a module with
     size(name)                [n, z, y, x] of a small input
     build(name, choices)      a torch.nn.Module without dropout
     logits(model, video)      [n, classes] of a video [n, 3, z, y, x]
+    explained(name, model)    the module of the stage that cinetomo explains by default, and a function of its outputs (one a call)
+                              and the input's [z, y, x] that gives its map [n, c, z, y, x]
     checkpoint_name(name)     of a weight, in files; only where that is not the module's own
 """
 
@@ -35,6 +39,7 @@ import torch
 from torch.nn import functional
 
 import checkpoints
+import explain
 import hara
 import random_weights
 import torchvision_video
@@ -66,6 +71,11 @@ def answer(request):
     for mode in request["modes"]:
         model.train(mode == "train")
         model.zero_grad()
+        if mode == "explain":
+            labels = torch.randint(400, [n], generator=generator)
+            found = {"input": grey, **explain.explain(family, request["network"], model, video, labels)}
+            checkpoints.save_tensors(found, directory / "explain.safetensors")
+            continue
         logits = family.logits(model, video)
         labels = torch.randint(logits.shape[1], logits.shape[:1], generator=generator)
         functional.cross_entropy(logits, labels).backward()

@@ -36,6 +36,11 @@ def logits(model, x):
     return model(x)
 
 
+def explained(name, model):
+    """The paper's figure 5."""
+    return model.layer3, lambda outputs, size: outputs[0]
+
+
 class Subsample(nn.Module):
     """Shortcut A: voxels are left out, channels of zeros are added."""
 

@@ -45,6 +45,24 @@ def logits(model, x):
     return model(x)
 
 
+def explained(name, model):
+    if name == "s3d":
+        return model.features[12], lambda outputs, size: outputs[0]
+    if name in CONVOLUTIONS:
+        return model.layer3, lambda outputs, size: outputs[0]
+    if name.startswith("swin"):
+        # The third stage: tokens [n, z, y, x, c].
+        return model.features[4], lambda outputs, size: outputs[0].permute(0, 4, 1, 2, 3)
+
+    def to_map(outputs, size):
+        # Tokens of 2 x 4 x 4 voxels, halved twice along y and x, rounded up.
+        grid = [-(-n // edge) for n, edge in zip(size, (2, 16, 16))]
+        return outputs[0][:, 1:].transpose(1, 2).unflatten(2, grid)
+
+    # The last block with 384 channels inside.
+    return model.blocks[13], to_map
+
+
 def smaller_windows(pool, inputs):
     """S3D's windows of 2 x 7 x 7 become as small as what they are to average."""
     pool.kernel_size = [min(edge, n) for edge, n in zip((2, 7, 7), inputs[0].shape[2:])]

@@ -51,6 +51,16 @@ def logits(model, x):
     return model(x.transpose(1, 2), interpolate_pos_encoding=True).logits
 
 
+def explained(name, model):
+    """The output of the last block but one: the last hands on its classification token alone."""
+
+    def to_map(outputs, size):
+        grid = [n // edge for n, edge in zip(size, TUBELET)]
+        return outputs[0][:, 1:].transpose(1, 2).unflatten(2, grid)
+
+    return model.vivit.layers[10], to_map
+
+
 def checkpoint_name(name):
     """The name in files of a parameter of the model."""
     for ours, released in RELEASED.items():

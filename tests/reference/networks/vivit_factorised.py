@@ -24,6 +24,16 @@ def logits(model, x):
     return model(x)
 
 
+def explained(name, model):
+    """The output of the last spatial block but one, once for each time."""
+
+    def to_map(outputs, size):
+        grid = [n // 16 for n in size[1:]]
+        return torch.stack([tokens[:, 1:].transpose(1, 2).unflatten(2, grid) for tokens in outputs], 2)
+
+    return model.vivit["spatial_encoder"].layer[10], to_map
+
+
 class Attention(nn.Module):
     def __init__(self, width, n_heads):
         super().__init__()
