@@ -25,6 +25,25 @@ fn contexts_without_meaning_are_refused() {
                     e,
                 )
             }),
+            ("context_new", INVALID, &["precision is 3"], |f, e| {
+                f.context(
+                    &cinetomo_context_options {
+                        precision: 3,
+                        ..initialised(f.api.context_options_init)
+                    },
+                    e,
+                )
+            }),
+            ("context_new", INVALID, &["reserved is 1"], |f, e| {
+                f.context(
+                    &cinetomo_context_options {
+                        device: cinetomo_device::Cpu as i32,
+                        reserved: 1,
+                        ..initialised(f.api.context_options_init)
+                    },
+                    e,
+                )
+            }),
             ("context_new", INVALID, &["device_index", "-1"], |f, e| {
                 f.context(
                     &cinetomo_context_options {

@@ -83,6 +83,12 @@ fn models_without_meaning_are_refused() {
             ("model_random", INVALID, &["percentile"], |f, e| {
                 with_preprocess(f, e, |p| p.percentile_high = f64::NAN)
             }),
+            ("model_random", INVALID, &["fixed_deviation 0"], |f, e| {
+                with_preprocess(f, e, |p| p.fixed_deviation = 0.0)
+            }),
+            ("model_random", INVALID, &["fixed_mean is inf"], |f, e| {
+                with_preprocess(f, e, |p| p.fixed_mean = f64::INFINITY)
+            }),
             ("memory_estimate", INVALID, &["box_size", "[16, 0, 16]"], |f, e| {
                 f.memory_estimate([16, 0, 16], 1, cinetomo_stage::Train as i32, e)
             }),
