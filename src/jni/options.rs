@@ -61,7 +61,7 @@ pub(crate) fn model(
             "input_size_x" => preprocess.input_size[2] = integer(&setting.0, setting.1)?.into(),
             _ => set!(preprocess, setting;
                 percentile_low: real, percentile_high: real, normalization: integer, interpolation: integer,
-                contrast: integer, n_views: integer),
+                contrast: integer, n_views: integer, fixed_mean: real, fixed_deviation: real),
         }
     }
     options.preprocess = Some(preprocess);

@@ -20,7 +20,7 @@ import org.cinetomo.VoxelType;
 public final class Contract {
     private Contract() {}
 
-    /** Arguments are names of fields of cinetomo_fine_tune_options. */
+    /** Arguments are names of fields of cinetomo_fine_tune_options, and of cinetomo_preprocess with a plus before them. */
     public static void main(String[] names) {
         print("STATUS", Status.values());
         print("DEVICE", Device.values());
@@ -38,10 +38,24 @@ public final class Contract {
                 Model model = cinetomo.modelRandom(new ModelOptions("a", "b"))) {
             Subtomograms boxes = Subtomograms.copyOf(new float[16 * 16 * 16], 1, 16, 16, 16);
             for (String name : names) {
-                // No field may be -1e9; where it gets, the name was known.
-                tryOption(model, boxes, name, "-1.0E9");
+                if (name.startsWith("+")) {
+                    tryModel(cinetomo, name.substring(1));
+                } else {
+                    // No field may be -1e9; where it gets, the name was known.
+                    tryOption(model, boxes, name, "-1.0E9");
+                }
             }
             tryOption(model, boxes, "n_epoch", "there is no option \"n_epoch\"");
+        }
+    }
+
+    private static void tryModel(Cinetomo cinetomo, String name) {
+        try {
+            cinetomo.modelRandom(new ModelOptions("a", "b").set(name, -1e9)).close();
+            System.out.println("+" + name + ": known");
+        } catch (CinetomoException error) {
+            boolean known = !error.getMessage().startsWith("there is no option");
+            System.out.println("+" + name + ": " + (known ? "known" : error.getMessage()));
         }
     }
 

@@ -50,15 +50,26 @@ fn java_speaks_the_contract() {
         let code = body.lines().map(str::trim).filter(|line| !line.starts_with(['/', '*']));
         code.map(str::to_owned).collect()
     };
-    let fields: Vec<String> = body("struct", "cinetomo_fine_tune_options")
+    let numbers = |name: &str| -> Vec<String> {
+        body("struct", name)
+            .into_iter()
+            .filter(|line| !line.contains('*'))
+            .filter_map(|line| Some(line.strip_suffix(';')?.split_once(' ')?.1.to_owned()))
+            .filter(|name| !["struct_size", "n_milestones", "reserved"].contains(&name.as_str()))
+            .collect()
+    };
+    let fields = numbers("cinetomo_fine_tune_options");
+    let preprocess: Vec<String> = numbers("cinetomo_preprocess")
         .into_iter()
-        .filter(|line| !line.contains('*'))
-        .filter_map(|line| Some(line.strip_suffix(';')?.split_once(' ')?.1.to_owned()))
-        .filter(|name| !["struct_size", "n_milestones", "reserved"].contains(&name.as_str()))
+        .flat_map(|name| match name.strip_suffix("[3]") {
+            Some(axes) => ["z", "y", "x"].map(|axis| format!("+{axes}_{axis}")).to_vec(),
+            None => vec![format!("+{name}")],
+        })
         .collect();
+    assert!(preprocess.len() >= 9, "{preprocess:?}");
     assert!(fields.len() > 20, "{fields:?}");
 
-    let printed = clean(Installation::get().program("Contract").args(&fields));
+    let printed = clean(Installation::get().program("Contract").args(&fields).args(&preprocess));
     let constants: BTreeSet<&str> =
         printed.lines().filter(|line| line.starts_with("CINETOMO_")).collect();
     let families = [
@@ -80,6 +91,9 @@ fn java_speaks_the_contract() {
         .collect();
     assert_eq!(constants, enums.iter().map(String::as_str).collect());
 
+    for name in &preprocess {
+        assert!(printed.contains(&format!("{name}: known\n")), "{name}: {printed}");
+    }
     for name in fields.iter().map(String::as_str).chain(["n_epoch"]) {
         assert!(printed.contains(&format!("{name}: refused\n")), "{name}: {printed}");
     }
