@@ -14,6 +14,7 @@ mod outputs;
 mod predictions;
 mod run_file;
 mod session;
+mod slices;
 mod start;
 mod table;
 mod training;
