@@ -9,8 +9,9 @@ DEMO := $(TARGET)/demo/cinetomo-demo
 CXXFLAGS ?= -O2
 WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-# Fuzzers of the checkpoint readers, and how long each runs.
-FUZZERS ?= torch_zip torch_legacy torch_pickle safetensors flax npz npy index
+# Fuzzers of the readers of checkpoints and of data, and how long each runs.
+FUZZERS ?= torch_zip torch_legacy torch_pickle safetensors flax npz npy index \
+  volumes arrays images star tables structure
 FUZZ_SECONDS ?= 60
 
 .PHONY: help setup build demo test check header install clean parity fuzz
@@ -25,11 +26,9 @@ setup: ## fetch libtorch (1.2 GB; 4 GB with an NVIDIA driver) and the video weig
 build: setup ## compile the library and the command (5 minutes the first time)
 	cargo build --release -p cinetomo -p cinetomo-cli
 
-demo: build ## simulate, fine-tune, classify: video weights against random ones (DEMO_ARGS="--help" lists options)
+demo: build ## video weights against random ones on simulated data, and a report (DEMO_ARGS="--help" lists options)
 	@src/setup/install.sh $(STAGE)
-	@mkdir -p $(dir $(DEMO))
-	$(CXX) -std=c++17 $(CXXFLAGS) $(WARNINGS) -I$(STAGE)/include examples/cpp/*.cpp -o $(DEMO) -ldl
-	@.cargo/with-libtorch env CINETOMO_PLUGIN_PATH=$(STAGE)/share/cinetomo/plugins $(DEMO) $(DEMO_ARGS)
+	@.cargo/with-libtorch $(PYTHON) examples/demo.py --command $(STAGE)/bin/cinetomo --directory $(TARGET)/demo $(DEMO_ARGS)
 
 test: ## run every test (fetches the CUDA part of libtorch and the reference networks too: 4 GB in all)
 	@$(PYTHON) src/setup/setup.py --tests
@@ -51,7 +50,7 @@ parity: ## compute tests/reference/*.json anew with PyTorch, scikit-learn and ot
 	$(TARGET)/parity/bin/pip install -q -r tests/reference/requirements.txt
 	for script in tests/reference/*.py; do echo "$$script"; $(TARGET)/parity/bin/python "$$script" || exit 1; done
 
-fuzz: ## feed the checkpoint readers with broken files, FUZZ_SECONDS=60 each (needs nightly Rust and cargo-fuzz)
+fuzz: ## feed all readers of files with broken ones, FUZZ_SECONDS=60 each (needs nightly Rust and cargo-fuzz)
 	@for fuzzer in $(FUZZERS); do \
 	  mkdir -p $(TARGET)/fuzz/$$fuzzer && \
 	  cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir $(abspath $(TARGET))/fuzz/build $$fuzzer \

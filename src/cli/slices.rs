@@ -38,7 +38,8 @@ pub fn slices(voxels: ArrayView3<'_, f32>, map: Option<(ArrayView3<'_, f32>, f32
         for (place, &level) in grey.indexed_iter() {
             let share = evidence.as_ref().map_or(0.0, |evidence| evidence[place].clamp(-1.0, 1.0));
             let colour = if share < 0.0 { AGAINST } else { FOR };
-            let opacity = OPACITY * share.abs();
+            // Squared: weak evidence, which is nearly everywhere, leaves the picture grey.
+            let opacity = OPACITY * share * share;
             // Between 0 and 255 by construction.
             rgb.extend(colour.map(|c| (level + opacity * (c - level)).round() as u8));
         }

@@ -10,13 +10,13 @@ use tch::{Device, Tensor};
 
 use crate::{
     augment::MIRROR_IMAGES,
-    backbone::{Architecture, Ledger, Network, Wanted},
+    backbone::{Architecture, Ledger, Network, Precision, Wanted},
     confidence::{Confidence, Mahalanobis},
     error::{Error, ErrorKind, Result},
     memory::Work,
     monitor::{Monitor, Progress, Stage},
     parameters::Start,
-    preprocess::{Normalization, Preprocess},
+    preprocess::{Normalization, Preprocess, UNIT_RANGE},
     volume::{Contrast, Volume},
     weights,
 };
@@ -107,6 +107,9 @@ pub struct TrainingRecord {
     pub selected_epoch: usize,
     /// The linear probe that the head started from.
     pub probe: Option<ProbeRecord>,
+    /// In what precision the network multiplied.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// What was measured in an epoch.
@@ -267,7 +270,9 @@ impl Model {
 
     /// A copy that shares no tensor with this model: what fine-tuning changes.
     pub fn duplicate(&self) -> Result<Model> {
-        let network = Network::new(self.network.architecture.clone(), self.device, Start::Zeros)?;
+        let mut network =
+            Network::new(self.network.architecture.clone(), self.device, Start::Zeros)?;
+        network.precision = self.network.precision;
         network.parameters.copy_from(
             self.network
                 .parameters
@@ -304,11 +309,12 @@ impl Model {
         (architecture.spec.input_range)(architecture)
     }
 
-    /// Grey values of the network's input: the lowest and the highest, or, for Z-scores, those of 3 standard deviations.
+    /// Grey values of the network's input: the lowest and the highest, or, in standard deviations, 3 of them.
     pub fn input_range(&self) -> [f64; 2] {
         match self.preprocess.normalization {
-            Normalization::ZScore => [-3.0, 3.0],
+            Normalization::ZScore | Normalization::Fixed => [-3.0, 3.0],
             Normalization::MinMax | Normalization::Percentile => self.video_range(),
+            Normalization::Unit => UNIT_RANGE,
         }
     }
 

@@ -15,16 +15,13 @@ use crate::{
     error::{Error, ErrorKind, Result},
     model::{Head, Model, ModelConfig, Origin, TrainingRecord},
     parameters::Start,
-    preprocess::{ContrastName, Preprocess},
+    preprocess::{ContrastName, GreyScale, Normalization, Preprocess},
     tensor_file::{self, FileKind, Reader},
     volume::Contrast,
 };
 
 /// Newest version of the document's format that this release reads: raised when older releases would misread newer files.
-const FORMAT_VERSION: u32 = 2;
-
-/// Version of a file without confidence: what it says is what older releases understand.
-const PLAIN_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 3;
 
 const KIND: FileKind = FileKind {
     key: "cinetomo",
@@ -57,9 +54,8 @@ struct Document {
 
 /// Everything that the model file says of the model, as JSON. Numbers that are not finite become `null`.
 pub fn metadata_json(model: &Model) -> String {
-    let plain = model.confidence == Confidence::default() && model.mahalanobis.is_none();
     let document = Document {
-        format_version: if plain { PLAIN_VERSION } else { FORMAT_VERSION },
+        format_version: format_version(model),
         cinetomo_version: env!("CARGO_PKG_VERSION").to_owned(),
         backbone: model.network.architecture.to_string(),
         class_names: model.class_names.clone(),
@@ -75,6 +71,16 @@ pub fn metadata_json(model: &Model) -> String {
     };
     // Serialisation fails only for maps whose keys are not strings; the document's types have none.
     serde_json::to_string(&document).expect("the document's keys are strings")
+}
+
+/// The oldest version whose releases understand all that is to be said of the model.
+fn format_version(model: &Model) -> u32 {
+    match model.preprocess.normalization {
+        Normalization::Unit | Normalization::Fixed => 3,
+        _ if model.preprocess.fixed != GreyScale::default() => 3,
+        _ if model.confidence != Confidence::default() || model.mahalanobis.is_some() => 2,
+        _ => 1,
+    }
 }
 
 /// Writes the model to `path`, replacing a file that is there; a symbolic link is followed.

@@ -10,10 +10,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    backbone::Precision,
     confidence::{CalibrationRecord, Threshold},
     model::{EpochRecord, ProbeRecord},
     monitor::Monitor,
-    preprocess::{Interpolation, Normalization},
+    preprocess::{GreyScale, Interpolation, Normalization},
     volume::Volume,
 };
 
@@ -30,6 +31,7 @@ fn model() -> Model {
         percentile: [0.1, 99.7],
         contrast: Contrast::Bright,
         n_views: 4,
+        fixed: GreyScale { mean: 1.0 / 3.0, deviation: 54.4 },
     };
     let config = ModelConfig {
         backbone: None,
@@ -56,6 +58,7 @@ fn model() -> Model {
         }],
         selected_epoch: 1,
         probe: Some(ProbeRecord { penalty: 0.3, cross_validated_accuracy: Some(0.7) }),
+        precision: Precision::Bf16,
     }];
     model.confidence = Confidence {
         temperature: 1.0 + 1.0 / 3.0,
@@ -189,6 +192,8 @@ fn a_model_comes_back_bit_for_bit() {
 fn a_file_without_confidence_is_uncalibrated() {
     let mut model = model();
     (model.confidence, model.mahalanobis) = (Confidence::default(), None);
+    assert_eq!(format_version(&model), 3);
+    model.preprocess.fixed = GreyScale::default();
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("model");
     save(&model, &path).unwrap();
@@ -362,9 +367,9 @@ fn documents_that_make_no_sense_are_refused() {
     refused_header(&header, Format, "damaged: cinetomo's metadata");
     refused_document(|document| *document = json!([]), Format, "damaged");
     refused_document(
-        |document| document["format_version"] = json!(3),
+        |document| document["format_version"] = json!(4),
         Unsupported,
-        "written by cinetomo 0.1.0 in format 3; this is cinetomo 0.1.0, which reads up to format 2",
+        "written by cinetomo 0.1.0 in format 4; this is cinetomo 0.1.0, which reads up to format 3",
     );
     // A newer document may look like nothing that this release knows.
     refused_document(

@@ -53,13 +53,15 @@ def main() -> None:
     if "LIBTORCH" in os.environ:
         report("libtorch", f"LIBTORCH is set: {os.environ['LIBTORCH']}")
         if arguments.tests and "CINETOMO_PYTHON" not in os.environ:
-            report("reference", f"its Python needs {HERE / 'requirements-reference.txt'}; or set CINETOMO_PYTHON")
+            lists = " and ".join(str(HERE / f"requirements-{name}.txt") for name in ("reference", "hosts"))
+            report("reference", f"its Python needs {lists}; or set CINETOMO_PYTHON")
     else:
         full = arguments.tests or has_nvidia_driver()
         torch = libtorch(cache, full)
         link(REPOSITORY / ".libtorch", torch)
         if arguments.tests:
-            reference_networks(torch.parents[3])
+            add(torch.parents[3], "reference", "torchvision, transformers and what they import (75 MB)")
+            add(torch.parents[3], "hosts", "what the tests of the Python host need (20 MB)")
     link(REPOSITORY / ".weights", weights(cache / "weights"))
 
 
@@ -103,21 +105,21 @@ def libtorch(cache: Path, full: bool) -> Path:
     return torch
 
 
-def reference_networks(environment: Path) -> None:
-    """Adds the libraries of the reference networks to the environment that libtorch lies in; the tests run its Python."""
-    requirements = HERE / "requirements-reference.txt"
+def add(environment: Path, name: str, what: str) -> None:
+    """Adds the packages of a list to the environment that libtorch lies in; the tests run its Python."""
+    requirements = HERE / f"requirements-{name}.txt"
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     with locked(environment):
-        stamp = environment / "reference"
+        stamp = environment / name
         if stamp.exists() and stamp.read_text().strip() == wanted:
-            report("reference", f"there already: {environment}")
+            report(name, f"there already: {environment}")
             return
-        report("reference", f"installing torchvision, transformers and what they import (75 MB) into {environment}")
+        report(name, f"installing {what} into {environment}")
         stamp.unlink(missing_ok=True)
         # Without a stamp anything there may be half a package.
         pip(environment, "install", "--no-deps", "--force-reinstall", "-r", requirements)
         stamp.write_text(wanted + "\n")
-    report("reference", f"installed: {environment}")
+    report(name, f"installed: {environment}")
 
 
 def weights(directory: Path) -> Path:

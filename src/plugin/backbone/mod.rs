@@ -11,6 +11,7 @@ pub mod layers;
 mod layers_test;
 mod ledger;
 mod mvit;
+mod precision;
 mod residual;
 mod resnet3d;
 mod s3d;
@@ -23,9 +24,11 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
+use self::precision::{in_precision, single};
 pub use self::{
     architecture::{Architecture, Choice, Shapes, Wanted},
     ledger::Ledger,
+    precision::Precision,
     view::View,
 };
 use crate::{
@@ -151,6 +154,8 @@ pub struct Network {
     pub parameters: Parameters,
     /// Its stages, from input to features.
     pub stages: Vec<Stage>,
+    /// In what precision it multiplies; its weights and features are f32.
+    pub precision: Precision,
 }
 
 impl Network {
@@ -158,7 +163,7 @@ impl Network {
     pub fn new(architecture: Architecture, device: Device, start: Start) -> Result<Network> {
         let mut parameters = Parameters::new(device, start);
         let stages = (architecture.spec.build)(&mut parameters, &architecture)?;
-        Ok(Network { architecture, parameters, stages })
+        Ok(Network { architecture, parameters, stages, precision: Precision::default() })
     }
 
     /// What is known of it and its kind.
@@ -176,10 +181,12 @@ impl Network {
         self.through(0..self.stages.len(), input, Pass::of(input, batch_norm)?)
     }
 
-    /// Output of the last of these stages for the input `x` of the first of them. Stages leave their input as it is.
+    /// Output of the last of these stages, f32, for the input `x` of the first of them. Stages leave their input as it is.
     pub fn through(&self, stages: Range<usize>, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let x = x.shallow_clone();
-        self.stages[stages].iter().try_fold(x, |x, stage| (stage.forward)(&x, pass))
+        in_precision(self.precision, || {
+            let x = x.shallow_clone();
+            single(&self.stages[stages].iter().try_fold(x, |x, stage| (stage.forward)(&x, pass))?)
+        })
     }
 
     /// What a pass of a sample of size `input_size` (z, y, x) allocates and multiplies: an empty batch walks through.

@@ -42,67 +42,68 @@ fn centre(map: &Tensor) -> [Option<f64>; 3] {
     })
 }
 
+/// Networks are made once for both: their weights take longer to draw than a pass does.
 #[test]
 fn every_stage_of_every_network_has_a_map_that_lies_as_the_box_does() {
-    let _guard = tch::no_grad_guard();
-    let input = boxes();
-    let pass = Pass::of(&input, BatchNormMode::Running).unwrap();
     for spec in BACKBONES {
         let network =
             Network::new(Architecture::default_of(spec), Device::Cpu, Start::random(3)).unwrap();
-        let mut output = input.shallow_clone();
-        for (index, stage) in network.stages.iter().enumerate() {
-            let what = format!("{}, {}", spec.name, stage.name);
-            let before = output.copy();
-            let after = (stage.forward)(&output, pass).unwrap();
-            assert_eq!(output, before, "{what} changes its input");
-            output = after;
-            let map = stage.map(&output, pass).unwrap();
-            let size = map.size();
-            assert_eq!((size.len(), size[0]), (5, 4), "{what}: {size:?}");
-            assert_eq!(stage.has_positions(), index + 1 < network.stages.len(), "{what}");
-            if !stage.has_positions() {
-                assert_eq!(size[1..], [spec.n_features, 1, 1, 1], "{what}");
-                assert_eq!(map.reshape(output.size()), output);
-            }
-            // A position of a deep convolution sees all of the box.
-            if index > 2 && matches!(stage.view, View::Map) {
-                continue;
-            }
-            // The change at the far end of an axis lies farther along it than the others do.
-            let centres = [1, 2, 3].map(|changed| {
-                let difference = (map.get(changed) - map.get(0)).square();
-                centre(&difference.sum_dim_intlist(0i64, false, Kind::Double))
-            });
-            for (axis, other) in (0..9).map(|i| (i / 3, i % 3)).filter(|(a, b)| a != b) {
-                let [far, near] = [axis, other].map(|changed| centres[changed][axis]);
-                assert!(far.is_none() || far > near, "{what}, {size:?}: axis {axis}: {centres:?}");
-            }
+        check_maps(&network);
+        check_explained_stage(&network);
+    }
+}
+
+fn check_maps(network: &Network) {
+    let _guard = tch::no_grad_guard();
+    let (spec, input) = (network.spec(), boxes());
+    let pass = Pass::of(&input, BatchNormMode::Running).unwrap();
+    let mut output = input;
+    for (index, stage) in network.stages.iter().enumerate() {
+        let what = format!("{}, {}", spec.name, stage.name);
+        let before = output.copy();
+        let after = (stage.forward)(&output, pass).unwrap();
+        assert_eq!(output, before, "{what} changes its input");
+        output = after;
+        let map = stage.map(&output, pass).unwrap();
+        let size = map.size();
+        assert_eq!((size.len(), size[0]), (5, 4), "{what}: {size:?}");
+        assert_eq!(stage.has_positions(), index + 1 < network.stages.len(), "{what}");
+        if !stage.has_positions() {
+            assert_eq!(size[1..], [spec.n_features, 1, 1, 1], "{what}");
+            assert_eq!(map.reshape(output.size()), output);
+        }
+        // A position of a deep convolution sees all of the box.
+        if index > 2 && matches!(stage.view, View::Map) {
+            continue;
+        }
+        // The change at the far end of an axis lies farther along it than the others do.
+        let centres = [1, 2, 3].map(|changed| {
+            let difference = (map.get(changed) - map.get(0)).square();
+            centre(&difference.sum_dim_intlist(0i64, false, Kind::Double))
+        });
+        for (axis, other) in (0..9).map(|i| (i / 3, i % 3)).filter(|(a, b)| a != b) {
+            let [far, near] = [axis, other].map(|changed| centres[changed][axis]);
+            assert!(far.is_none() || far > near, "{what}, {size:?}: axis {axis}: {centres:?}");
         }
     }
 }
 
-#[test]
-fn the_stage_that_is_explained_by_default_has_positions_that_the_features_depend_on() {
-    let input = boxes().narrow(0, 0, 1);
+/// The stage that is explained by default has positions, and the features depend on them.
+fn check_explained_stage(network: &Network) {
+    let (spec, input) = (network.spec(), boxes().narrow(0, 0, 1));
     let pass = Pass::of(&input, BatchNormMode::Running).unwrap();
-    for spec in BACKBONES {
-        let network =
-            Network::new(Architecture::default_of(spec), Device::Cpu, Start::random(3)).unwrap();
-        let (index, stage) = network.stage(spec.cam_stage).unwrap();
-        assert!(stage.has_positions());
-        let output = tch::no_grad(|| network.through(0..index + 1, &input, pass)).unwrap();
-        let output = output.set_requires_grad(true);
-        let map = stage.map(&output, pass).unwrap();
-        assert!(map.size()[2..].iter().all(|n| *n > 1), "{}: {:?}", spec.name, map.size());
-        let features = network.through(index + 1..network.stages.len(), &output, pass).unwrap();
-        // No plain sum: that of what LayerNorm gives is always 0.
-        let weights = (Tensor::arange(spec.n_features, (Kind::Float, Device::Cpu)) * 0.7).sin();
-        (features * weights).sum(Kind::Float).backward();
-        let gradient = stage.map(&output.grad(), pass).unwrap();
-        assert_eq!(gradient.size(), map.size());
-        assert!(gradient.abs().max().double_value(&[]) > 0.0, "{}", spec.name);
-    }
+    let (index, stage) = network.stage(spec.cam_stage).unwrap();
+    let output = tch::no_grad(|| network.through(0..index + 1, &input, pass)).unwrap();
+    let output = output.set_requires_grad(true);
+    let map = stage.map(&output, pass).unwrap();
+    assert!(map.size()[2..].iter().all(|n| *n > 1), "{}: {:?}", spec.name, map.size());
+    let features = network.through(index + 1..network.stages.len(), &output, pass).unwrap();
+    // No plain sum: that of what LayerNorm gives is always 0.
+    let weights = (Tensor::arange(spec.n_features, (Kind::Float, Device::Cpu)) * 0.7).sin();
+    (features * weights).sum(Kind::Float).backward();
+    let gradient = stage.map(&output.grad(), pass).unwrap();
+    assert_eq!(gradient.size(), map.size());
+    assert!(gradient.abs().max().double_value(&[]) > 0.0, "{}", spec.name);
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub(super) struct ModelObject {
 }
 
 impl ModelObject {
-    pub(super) fn new(context: Arc<Context>, model: Model) -> ModelObject {
+    pub(super) fn new(context: Arc<Context>, mut model: Model) -> ModelObject {
+        model.network.precision = context.precision;
         let (info, confidence) = (Info::new(&model), calibrate::confidence(&model));
         ModelObject {
             context,

@@ -154,6 +154,7 @@ pub fn fine_tune(
         epochs: run.epochs,
         selected_epoch,
         probe: run.probe,
+        precision: tuned.network.precision,
     });
     // What this volume does not state, an earlier one may have stated.
     if volume.voxel_size() > 0.0 {

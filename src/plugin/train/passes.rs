@@ -90,20 +90,12 @@ pub(super) fn forward(
     n_frozen: usize,
     batch_norm: BatchNormMode,
 ) -> Result<Tensor> {
-    let (frozen, trained) = model.network.stages.split_at(n_frozen);
-    let mut x = input.shallow_clone();
-    {
+    let network = &model.network;
+    let frozen = {
         let _guard = tch::no_grad_guard();
-        let pass = Pass::of(input, BatchNormMode::Running)?;
-        for stage in frozen {
-            x = (stage.forward)(&x, pass)?;
-        }
-    }
-    let pass = Pass::of(input, batch_norm)?;
-    for stage in trained {
-        x = (stage.forward)(&x, pass)?;
-    }
-    Ok(x)
+        network.through(0..n_frozen, input, Pass::of(input, BatchNormMode::Running)?)?
+    };
+    network.through(n_frozen..network.stages.len(), &frozen, Pass::of(input, batch_norm)?)
 }
 
 /// Passes over the caller's subtomograms without gradients or augmentation.

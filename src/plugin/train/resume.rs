@@ -62,7 +62,8 @@ pub(super) struct Checkpoint<'c> {
 }
 
 impl<'c> Checkpoint<'c> {
-    /// The checkpoint of this training, if it is to have one. Reads all voxels, to know them again.
+    /// The checkpoint of this training, if it is to have one. Reads all voxels that it will train on or validate with, to
+    /// know them again.
     pub fn of(
         config: &'c FineTune,
         model: &Model,
@@ -77,12 +78,13 @@ impl<'c> Checkpoint<'c> {
         let size = volume.box_size();
         hash.update(format!("{}\n{options}\n{size:?}\n", env!("CARGO_PKG_VERSION")));
         hash.update(crate::model_file::metadata_json(model));
+        hash.update(format!("{:?}", model.network.precision));
         labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
         let parameters = model.network.parameters.iter().map(|parameter| &parameter.tensor);
         for tensor in parameters.chain([&model.head.weight, &model.head.bias]) {
             update(&mut hash, tensor)?;
         }
-        let indices: Vec<usize> = (0..volume.len()).collect();
+        let indices: Vec<usize> = (0..labels.len()).filter(|&index| labels[index] >= 0).collect();
         for chunk in indices.chunks(CHUNK) {
             monitor.check()?;
             update(&mut hash, &volume.gather(chunk, tch::Device::Cpu)?)?;

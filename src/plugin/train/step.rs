@@ -99,7 +99,7 @@ impl<'a> Stepper<'a> {
                     self.micro_batch_size = size.div_ceil(2);
                     monitor.warn(format_args!(
                         "out of memory with {size} subtomograms at once; going on with {} at once, and as many a \
-                         step as before",
+                         step as before ({error})",
                         self.micro_batch_size
                     ));
                 }
@@ -217,3 +217,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "out_of_memory_test.rs"]
+mod out_of_memory_test;

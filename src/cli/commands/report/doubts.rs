@@ -215,7 +215,7 @@ fn of_probabilities(findings: &Findings, doubts: &mut Vec<Doubt>) {
             "Particles of other kinds, ice and gold too, are put into {}. {}",
             if findings.info.class_names.len() == 1 { "it" } else { "one of them" },
             if findings.confidence.n_calibration > 0 {
-                "cinetomo classify --reject leaves out what is unlikely."
+                "The option reject of cinetomo classify leaves out what is unlikely."
             } else {
                 "A calibrated model can leave out what is unlikely; a class for \"other\" helps, too."
             }

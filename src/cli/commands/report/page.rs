@@ -200,11 +200,19 @@ fn map(findings: &Findings) -> Result<Markup> {
                 "What the network makes of each box, in the plane (t-SNE): neighbours lie together; distances between groups and \
                  the axes mean nothing. A ring marks the " (n_wrong) " of " (map.labels.len()) " that are classified wrongly."
             }
-            figure.map { (PreEscaped(plots::map(map, &findings.info.class_names)?)) }
-            p {
-                b { (percent(separation.knn_accuracy)) } " would be classified rightly by their five nearest neighbours; silhouette "
-                b { (silhouette) } " (1 = classes far apart, 0 = touching), both measured in the " (findings.info.n_features)
-                " dimensions before the map."
+            div.split {
+                figure.map { (PreEscaped(plots::map(map, &findings.info.class_names)?)) }
+                div.aside {
+                    p {
+                        b { (percent(separation.knn_accuracy)) }
+                        "are of the class that most of their five nearest neighbours have"
+                    }
+                    p {
+                        b { (silhouette) }
+                        "silhouette: 1 = classes far apart, 0 = touching, below = mixed"
+                    }
+                    p.faint { "Both are measured in the " (findings.info.n_features) " dimensions before the map." }
+                }
             }
         }
     })

@@ -7,3 +7,5 @@ mod interrupted;
 mod lab;
 mod lists;
 mod relion;
+mod tomograms;
+mod tutorial;
