@@ -5,9 +5,6 @@ PYTHON ?= python3
 PREFIX ?= /usr/local
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STAGE := $(abspath $(TARGET))/stage
-DEMO := $(TARGET)/demo/cinetomo-demo
-CXXFLAGS ?= -O2
-WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
 # Fuzzers of the readers of checkpoints and of data, and how long each runs.
 FUZZERS ?= torch_zip torch_legacy torch_pickle safetensors flax npz npy index \

@@ -21,15 +21,18 @@ def main():
     parser.add_argument("--longer-epochs", default=48, type=int, help="of a longer training from random numbers; 0 = none")
     parser.add_argument("--seed", default=0, type=int, help="another one gives other data")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--plugin", help="the library or its manifest, where the command does not find it")
     args = parser.parse_args()
     if not args.checkpoint:
         parser.error("name the video weights with --checkpoint (or CINETOMO_I3D)")
+    checkpoint = Path(args.checkpoint).resolve()
     args.directory.mkdir(parents=True, exist_ok=True)
 
     def cinetomo(*words):
         """Runs a command; returns what it found and how many seconds it took."""
         begin = time.monotonic()
         line = [args.command, *map(str, words), "--device", args.device, "--force", "--json", "--quiet"]
+        line += ["--plugin", args.plugin] if args.plugin else []
         run = subprocess.run(line, cwd=args.directory, stdout=subprocess.PIPE, text=True)
         if run.returncode != 0:
             raise SystemExit(f"failed: {' '.join(line)}")
@@ -47,7 +50,7 @@ def main():
         if epochs == 0:
             continue
         model = "video.safetensors" if start == "video" else f"random-{epochs}.safetensors"
-        weights = ["--checkpoint", args.checkpoint] if start == "video" else ["--random"]
+        weights = ["--checkpoint", checkpoint] if start == "video" else ["--random"]
         _, training = cinetomo("finetune", *weights, "--labels", "train.csv", "--contrast", "dark", "--epochs", epochs, "-o", model)
         scores = Path(model).with_suffix(".csv")
         _, classification = cinetomo("classify", "-m", model, "-i", "test.mrc", "--contrast", "dark", "-o", scores)
