@@ -201,8 +201,13 @@ fn map(findings: &Findings) -> Result<Markup> {
                  the axes mean nothing. A ring marks the " (n_wrong) " of " (map.labels.len()) " that are classified wrongly."
             }
             div.split {
-                figure.map { (PreEscaped(plots::map(map, &findings.info.class_names)?)) }
+                figure.map { (PreEscaped(plots::map(map, findings.info.class_names.len())?)) }
                 div.aside {
+                    ul.legend.list {
+                        @for (class, name) in findings.info.class_names.iter().enumerate() {
+                            li { b class={ "k" (plots::color_index(class)) } { "C" (class + 1) } (name) }
+                        }
+                    }
                     p {
                         b { (percent(separation.knn_accuracy)) }
                         "are of the class that most of their five nearest neighbours have"

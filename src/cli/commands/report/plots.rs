@@ -216,17 +216,17 @@ pub fn reliability(findings: &Findings) -> Result<String> {
     })
 }
 
-/// Embeddings in the plane: a colour and a mark for each class, a ring around what is classified wrongly.
-pub fn map(map: &Map, class_names: &[String]) -> Result<String> {
+/// Embeddings in the plane: a colour, a mark and a number (C1 for the first) for each class, a ring around what is classified wrongly.
+pub fn map(map: &Map, n_classes: usize) -> Result<String> {
     let range = |axis: usize| {
         let along = || map.positions.iter().map(|position| position[axis]);
         let (low, high) = (along().fold(f64::MAX, f64::min), along().fold(f64::MIN, f64::max));
-        // Names of classes reach beyond their points.
+        // Marks and rings reach beyond their points.
         let margin = 0.08 * (high - low).max(1e-6);
         (low - margin)..(high + margin)
     };
-    let radius = if map.positions.len() > 500 { 3 } else { 5 };
-    draw((620, 460), |area| {
+    let radius = if map.positions.len() > 500 { 2 } else { 4 };
+    draw((460, 360), |area| {
         let chart = ChartBuilder::on(area).margin(6).build_cartesian_2d(range(0), range(1))?;
         for ((position, &label), &is_right) in
             map.positions.iter().zip(&map.labels).zip(&map.is_right)
@@ -245,10 +245,10 @@ pub fn map(map: &Map, class_names: &[String]) -> Result<String> {
                 chart.plotting_area().draw(&Circle::new(at, radius + 4, INK.stroke_width(1)))?;
             }
         }
-        for (class, name) in class_names.iter().enumerate() {
+        for class in 0..n_classes {
             let Some((x, y)) = middle(map, class) else { continue };
             let style = text(&INK).pos(Pos::new(HPos::Center, VPos::Center));
-            chart.plotting_area().draw(&Text::new(name.as_str(), (x, y), style))?;
+            chart.plotting_area().draw(&Text::new(format!("C{}", class + 1), (x, y), style))?;
         }
         Ok(())
     })

@@ -3,7 +3,10 @@
 use std::process::Command;
 
 use cinetomo_formats::volumes;
-use cinetomo_host::{GradCamOptions, Hooks, Plugin, Volume, abi::{cinetomo_contrast, cinetomo_device}};
+use cinetomo_host::{
+    GradCamOptions, Hooks, Plugin, Volume,
+    abi::{cinetomo_contrast, cinetomo_device},
+};
 use cinetomo_tests::library;
 use serde_json::Value;
 
