@@ -5,9 +5,6 @@ PYTHON ?= python3
 PREFIX ?= /usr/local
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STAGE := $(abspath $(TARGET))/stage
-DEMO := $(TARGET)/demo/cinetomo-demo
-CXXFLAGS ?= -O2
-WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
 # Fuzzers of the readers of checkpoints and of data, and how long each runs.
 FUZZERS ?= torch_zip torch_legacy torch_pickle safetensors flax npz npy index \
@@ -26,11 +23,9 @@ setup: ## fetch libtorch (1.2 GB; 4 GB with an NVIDIA driver) and the video weig
 build: setup ## compile the library and the command (5 minutes the first time)
 	cargo build --release -p cinetomo -p cinetomo-cli
 
-demo: build ## simulate, fine-tune, classify: video weights against random ones (DEMO_ARGS="--help" lists options)
+demo: build ## video weights against random ones on simulated data, and a report (DEMO_ARGS="--help" lists options)
 	@src/setup/install.sh $(STAGE)
-	@mkdir -p $(dir $(DEMO))
-	$(CXX) -std=c++17 $(CXXFLAGS) $(WARNINGS) -I$(STAGE)/include examples/cpp/demo/*.cpp -o $(DEMO) -ldl
-	@.cargo/with-libtorch env CINETOMO_PLUGIN_PATH=$(STAGE)/share/cinetomo/plugins $(DEMO) $(DEMO_ARGS)
+	@.cargo/with-libtorch $(PYTHON) examples/demo.py --command $(STAGE)/bin/cinetomo --directory $(TARGET)/demo $(DEMO_ARGS)
 
 test: ## run every test (fetches the CUDA part of libtorch and the reference networks too: 4 GB in all)
 	@$(PYTHON) src/setup/setup.py --tests

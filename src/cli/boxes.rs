@@ -178,6 +178,21 @@ impl Boxes {
         self.starts.last().copied().unwrap_or(0)
     }
 
+    /// Voxels of each along z, y, x.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// Edge of a voxel in angstrom; 0 = unknown.
+    pub fn voxel_size(&self) -> f64 {
+        self.voxel_size
+    }
+
+    /// Sign of the particles, as it was stated.
+    pub fn contrast(&self) -> Contrast {
+        self.contrast
+    }
+
     /// What they come from.
     pub fn parts(&self) -> &[Part] {
         &self.parts

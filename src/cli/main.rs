@@ -19,6 +19,7 @@ mod picture;
 mod predictions;
 mod run_file;
 mod session;
+mod slices;
 mod start;
 mod table;
 mod tomogram;

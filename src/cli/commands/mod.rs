@@ -6,6 +6,7 @@ mod completions;
 mod embed;
 mod evaluate;
 mod experiment;
+mod explain;
 mod extract;
 mod finetune;
 mod info;
@@ -13,6 +14,7 @@ mod init;
 mod man;
 mod pick;
 mod relion;
+mod report;
 mod simulate;
 mod tomogram;
 mod weights;
@@ -48,8 +50,12 @@ pub enum Command {
     Tomogram(Box<tomogram::TomogramCommand>),
     /// Write what the network sees in each subtomogram: a row of numbers
     Embed(embed::Embed),
+    /// Map where in each box the evidence for a class lies
+    Explain(explain::Explain),
     /// Compare results with labels
     Evaluate(evaluate::Evaluate),
+    /// Measure a model on labelled boxes and show all of it on one page
+    Report(report::Report),
     /// Measure what video weights are worth on your data, as the paper does
     Experiment(Box<experiment::Experiment>),
     /// Classify as an External job of RELION
@@ -82,7 +88,9 @@ pub fn run(
         Command::Extract(extract) => extract.run(global, console, run_file),
         Command::Tomogram(tomogram) => tomogram.run(global, console, run_file),
         Command::Embed(embed) => embed.run(global, console, run_file),
+        Command::Explain(explain) => explain.run(global, console, run_file),
         Command::Evaluate(evaluate) => evaluate.run(global, console, run_file),
+        Command::Report(report) => report.run(global, console, run_file),
         Command::Experiment(experiment) => experiment.run(global, console, run_file),
         Command::Relion(relion) => relion.run(global, console, run_file),
         Command::Completions(completions) => completions.run(),
