@@ -11,7 +11,7 @@ FUZZERS ?= torch_zip torch_legacy torch_pickle safetensors flax npz npy index \
   volumes arrays images star tables structure
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build demo test check header install clean parity fuzz
+.PHONY: help setup build demo test check header fiji install dist manual clean parity fuzz
 
 help: ## list the targets
 	@echo "make setup && make demo, or:"
@@ -39,8 +39,20 @@ check: setup ## formatting, lints and documentation
 header: setup ## write include/cinetomo.h anew from the contract in src/abi
 	CINETOMO_UPDATE_HEADER=1 cargo test --release -p cinetomo-tests --test header
 
+fiji: ## build the Java API and ImageJ's commands with Maven and install them: make fiji FIJI=/path/to/Fiji.app
+	cargo build --release -p cinetomo-jni
+	mvn --batch-mode --quiet -f examples/fiji -Dcinetomo.build=$(abspath $(TARGET))/fiji package
+	@examples/fiji/install.sh $(abspath $(TARGET))/fiji "$(FIJI)"
+
 install: ## install what `make build` made: make install PREFIX=/usr/local [DESTDIR=...] (does not build: sudo-safe)
 	@src/setup/install.sh "$(PREFIX)" "$(DESTDIR)"
+
+dist: build ## pack what `make build` made for other machines: target/dist/cinetomo-<release>-<platform>.tar.gz (without libtorch)
+	@src/setup/dist.sh $(TARGET)/dist
+
+manual: ## make the manual of the C and C++ headers in target/manual (needs doxygen)
+	@mkdir -p $(TARGET)/manual
+	CINETOMO_VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml) CINETOMO_MANUAL=$(TARGET)/manual doxygen docs/Doxyfile
 
 parity: ## compute tests/reference/*.json anew with PyTorch, scikit-learn and others
 	$(PYTHON) -m venv $(TARGET)/parity

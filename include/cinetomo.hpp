@@ -108,12 +108,15 @@ constexpr std::int32_t dtype() {
 // A flag that any thread may raise to stop a running call.
 class Cancel {
  public:
+  // From Plugin::cancel().
   explicit Cancel(const cinetomo_api *api) : api_(api), handle_(nullptr, api->cancel_free) {
     cinetomo_cancel *handle = nullptr;
     detail::check(api, [&](cinetomo_error **error) { return api->cancel_new(&handle, error); });
     handle_.reset(handle);
   }
+  // Stops the calls that this flag was given to, and every later one.
   void raise() const { api_->cancel_raise(handle_.get()); }
+  // The handle, for the C interface.
   const cinetomo_cancel *get() const { return handle_.get(); }
 
  private:
@@ -123,8 +126,8 @@ class Cancel {
 
 // How a long call is followed and stopped: model.classify(volume, {progress, &cancel}).
 struct Hooks {
-  Progress progress = nullptr;
-  const Cancel *cancel = nullptr;
+  Progress progress = nullptr;     // called now and then during the call
+  const Cancel *cancel = nullptr;  // stops it, too; must outlive the call
 };
 
 namespace detail {
@@ -168,6 +171,7 @@ auto with_hooks(const Hooks &hooks, Function function) {
 // A batch of subtomograms in the caller's memory, which must outlive its use: shape n, z, y, x, x fastest.
 class Volume {
  public:
+  // A number for each of n, z, y, x.
   using Shape = std::array<std::int64_t, 4>;
 
   // A row of voxels (vector, array, span), whose number the library checks against the shape. Throws if there are none.
@@ -225,6 +229,7 @@ class Volume {
     raw_.beam_axis = axis;
     return *this;
   }
+  // The description, for the C interface.
   const cinetomo_volume *get() const { return &raw_; }
 
  private:
@@ -242,16 +247,16 @@ struct ModelOptions {
 
 // A copy of what a model says of itself; see cinetomo_model_info.
 struct ModelInfo {
-  std::string backbone;
-  std::vector<std::string> class_names;
-  std::vector<std::string> stage_names;
-  std::int64_t n_features;
-  std::int64_t n_parameters;
-  std::array<std::int64_t, 3> input_size;
-  double voxel_size;
-  std::int32_t contrast;
-  std::string checkpoint_sha256;
-  std::string metadata_json;
+  std::string backbone;                    // name of the network
+  std::vector<std::string> class_names;    // label i means the i-th
+  std::vector<std::string> stage_names;    // from input to output
+  std::int64_t n_features;                 // length of an embedding
+  std::int64_t n_parameters;               // trainable numbers
+  std::array<std::int64_t, 3> input_size;  // z, y, x; 0 = as the subtomograms come
+  double voxel_size;                       // angstrom, of the fine-tuning; 0 = unknown
+  std::int32_t contrast;                   // of the fine-tuning, a CINETOMO_CONTRAST_*
+  std::string checkpoint_sha256;           // of the video checkpoint; "" for a random start
+  std::string metadata_json;               // everything that the model file says
 };
 
 // What Model::predict says of n subtomograms.
@@ -364,6 +369,7 @@ class Model {
     return bytes;
   }
 
+  // What it is: network, classes, sizes, history.
   ModelInfo info() const {
     cinetomo_model_info raw = detail::defaults(api_, api_->model_info_init);
     detail::check(api_, [&](cinetomo_error **error) { return api_->model_info_get(get(), &raw, error); });
@@ -379,6 +385,7 @@ class Model {
             raw.metadata_json};
   }
 
+  // The handle, for the C interface.
   const cinetomo_model *get() const { return handle_.get(); }
 
  private:
@@ -452,7 +459,9 @@ class Context {
     return Model(api_, log_, model);
   }
 
+  // The handle, for the C interface.
   const cinetomo_context *get() const { return handle_.get(); }
+  // The table that it was made with.
   const cinetomo_api *api() const { return api_; }
 
  private:
@@ -498,17 +507,17 @@ class Context {
 
 // What Plugin::evaluate finds; confusion has the true class along the rows, the predicted one along the columns.
 struct Evaluation {
-  std::int64_t n_evaluated;
-  double accuracy;
-  double macro_auc;
-  std::vector<std::int64_t> confusion;
-  double balanced_accuracy;
-  double macro_f1;
-  double expected_calibration_error;  // this and the next two: NaN if the scores are no probabilities
-  double brier_score;
-  double log_loss;
-  double best_threshold_accuracy;  // of two classes: the best on these very labels, optimistic
-  double best_threshold;
+  std::int64_t n_evaluated;            // subtomograms whose label is not -1
+  double accuracy;                     // fraction whose highest score is at the label
+  double macro_auc;                    // area under the ROC curve, mean over the classes
+  std::vector<std::int64_t> confusion;  // counts, n_classes x n_classes
+  double balanced_accuracy;            // mean recall
+  double macro_f1;                     // mean F1
+  double expected_calibration_error;   // this and the next two: NaN if the scores are no probabilities
+  double brier_score;                  // 0 to 2
+  double log_loss;                     // in nats
+  double best_threshold_accuracy;      // of two classes: the best on these very labels, optimistic
+  double best_threshold;               // on the score of class 1
 };
 
 // The library: its table of functions. Copies are free.
@@ -550,18 +559,28 @@ class Plugin {
     }
   }
 
+  // The table, for the C interface.
   const cinetomo_api *api() const { return api_; }
+  // Of the library, such as "0.1.0".
   std::string version() const { return api_->version(); }
+
+  // Defaults, to be changed and handed to what takes them.
   cinetomo_context_options context_options() const { return defaults(api_->context_options_init); }
+  // Defaults of training: what was measured to be best at few labels.
   cinetomo_fine_tune_options fine_tune_options() const { return defaults(api_->fine_tune_options_init); }
+  // The training that a preset names.
   cinetomo_fine_tune_options fine_tune_options(cinetomo_preset preset) const {
     cinetomo_fine_tune_options options = fine_tune_options();
     api_->fine_tune_options_preset(&options, sizeof options, preset);
     return options;
   }
+  // Defaults of calibration: a temperature, and a threshold that accepts 95 %.
   cinetomo_calibration_options calibration_options() const { return defaults(api_->calibration_options_init); }
+  // Defaults of Model::grad_cam: the most probable class, by Grad-CAM.
   cinetomo_grad_cam_options grad_cam_options() const { return defaults(api_->grad_cam_options_init); }
+  // Defaults of a split: 0.6 to train on, 0.2 to choose by, 0.2 to measure on.
   cinetomo_split_options split_options() const { return defaults(api_->split_options_init); }
+  // Defaults of preprocessing, for ModelOptions.
   cinetomo_preprocess preprocess() const { return defaults(api_->preprocess_init); }
   cinetomo_preprocess preprocess(cinetomo_preset preset) const {
     cinetomo_preprocess options = preprocess();
@@ -576,10 +595,13 @@ class Plugin {
     return info;
   }
 
+  // Where work runs: with the defaults (CUDA if it is usable, no log).
   Context context() const { return Context(api_, context_options(), nullptr); }
+  // As above, with options from context_options() and a log.
   Context context(const cinetomo_context_options &options, Log log = nullptr) const {
     return Context(api_, options, std::move(log));
   }
+  // A flag that any thread may raise to stop a call.
   Cancel cancel() const { return Cancel(api_); }
 
   // The table of an extension, or nullptr.
@@ -684,6 +706,7 @@ class Plugin {
 // The extension cinetomo.project2d/1: embeddings as a map in the plane, and how well classes are apart in them.
 class Project2d {
  public:
+  // Throws UNSUPPORTED if the library does not have the extension.
   explicit Project2d(const Plugin &plugin)
       : api_(plugin.api()), table_(plugin.extension<cinetomo_project2d_api>("cinetomo.project2d/1")) {
     if (table_ == nullptr || table_->struct_size < sizeof *table_) {
@@ -691,6 +714,7 @@ class Project2d {
     }
   }
 
+  // Defaults of tsne().
   cinetomo_tsne_options options() const { return detail::defaults(api_, table_->options_init); }
 
   // Positions in a plane, a row of two numbers for each embedding of so many features: neighbours lie together.
@@ -723,14 +747,15 @@ class Project2d {
 
 // What Synthetic simulates: voxels, and the particles that are in them.
 struct Simulated {
-  std::vector<float> voxels;
-  std::vector<cinetomo_synthetic_particle> particles;
+  std::vector<float> voxels;                           // x fastest
+  std::vector<cinetomo_synthetic_particle> particles;  // in the order of the labels
 };
 
 // The extension cinetomo.synthetic/1: simulated subtomograms and tomograms. Densities are the caller's (cubes, bright
 // on zero, at the voxel size of the options), or the built-in phantoms where they are nullptr.
 class Synthetic {
  public:
+  // Throws UNSUPPORTED if the library does not have the extension.
   explicit Synthetic(const Plugin &plugin)
       : api_(plugin.api()), table_(plugin.extension<cinetomo_synthetic_api>("cinetomo.synthetic/1")) {
     if (table_ == nullptr || table_->struct_size < sizeof *table_) {
@@ -745,6 +770,7 @@ class Synthetic {
     return names;
   }
 
+  // Defaults of the simulation.
   cinetomo_synthetic_options options() const { return detail::defaults(api_, table_->options_init); }
   // The settings of the simulator behind the paper's simulated data (Liu et al. 2020).
   cinetomo_synthetic_options options_liu_2020() const {
@@ -891,6 +917,7 @@ struct Boxes {
 // The extension cinetomo.pick/1: particles in a tomogram, and boxes around them.
 class Pick {
  public:
+  // Throws UNSUPPORTED if the library does not have the extension.
   explicit Pick(const Plugin &plugin)
       : api_(plugin.api()), table_(plugin.extension<cinetomo_pick_api>("cinetomo.pick/1")) {
     if (table_ == nullptr || table_->struct_size < sizeof *table_) {
@@ -898,9 +925,12 @@ class Pick {
     }
   }
 
+  // Defaults of pick().
   cinetomo_pick_options pick_options() const { return detail::defaults(api_, table_->pick_options_init); }
+  // Defaults of extract().
   cinetomo_extract_options extract_options() const { return detail::defaults(api_, table_->extract_options_init); }
 
+  // Picks particles by difference of Gaussians; the tomogram's contrast must be known.
   Picks pick(const Context &context, const Tomogram &tomogram, const cinetomo_pick_options &options,
              const Hooks &hooks = {}) const {
     return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw_hooks) {

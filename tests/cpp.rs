@@ -265,6 +265,45 @@ fn plugins_are_inspected_without_loading() {
     refused(alone(&program).arg("/nowhere"), 1, "/nowhere: not there");
 }
 
+/// What hosts do to the plugin, each in a process of its own and in an empty environment: see the program.
+#[test]
+fn hazards_of_whole_processes() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let program = directory.path().join("hazards");
+    run(alone("g++")
+        .args(["-std=c++17", "-O1", "-fopenmp", "-pthread", "-Wshadow", "-o"])
+        .args([&program, &root().join("tests/consumers/hazards.cpp")])
+        .args(WARNINGS)
+        .arg(format!("-I{}", prefix().join("include").display())));
+    let host = |hazard: &str| {
+        let mut command = Command::new(&program);
+        command.env_clear().arg(hazard).arg(manifests());
+        command
+    };
+    let hazards = run(&mut Command::new(&program));
+    assert!(hazards.lines().count() > 10);
+    for hazard in hazards.lines() {
+        let output = host(hazard).output().expect("the host starts");
+        let [said, complained] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        assert!(output.status.success(), "{hazard}: {}\n{said}{complained}", output.status);
+        assert!(said.ends_with("ok\n") && complained.is_empty(), "{hazard}: {said}{complained}");
+    }
+
+    // Other libraries under the names of ours and of libtorch's, where the dynamic linker is told to look.
+    let decoys = directory.path().join("decoys");
+    fs::create_dir(&decoys).expect("a folder");
+    for name in
+        ["libcinetomo.so", "libcinetomo.so.1", "libtorch_cpu.so", "libc10.so", "libcudart.so.13"]
+    {
+        run(alone("gcc").args(["-shared", "-x", "c", "/dev/null", "-o"]).arg(decoys.join(name)));
+    }
+    let said = run(host("nothing-special").env("LD_LIBRARY_PATH", &decoys));
+    let libtorch = prefix().join("lib/libtorch/lib/libtorch_cpu.so");
+    let libtorch = libtorch.canonicalize().expect("libtorch").display().to_string();
+    assert_eq!(said, format!("{libtorch}\nok\n"));
+}
+
 /// The demo, by CMake: finds the plugin through its manifest and ends well.
 #[test]
 fn the_demo_runs() {

@@ -119,4 +119,21 @@ fn the_c_examples_compile_and_classify() {
         .expect("classify runs");
     assert_eq!(missing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("none.safetensors"));
+    fs::write(at("odd.f32"), [0; 4 * 4096 + 1]).expect("a file of voxels");
+    let odd = alone(at("classify"))
+        .args([at("model.safetensors").as_os_str(), at("odd.f32").as_os_str(), "16".as_ref()])
+        .output()
+        .expect("classify runs");
+    assert_eq!(odd.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&odd.stderr);
+    assert!(said.contains("odd.f32 has 16385 bytes; expected a multiple of 16384"), "{said}");
+    // /dev/full takes nothing.
+    let full = fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    let lost = alone(at("classify"))
+        .args([at("model.safetensors").as_os_str(), at("boxes.f32").as_os_str()])
+        .arg(edge.to_string())
+        .stdout(full)
+        .output()
+        .expect("classify runs");
+    assert_eq!(lost.status.code(), Some(1));
 }

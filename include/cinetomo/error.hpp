@@ -11,6 +11,7 @@ namespace cinetomo {
 // A failed call: a CINETOMO_STATUS_* and the full message.
 class Error : public std::runtime_error {
  public:
+  // With a CINETOMO_STATUS_* and what was wrong.
   Error(std::int32_t status, const std::string &message) : std::runtime_error(message), status_(status) {}
   // A CINETOMO_STATUS_*.
   std::int32_t status() const noexcept { return status_; }

@@ -43,8 +43,8 @@ struct Manifest {
 
 // A place or a manifest that was passed over, and why.
 struct PassedOver {
-  std::filesystem::path path;
-  std::string reason;
+  std::filesystem::path path;  // the place or the manifest
+  std::string reason;          // a line for a person
 };
 
 // What a search found.

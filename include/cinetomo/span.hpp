@@ -17,6 +17,7 @@ template <class T>
 class Span {
  public:
   constexpr Span() = default;
+  // An address and a number of values.
   constexpr Span(T *data, std::size_t size) : data_(data), size_(size) {}
 
   // Whatever has data() and size(): std::vector, std::array, std::span.
@@ -30,11 +31,17 @@ class Span {
   template <class U = T, class = std::enable_if_t<std::is_const_v<U>>>
   constexpr Span(const std::initializer_list<std::remove_const_t<U>> &list) : Span(std::data(list), list.size()) {}
 
+  // The first value.
   constexpr T *data() const { return data_; }
+  // How many values there are.
   constexpr std::size_t size() const { return size_; }
+  // Whether there are none.
   constexpr bool empty() const { return size_ == 0; }
+  // For loops: the first value.
   constexpr T *begin() const { return data_; }
+  // For loops: one past the last.
   constexpr T *end() const { return data_ + size_; }
+  // A value, unchecked.
   constexpr T &operator[](std::size_t index) const { return data_[index]; }
 
  private:

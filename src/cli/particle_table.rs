@@ -1,6 +1,6 @@
 //! Particles written into new lists, row by row: STAR, CSV or Dynamo by the extension.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use cinetomo_formats::{
     csv::TableWriter,
@@ -188,7 +188,22 @@ fn start_star(path: &Path, about: &About) -> Result<StarWriter> {
 /// A path as it stands in a list: as it was typed, relative to where the run began, as RELION's are to its project; but
 /// absolute where it leads upwards, so that it can be found from the list.
 pub fn listed(path: &Path) -> String {
-    let leads_up = path.components().any(|part| part == std::path::Component::ParentDir);
-    let absolute = || std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
-    if leads_up { absolute().display().to_string() } else { path.display().to_string() }
+    if path.components().any(|part| part == Component::ParentDir) {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        return absolute.display().to_string();
+    }
+    let parts = path.components().filter(|part| *part != Component::CurDir);
+    parts.collect::<PathBuf>().display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_in_lists_are_as_typed_without_steps_in_place_and_never_lead_upwards() {
+        assert_eq!(listed(Path::new("./a/./b.mrc")), "a/b.mrc");
+        assert_eq!(listed(Path::new("/a/b.mrc")), "/a/b.mrc");
+        assert!(listed(Path::new("../b.mrc")).starts_with('/'));
+    }
 }

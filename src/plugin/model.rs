@@ -136,6 +136,21 @@ pub struct ProbeRecord {
     pub penalty: f64,
     /// Accuracy at that strength, by cross-validation; `None` if a class had too few examples for one.
     pub cross_validated_accuracy: Option<f64>,
+    /// Where stages were compared, the one whose features were chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Where stages were compared, what each came to, from the input on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageRecord>,
+}
+
+/// What the features of a stage are worth to a linear probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// Its name.
+    pub stage: String,
+    /// Accuracy at the best strength, by cross-validation.
+    pub cross_validated_accuracy: f64,
 }
 
 /// What model to make.
@@ -252,7 +267,7 @@ impl Model {
     ) -> Result<Model> {
         let n_classes = config.class_names.len();
         Ok(Model {
-            head: Head::random(n_classes, network.spec().n_features, config.seed, device)?,
+            head: Head::random(n_classes, network.n_features, config.seed, device)?,
             network,
             preprocess: config.preprocess,
             class_names: config.class_names,
@@ -273,6 +288,9 @@ impl Model {
         let mut network =
             Network::new(self.network.architecture.clone(), self.device, Start::Zeros)?;
         network.precision = self.network.precision;
+        if let Some(stage) = self.network.cut_after {
+            network.cut_after(network.stage(stage)?.0)?;
+        }
         network.parameters.copy_from(
             self.network
                 .parameters

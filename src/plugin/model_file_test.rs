@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     backbone::Precision,
     confidence::{CalibrationRecord, Threshold},
-    model::{EpochRecord, ProbeRecord},
+    model::{EpochRecord, ProbeRecord, StageRecord},
     monitor::Monitor,
     preprocess::{GreyScale, Interpolation, Normalization},
     volume::Volume,
@@ -57,7 +57,15 @@ fn model() -> Model {
             validation_accuracy: Some(1.0 / 3.0),
         }],
         selected_epoch: 1,
-        probe: Some(ProbeRecord { penalty: 0.3, cross_validated_accuracy: Some(0.7) }),
+        probe: Some(ProbeRecord {
+            penalty: 0.3,
+            cross_validated_accuracy: Some(0.7),
+            stage: Some("Mixed_4c".to_owned()),
+            stages: vec![StageRecord {
+                stage: "Mixed_4c".to_owned(),
+                cross_validated_accuracy: 0.7,
+            }],
+        }),
         precision: Precision::Bf16,
     }];
     model.confidence = Confidence {
@@ -390,6 +398,8 @@ fn documents_that_make_no_sense_are_refused() {
     );
     refused_document(|document| document["class_names"] = json!(["a", "a", "b"]), Format, "two");
     refused_document(|document| document["class_names"] = json!([]), Format, "0 classes");
+    refused_document(|document| document["cut_after"] = json!("stem"), Format, "cut_after: stage");
+    refused_document(|document| document["cut_after"] = json!("Mixed_3b"), ModelMismatch, "head/");
     refused_document(|document| document["dropout"] = json!(1.0), Format, "dropout");
     refused_document(|document| document["dropout"] = json!(null), Format, "damaged");
     refused_document(|document| document["voxel_size"] = json!(-1.0), Format, "voxel_size");
@@ -445,8 +455,8 @@ fn a_model_that_could_not_be_loaded_is_not_saved() {
     let path = directory.path().join("model");
     fs::write(&path, "old").unwrap();
     let mut model = model();
-    model.history[0].probe =
-        Some(ProbeRecord { penalty: f64::NAN, cross_validated_accuracy: None });
+    let probe = model.history[0].probe.take().unwrap();
+    model.history[0].probe = Some(ProbeRecord { penalty: f64::NAN, ..probe });
     let error = save(&model, &path).unwrap_err();
     assert!(error.to_string().contains("this model cannot be saved"), "{error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");

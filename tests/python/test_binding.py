@@ -260,6 +260,18 @@ class Calls(unittest.TestCase):
         with self.assertRaisesRegex(cinetomo.Error, "expected \\[n, 3\\]"):
             CONTEXT.extract(volume, [1, 2, 3])
 
+    def test_evidence_and_maps(self):
+        maps = MODEL.grad_cam(boxes(), stage="Mixed_3c", class_index=1, method="respond_cam")
+        self.assertEqual((maps.shape, maps.dtype), ((4, 16, 16, 16), np.float32))
+        with self.assertRaisesRegex(cinetomo.Error, "stage"):
+            MODEL.grad_cam(boxes(), stage="none")
+        embeddings = np.zeros((20, 3), np.float32)
+        embeddings[1::2, 0], embeddings[:, 1] = 50, np.arange(20) / 10
+        apart = CONTEXT.separation(embeddings, np.arange(20) % 2)
+        self.assertEqual((apart.n_evaluated, apart.knn_accuracy), (20, 1.0))
+        self.assertGreater(apart.silhouette, 0.9)
+        self.assertEqual(CONTEXT.tsne(embeddings, n_iterations=250, perplexity=5).shape, (20, 2))
+
     def test_a_checkpoint_is_inspected(self):
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "weights.npz"

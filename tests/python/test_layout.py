@@ -50,7 +50,7 @@ class Layout(unittest.TestCase):
                 self.assertEqual(letter_of_python(python), letter_of_c(c), f"{kind.__name__}.{name}")
 
     def test_tables_are_the_beginning_of_those_in_c(self):
-        self.assertEqual(len(TABLES), 3)
+        self.assertEqual(len(TABLES), 4)
         for kind in TABLES:
             body = re.search(r"typedef struct %s \{(.*?)\n\} %s;" % (kind.__name__, kind.__name__), CODE, re.DOTALL)[1]
             entries = re.findall(r"([\w *]+?)\(\*(\w+)\)\((.*?)\);", body, re.DOTALL)
@@ -95,6 +95,8 @@ class Layout(unittest.TestCase):
             (cinetomo.PreprocessOptions, cinetomo._Preprocess),
             (cinetomo.SplitOptions, cinetomo._SplitOptions),
             (cinetomo.SyntheticOptions, cinetomo._SyntheticOptions),
+            (cinetomo.GradCamOptions, cinetomo._GradCamOptions),
+            (cinetomo.TsneOptions, cinetomo._TsneOptions),
             (cinetomo.PickOptions, cinetomo._PickOptions),
             (cinetomo.ExtractOptions, cinetomo._ExtractOptions),
         ]:

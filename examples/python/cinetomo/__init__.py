@@ -57,6 +57,7 @@ ABI_VERSION = 1
 Axis = Literal["z", "y", "x"]
 Balance = Literal["none", "weights", "sampling"]
 BatchNorm = Literal["auto", "frozen", "recalibrated", "trained"]
+CamMethod = Literal["grad_cam", "respond_cam"]
 Contrast = Literal["unknown", "dark", "bright"]
 Device = Literal["auto", "cpu", "cuda"]
 Edge = Literal["pad", "skip", "fail"]
@@ -71,7 +72,8 @@ Regularizer = Literal["none", "l2_sp", "mars"]
 Resampling = Literal["fourier", "linear", "nearest"]
 Schedule = Literal["cosine", "step", "constant"]
 Stage = Literal[
-    "load", "features", "probe", "recalibrate", "train", "validate", "classify", "embed", "simulate", "pick", "extract"
+    "load", "features", "probe", "recalibrate", "train", "validate", "classify", "embed", "simulate", "pick", "extract",
+    "explain", "project",
 ]  # fmt: skip
 ThresholdRule = Literal["peak_range", "deviations", "score"]
 
@@ -155,6 +157,19 @@ class SyntheticOptions(TypedDict, total=False):
     n_neighbours: int
     tilt_axis: Axis
     beam_axis: Axis
+
+
+class GradCamOptions(TypedDict, total=False):
+    stage: str
+    class_index: int
+    method: CamMethod
+    rectify: int
+
+
+class TsneOptions(TypedDict, total=False):
+    perplexity: float
+    seed: int
+    n_iterations: int
 
 
 class PickOptions(TypedDict, total=False):
@@ -264,6 +279,14 @@ class Predictions(NamedTuple):
     probabilities: NDArray[np.float32]
     #: From the nearest class, [n]; None unless "distance" is a rule.
     distances: NDArray[np.float32] | None
+
+
+class Separation(NamedTuple):
+    """How well classes are apart in embeddings; see cinetomo_separation."""
+
+    n_evaluated: int
+    silhouette: float
+    knn_accuracy: float
 
 
 class Simulated(NamedTuple):
@@ -377,6 +400,9 @@ _ModelInfo = _struct(
     "i64 n_features n_parameters input_size[3]; f64 voxel_size; i32 contrast reserved; text checkpoint_sha256 metadata_json",
     texts=ctypes.POINTER(c_char_p),
 )
+_GradCamOptions = _struct("cinetomo_grad_cam_options", "size struct_size; text stage; i32 class_index method rectify reserved")
+_TsneOptions = _struct("cinetomo_tsne_options", "size struct_size; f64 perplexity; u64 seed; i32 n_iterations reserved")
+_Separation = _struct("cinetomo_separation", "size struct_size; i64 n_evaluated; f64 silhouette knn_accuracy")
 _CalibrationOptions = _struct("cinetomo_calibration_options", "size struct_size; f64 precision coverage; i32 temperature reject")
 _FineTuneOptions = _struct(
     "cinetomo_fine_tune_options",
@@ -477,6 +503,7 @@ _Api = _table(
     i confidence_init(pz)        i model_confidence_get(ppp)
     i predictions_init(pz)       i model_predict(ppippp)
     i weights_inspect(spzpp)     i memory_estimate(pllllipp)
+    i grad_cam_options_init(pz)  i model_grad_cam(pppppzpp)
     """,
 )
 _SyntheticApi = _table(
@@ -486,6 +513,10 @@ _SyntheticApi = _table(
     i simulate(pppzpppzpp)       i options_init_liu_2020(pz)     i simulate_particles(pppzpppzppzp)
     i simulate_tomogram(pppzppppzppzp)
     """,
+)
+_Project2dApi = _table(
+    "cinetomo_project2d_api",
+    "i options_init(pz) i separation_init(pz) i tsne(ppzzpppzpp) i separation(ppzzpzzpp)",
 )
 _PickApi = _table(
     "cinetomo_pick_api",
@@ -549,10 +580,10 @@ def _integers(values: Any, what: str) -> NDArray[np.int32]:
     return narrow
 
 
-def _scores(values: Any) -> NDArray[np.float32]:
+def _rows(values: Any, what: str) -> NDArray[np.float32]:
     array = np.ascontiguousarray(values, dtype=np.float32)
     if array.ndim != 2:
-        raise Error(Status.INVALID_ARGUMENT, f"probabilities have shape {array.shape}; expected [n, n_classes]")
+        raise Error(Status.INVALID_ARGUMENT, f"{what} have shape {array.shape}; expected two axes, a row for each subtomogram")
     return array
 
 
@@ -1092,7 +1123,7 @@ class Plugin:
 
     def evaluate(self, probabilities: Any, labels: Any) -> Evaluation:
         """Compares scores [n, n_classes] with labels [n]; -1 leaves one out."""
-        scores, truth = _scores(probabilities), _integers(labels, "labels")
+        scores, truth = _rows(probabilities, "probabilities"), _integers(labels, "labels")
         n_classes = scores.shape[1]
         metrics = self._defaults(_Metrics, self._api.metrics_init)
         confusion = np.empty((n_classes, n_classes), np.int64)
@@ -1131,7 +1162,7 @@ class Plugin:
         return {part: np.flatnonzero(parts == number) for number, part in enumerate(get_args(Part)) if part != "none"}
 
     def _compare(self, function: Any, kind: Any, probabilities: Any, labels: Any, *more: int) -> np.ndarray:
-        scores, truth = _scores(probabilities), _integers(labels, "labels")
+        scores, truth = _rows(probabilities, "probabilities"), _integers(labels, "labels")
         arguments = (_address(scores), scores.size, _address(truth), truth.size, scores.shape[1], *more)
         return self._fetch(np.dtype(kind), lambda *to: self._call(function, *arguments, *to))
 
@@ -1264,6 +1295,38 @@ class Context(_Handle):
             )  # fmt: skip
         n_boxes = n.value // raw.box_size**3
         return Boxes(voxels[:n_boxes], indices[:n_boxes])
+
+    def tsne(
+        self,
+        embeddings: Any,
+        *,
+        progress: Callable[[Progress], object] | bool | None = None,
+        cancel: Cancel | None = None,
+        **options: Unpack[TsneOptions],
+    ) -> NDArray[np.float32]:
+        """Embeddings [n, n_features] as a map in the plane [n, 2], neighbours together: extension cinetomo.project2d/1."""
+        plugin, table = self._plugin, self._extension("cinetomo.project2d/1", _Project2dApi)
+        raw = _fill(plugin._defaults(_TsneOptions, table.options_init), TsneOptions, options)
+        rows = _rows(embeddings, "embeddings")
+        positions = np.empty((len(rows), 2), np.float32)
+        n = c_size_t()
+        with _Follow(progress, cancel) as hooks:
+            plugin._call(
+                table.tsne, self._handle, _address(rows), rows.size, rows.shape[1], byref(raw), hooks, _address(positions),
+                positions.size, byref(n),
+            )  # fmt: skip
+        return positions
+
+    def separation(self, embeddings: Any, labels: Any, n_neighbors: int = 5) -> Separation:
+        """How well classes are apart in embeddings; so many neighbours vote."""
+        plugin, table = self._plugin, self._extension("cinetomo.project2d/1", _Project2dApi)
+        rows, truth = _rows(embeddings, "embeddings"), _integers(labels, "labels")
+        raw = plugin._defaults(_Separation, table.separation_init)
+        plugin._call(
+            table.separation, self._handle, _address(rows), rows.size, rows.shape[1], _address(truth), truth.size, n_neighbors,
+            byref(raw),
+        )  # fmt: skip
+        return _record(Separation, raw)
 
     def _extension(self, name: str, kind: Any) -> Any:
         table = self._plugin._api.get_extension(name.encode())
@@ -1419,6 +1482,28 @@ class Model(_Handle):
         with _Follow(progress, cancel) as hooks:
             self._plugin._call(self._plugin._api.model_predict, self._handle, byref(volume._raw), rules, hooks, byref(raw))
         return result
+
+    def grad_cam(
+        self,
+        subtomograms: Any,
+        *,
+        progress: Callable[[Progress], object] | bool | None = None,
+        cancel: Cancel | None = None,
+        **options: Unpack[GradCamOptions],
+    ) -> NDArray[np.float32]:
+        """Where in each box the evidence for a class lies [n, z, y, x]; see cinetomo_model_grad_cam."""
+        api = self._plugin._api
+        simple: dict[str, Any] = dict(options)
+        if "stage" in simple:
+            simple["stage"] = simple["stage"].encode()
+        raw = _fill(self._plugin._defaults(_GradCamOptions, api.grad_cam_options_init), GradCamOptions, simple)
+        volume, n = _volume(subtomograms), c_size_t()
+        maps = np.empty(tuple(volume._raw.shape), np.float32)
+        with _Follow(progress, cancel) as hooks:
+            self._plugin._call(
+                api.model_grad_cam, self._handle, byref(volume._raw), byref(raw), hooks, _address(maps), maps.size, byref(n)
+            )
+        return maps
 
     def confidence(self) -> Confidence:
         """Its temperature and thresholds, and what they rest on."""

@@ -136,8 +136,7 @@ pub unsafe extern "C" fn cinetomo_model_embed(
     unsafe {
         boundary(out_error, || {
             let out = OutBuffer::new(out_embeddings, capacity, out_len, "out_embeddings")?;
-            let n_features =
-                |model: &Model, _: &Volume<'_>| model.network.spec().n_features as usize;
+            let n_features = |model: &Model, _: &Volume<'_>| model.network.n_features as usize;
             infer(model, subtomograms, hooks, out, n_features, Model::embed)
         })
     }

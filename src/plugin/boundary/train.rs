@@ -217,6 +217,7 @@ unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
                 (HeadChoice::Keep as i32, HeadStart::Keep),
                 (HeadChoice::Random as i32, HeadStart::Random),
                 (HeadChoice::Probe as i32, HeadStart::Probe),
+                (HeadChoice::ProbeStages as i32, HeadStart::ProbeStages),
             ],
             "options.head",
         )?,

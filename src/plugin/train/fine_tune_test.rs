@@ -667,6 +667,74 @@ fn a_training_goes_on_from_its_checkpoint_bit_by_bit() {
     assert!(damaged.to_string().contains("not a checkpoint of a training"), "{damaged}");
 }
 
+/// The stage whose features cross-validate best is kept with its head, and what comes after it is left out.
+#[test]
+fn a_probe_of_all_stages_keeps_the_best() {
+    let (voxels, labels) = shells(24, 3);
+    let volume = volume(&voxels);
+    let mut start = model(3);
+    start.preprocess.n_views = 1;
+    let config = FineTune { n_epochs: 0, head: HeadStart::ProbeStages, ..FineTune::default() };
+    let tune = |model: &Model, config: &FineTune| {
+        fine_tune(model, &volume, &labels, config, &mut Monitor::silent()).expect("tuned")
+    };
+    let probed = tune(&start, &config);
+    let record = probed.history[0].probe.clone().expect("a probe");
+    let names: Vec<&str> = record.stages.iter().map(|record| record.stage.as_str()).collect();
+    let stages: Vec<&str> = start.network.stages.iter().map(|stage| stage.name).collect();
+    assert_eq!(names, stages);
+    let best = record.stages.iter().map(|record| record.cross_validated_accuracy);
+    assert_eq!(record.cross_validated_accuracy, best.reduce(f64::max));
+    let chosen = record.stage.expect("a stage");
+    assert_eq!(probed.network.cut_after, Some(chosen.as_str()));
+
+    // By the network that was not cut.
+    let all: Vec<usize> = (0..24).collect();
+    let input = start.prepare(&volume, &all).expect("input");
+    let pass = Pass::of(&input, BatchNormMode::Running).expect("pass");
+    let (index, stage) = start.network.stage(&chosen).expect("known");
+    assert!(index + 1 < start.network.stages.len(), "the test needs another best stage");
+    let output = start.network.through(0..index + 1, &input, pass).expect("output");
+    let map = stage.map(&output, pass).expect("map");
+    let features = map.mean_dim([2i64, 3, 4].as_slice(), false, None);
+    let expected = values(&probed.logits(&features).expect("logits").softmax(1, None));
+    let scores = probed.classify(&volume, &mut Monitor::silent()).expect("scores");
+    for (got, expected) in scores.iter().zip(&expected) {
+        assert!((got - expected).abs() < 1e-4, "{got} is not {expected}");
+    }
+
+    // Saved and loaded; trained on, though more stages are to be frozen than there are; explained.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model");
+    crate::model_file::save(&probed, &path).expect("saved");
+    let loaded = crate::model_file::load(&path, Device::Cpu).expect("loaded");
+    assert_eq!(bits(&loaded), bits(&probed));
+    assert_eq!(loaded.classify(&volume, &mut Monitor::silent()).expect("scores"), scores);
+    let frozen = FineTune { n_frozen_stages: probed.network.stages.len(), ..short() };
+    assert_ne!(bits(&tune(&loaded, &frozen)), bits(&loaded));
+    let trained = tune(&loaded, &short());
+    assert_eq!(trained.network.cut_after, probed.network.cut_after);
+    let maps = trained.explain(&volume, &Default::default(), &mut Monitor::silent());
+    assert_eq!(maps.expect("maps").len(), voxels.len());
+}
+
+#[test]
+fn a_probe_of_all_stages_goes_on_from_its_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = FineTune {
+        n_epochs: 2,
+        head: HeadStart::ProbeStages,
+        n_frozen_stages: 12,
+        checkpoint: Some(directory.path().join("training")),
+        ..short()
+    };
+    let straight = tune(&model(2), 8, &config).expect("tuned");
+    let again = tune(&model(2), 8, &config).expect("tuned");
+    assert_eq!(bits(&again), bits(&straight));
+    assert_eq!(again.history, straight.history);
+    assert_eq!(again.network.cut_after, straight.network.cut_after);
+}
+
 #[test]
 fn patience_ends_a_training_that_does_not_become_better() {
     let (voxels, labels) = shells(12, 2);

@@ -31,7 +31,9 @@ pub fn fine_tune(preset: Preset) -> FineTune {
         Preset::Default => FineTune::default(),
         Preset::PaperVideo => paper(1e-4, 30),
         Preset::PaperRandom => paper(1e-3, 100),
-        Preset::Probe => FineTune { n_epochs: 0, head: HeadStart::Probe, ..FineTune::default() },
+        Preset::Probe => {
+            FineTune { n_epochs: 0, head: HeadStart::ProbeStages, ..FineTune::default() }
+        }
     }
 }
 

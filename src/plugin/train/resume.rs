@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    model::{EpochRecord, Model, ProbeRecord},
+    model::{EpochRecord, Head, Model, ProbeRecord},
     monitor::Monitor,
     tensor_file::{self, FileKind, Reader},
     volume::Volume,
@@ -149,6 +149,19 @@ pub(super) struct Saved<'c> {
 }
 
 impl Saved<'_> {
+    /// Gives the model that the training starts from the shape that its probe gave it.
+    pub fn shape(&self, tuned: &mut Model) -> Result<()> {
+        let stage = self.document.probe.as_ref().and_then(|probe| probe.stage.as_deref());
+        let Some(stage) = stage else { return Ok(()) };
+        let place =
+            tuned.network.stage(stage).map_err(|error| error.within(self.path.display()))?.0;
+        tuned.network.cut_after(place)?;
+        // Its values are the file's.
+        let (n_classes, n_features) = (tuned.class_names.len(), tuned.network.n_features);
+        tuned.head = Head::random(n_classes, n_features, 0, tuned.device)?;
+        Ok(())
+    }
+
     /// Brings the training to that state.
     pub fn restore(self, trainable: &Trainable, optimizer: &mut Optimizer) -> Result<Run> {
         let Document { n_done, n_steps, epochs, probe, best, .. } = self.document;

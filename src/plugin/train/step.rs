@@ -38,7 +38,7 @@ impl Batch {
         if model.dropout == 0.0 {
             return Ok(None);
         }
-        let n_features = model.network.spec().n_features;
+        let n_features = model.network.n_features;
         let scale = (1.0 / (1.0 - model.dropout)) as f32;
         let factors: Vec<f32> = (0..n as i64 * n_features)
             .map(|_| if generator.random::<f64>() < model.dropout { 0.0 } else { scale })

@@ -283,14 +283,14 @@ fn memory_does_not_grow_with_the_number_of_boxes() {
         });
         lab.write(name, format!("z,y,x\n{}", rows.collect::<String>()));
     };
-    // A chunk holds 128 boxes of 16 MiB together: one chunk and six; ten and forty.
+    // A chunk holds 128 boxes of 16 MiB together: one chunk and four; ten and forty.
     write("few.csv", 128);
-    write("many.csv", 768);
+    write("many.csv", 512);
     let tomogram = "tomogram -i tomo.mrc --contrast dark -m tuned.safetensors";
     let few = peak_of(&lab, &format!("{tomogram} --particles few.csv -o few.star"));
     let many = peak_of(&lab, &format!("{tomogram} --particles many.csv -o many.star"));
-    // All boxes at once would be 80 MiB more, twice that while they are cut out.
-    assert!(few > 100.0 && many < few + 30.0, "{few} MiB for 128, {many} MiB for 768");
+    // All boxes at once would be 48 MiB more, twice that while they are cut out.
+    assert!(few > 100.0 && many < few + 30.0, "{few} MiB for 128, {many} MiB for 512");
 
     write("few.csv", 1280);
     write("many.csv", 5120);

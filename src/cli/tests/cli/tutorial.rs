@@ -39,7 +39,9 @@ fn the_readmes_ten_commands_work() {
             .unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{command}\n{stderr}");
-        assert!(!stderr.contains("warning"), "{command}\n{stderr}");
+        // Nine boxes to calibrate on are few, and that is said.
+        let warns = |line: &str| line.contains("warning") && !line.contains("rough guess");
+        assert!(!stderr.lines().any(warns), "{command}\n{stderr}");
         last = String::from_utf8(output.stdout).unwrap();
     }
     assert!(last.contains("classes.star"), "{last}");
