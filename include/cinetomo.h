@@ -50,6 +50,12 @@
  *  9. Structs. One that starts with `struct_size` is filled by its `_init` function, which is given the size that the
  *     caller was compiled with: programs built against an older header keep working. Choices are int32_t that hold
  *     one of the constants named in the field's description; an unknown number is an error. Reserved fields are 0.
+ * 10. Labels. One int32_t a subtomogram: its class, counted from 0, or -1 for none. A subtomogram without label is left
+ *     out as if it were not there; its voxels are not even read. Any other number is an error that names its place, and
+ *     so is work that needs labels and finds none; training needs two classes. The only example of a class is trained on
+ *     and never held out. A class may be missing among the held-out: their accuracy then says nothing of it, and means
+ *     over classes (balanced accuracy, F1, AUC) leave it out. A class without any example cannot be learnt. Classes of
+ *     very different sizes are warned of; what to do about them is `balance` of cinetomo_fine_tune_options.
  *
  * Functions are marked with the threads that may call them, in brackets at the end.
  */
@@ -363,7 +369,7 @@ typedef enum cinetomo_memory {
  */
 typedef enum cinetomo_normalization {
   /**
-   * Each subtomogram's minimum and maximum become 0 and 1, then the network's range (the paper's choice).
+   * Each subtomogram's minimum and maximum become the lowest and highest grey value of the network's videos.
    */
   CINETOMO_NORMALIZATION_MIN_MAX = 0,
   /**
@@ -374,6 +380,16 @@ typedef enum cinetomo_normalization {
    * As MIN_MAX between two percentiles of each subtomogram, clipped: robust to hot voxels.
    */
   CINETOMO_NORMALIZATION_PERCENTILE = 2,
+  /**
+   * Each subtomogram's minimum and maximum become 0 and 1, whatever the network's videos had: the paper's code, which
+   * fed weights of videos from about -115 to 155 so. Its text says nothing.
+   */
+  CINETOMO_NORMALIZATION_UNIT = 3,
+  /**
+   * Grey values minus `fixed_mean`, divided by `fixed_deviation`: the same for all subtomograms, for scales that mean
+   * something and for the paper's MedMNIST sets.
+   */
+  CINETOMO_NORMALIZATION_FIXED = 4,
 } cinetomo_normalization;
 
 /**
@@ -415,6 +431,27 @@ typedef enum cinetomo_part {
    */
   CINETOMO_PART_TEST = 3,
 } cinetomo_part;
+
+/**
+ * In what precision a context's networks multiply. Weights, features, heads, optimisers and losses are single-precision
+ * numbers throughout.
+ */
+typedef enum cinetomo_precision {
+  /**
+   * Single.
+   */
+  CINETOMO_PRECISION_F32 = 0,
+  /**
+   * What convolutions and matrix products take is rounded to bfloat16, as PyTorch's autocast does: half the memory and, where
+   * the device has instructions for it (GPUs of compute capability 8 on, CPUs with AVX512-BF16 or AMX), less time.
+   * Features change by about a hundredth. Fails with CINETOMO_STATUS_DEVICE_UNAVAILABLE on older GPUs.
+   */
+  CINETOMO_PRECISION_BF16 = 1,
+  /**
+   * BF16 on GPUs of compute capability 8 on, F32 elsewhere. Not measured on a GPU, and so not the default.
+   */
+  CINETOMO_PRECISION_AUTO = 2,
+} cinetomo_precision;
 
 /**
  * Ways to train that have a name, for `cinetomo_fine_tune_options_preset`.
@@ -653,7 +690,8 @@ typedef enum cinetomo_threshold_rule {
   CINETOMO_THRESHOLD_RULE_PEAK_RANGE = 0,
   /**
    * Those of at least the median of all scores plus t times 1.4826 times their median absolute deviation: t standard
-   * deviations, for most of the peaks are noise. Hardly changed by a few very dense objects.
+   * deviations, for most of the peaks are noise. Hardly changed by a few very dense objects; but where a third of the
+   * peaks are particles, as in a crowded tomogram under wide Gaussians, 3 leaves out many of them.
    */
   CINETOMO_THRESHOLD_RULE_DEVIATIONS = 1,
   /**
@@ -819,6 +857,14 @@ typedef struct cinetomo_context_options {
    * Handed to `log` as it is. Must stay valid as long as the context and its models.
    */
   void *log_user_data;
+  /**
+   * A `CINETOMO_PRECISION_*`. Default: F32.
+   */
+  int32_t precision;
+  /**
+   * Zero.
+   */
+  int32_t reserved;
 } cinetomo_context_options;
 
 /**
@@ -1279,7 +1325,8 @@ typedef struct cinetomo_preprocess {
    */
   size_t struct_size;
   /**
-   * Network input along z (beam), y, x; 0 (default) = as the subtomograms come. The paper's is 32, 128, 128.
+   * Network input along z (beam), y, x; 0 (default) = as the subtomograms come. The paper's text has 32, 128, 128; its code
+   * leaves the sections as many as they are: 0, 128, 128.
    */
   int64_t input_size[3];
   /**
@@ -1309,6 +1356,14 @@ typedef struct cinetomo_preprocess {
    * longer, and is worth several points of accuracy where labels are few: particles lie in all orientations.
    */
   int32_t n_views;
+  /**
+   * Grey value that CINETOMO_NORMALIZATION_FIXED makes 0. Default: 0.
+   */
+  double fixed_mean;
+  /**
+   * Difference of grey values that CINETOMO_NORMALIZATION_FIXED makes 1, above 0. Default: 1.
+   */
+  double fixed_deviation;
 } cinetomo_preprocess;
 
 /**
@@ -1820,6 +1875,12 @@ typedef struct cinetomo_api {
                             size_t capacity,
                             size_t *out_len,
                             struct cinetomo_error **out_error);
+  /**
+   * See `cinetomo_preprocess_preset`.
+   */
+  int32_t (*preprocess_preset)(struct cinetomo_preprocess *out_preprocess,
+                               size_t struct_size,
+                               int32_t preset);
 } cinetomo_api;
 
 /**
@@ -1877,7 +1938,8 @@ typedef struct cinetomo_tomogram {
  *
  * The tomogram is filtered with two Gaussians of which one is a little wider; particles are the extrema of their
  * difference. The narrower one should fit the particles: its standard deviation is taken from `sigma`, else from
- * `particle_diameter`, else it is 70 angstrom, rounded down to voxels, and at least two voxels.
+ * `particle_diameter`, else it is 70 angstrom, rounded down to voxels, and at least two voxels. That fits
+ * particles of 250 angstrom, such as ribosomes; state the diameter of smaller ones.
  */
 typedef struct cinetomo_pick_options {
   /**
@@ -2842,6 +2904,17 @@ int32_t cinetomo_predictions_init(struct cinetomo_predictions *out_predictions, 
  * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
  */
 int32_t cinetomo_preprocess_init(struct cinetomo_preprocess *out_preprocess, size_t struct_size);
+
+/**
+ * Fills `out_preprocess` with what goes with `preset`, a `CINETOMO_PRESET_*`: for the PAPER presets what its code did (each
+ * subtomogram between 0 and 1, sections resized to 128 x 128 by cubic convolution, one view), for others the defaults.
+ * `struct_size` is `sizeof *out_preprocess`.
+ *
+ * Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+ */
+int32_t cinetomo_preprocess_preset(struct cinetomo_preprocess *out_preprocess,
+                                   size_t struct_size,
+                                   int32_t preset);
 
 /**
  * Says what the library is and what it found: versions, paths, cores, and whether CUDA can be used or what is missing.

@@ -582,6 +582,11 @@ class Plugin {
   cinetomo_split_options split_options() const { return defaults(api_->split_options_init); }
   // Defaults of preprocessing, for ModelOptions.
   cinetomo_preprocess preprocess() const { return defaults(api_->preprocess_init); }
+  cinetomo_preprocess preprocess(cinetomo_preset preset) const {
+    cinetomo_preprocess options = preprocess();
+    api_->preprocess_preset(&options, sizeof options, preset);
+    return options;
+  }
 
   // Strings in it live as long as the process.
   cinetomo_runtime_info runtime_info() const {

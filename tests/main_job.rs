@@ -2,7 +2,10 @@
 
 use std::{ops::ControlFlow, sync::OnceLock};
 
-use cinetomo_abi::{cinetomo_contrast as Contrast, cinetomo_device as Device, cinetomo_progress};
+use cinetomo_abi::{
+    cinetomo_contrast as Contrast, cinetomo_device as Device, cinetomo_precision as Precision,
+    cinetomo_progress,
+};
 use cinetomo_host::{Context, FineTuneOptions, Hooks, Model, ModelOptions, Plugin, Volume};
 use cinetomo_tests::{i3d_checkpoint, library};
 
@@ -10,9 +13,14 @@ use cinetomo_tests::{i3d_checkpoint, library};
 const CHECKPOINT_SHA256: &str = "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd";
 
 fn context() -> Context {
+    context_in(Precision::F32)
+}
+
+fn context_in(precision: Precision) -> Context {
     let plugin = Plugin::open(&library(), "cinetomo_get_api").expect("the plugin loads");
     let mut options = plugin.context_options();
     options.device = Device::Cpu as i32;
+    options.precision = precision as i32;
     plugin.context(options).expect("a context")
 }
 
@@ -119,6 +127,35 @@ fn video_beats_random_numbers() {
     // One in seven is chance. 70 boxes: a standard error of 6 points at most.
     assert!(video > 0.6, "video {video}");
     assert!(video > random + 0.2, "video {video}, random {random}");
+}
+
+/// The precision is the context's: models made, trained or loaded with it multiply so, and their history tells.
+#[test]
+fn bfloat16_gives_nearly_the_same() {
+    let Tuned { context, train, test, tuned, .. } = tuned();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("model");
+    tuned.save(&path).expect("saved");
+    let rounding = context_in(Precision::Bf16);
+    let rounded = rounding.model_load(&path).expect("loaded");
+    let scores = |model: &Model| model.classify(&test.volume(), Hooks::none()).expect("scores");
+    let (single, rounded_scores) = (scores(tuned), scores(&rounded));
+    assert_eq!(rounded_scores, scores(&rounded));
+    let difference = std::iter::zip(&single, &rounded_scores).map(|(a, b)| (a - b).abs());
+    let difference = difference.fold(0.0, f32::max);
+    assert!(difference > 0.0 && difference < 0.1, "{difference}");
+    // On the CPU AUTO is F32.
+    let auto = context_in(Precision::Auto).model_load(&path).expect("loaded");
+    assert_eq!(scores(&auto), single);
+
+    let trained =
+        rounded.fine_tune(&train.volume(), &train.labels, &options(context, 1), Hooks::none());
+    let trained = trained.expect("trained");
+    let metadata = trained.info().expect("info").metadata_json;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).expect("JSON");
+    assert_eq!(metadata["history"][0]["precision"], "f32");
+    assert_eq!(metadata["history"][1]["precision"], "bf16");
+    assert!(accuracy(&trained, &rounding, test) > 0.6);
 }
 
 #[test]

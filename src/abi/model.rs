@@ -13,12 +13,18 @@ pub struct cinetomo_model {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum cinetomo_normalization {
-    /// Each subtomogram's minimum and maximum become 0 and 1, then the network's range (the paper's choice).
+    /// Each subtomogram's minimum and maximum become the lowest and highest grey value of the network's videos.
     MinMax = 0,
     /// Each subtomogram gets mean 0 and standard deviation 1.
     ZScore = 1,
     /// As MIN_MAX between two percentiles of each subtomogram, clipped: robust to hot voxels.
     Percentile = 2,
+    /// Each subtomogram's minimum and maximum become 0 and 1, whatever the network's videos had: the paper's code, which
+    /// fed weights of videos from about -115 to 155 so. Its text says nothing.
+    Unit = 3,
+    /// Grey values minus `fixed_mean`, divided by `fixed_deviation`: the same for all subtomograms, for scales that mean
+    /// something and for the paper's MedMNIST sets.
+    Fixed = 4,
 }
 
 /// How subtomograms are resized along y and x (and along z, linearly between sections).
@@ -41,7 +47,8 @@ pub enum cinetomo_interpolation {
 pub struct cinetomo_preprocess {
     /// `sizeof(cinetomo_preprocess)` as the caller was compiled; set by the `_init`.
     pub struct_size: usize,
-    /// Network input along z (beam), y, x; 0 (default) = as the subtomograms come. The paper's is 32, 128, 128.
+    /// Network input along z (beam), y, x; 0 (default) = as the subtomograms come. The paper's text has 32, 128, 128; its code
+    /// leaves the sections as many as they are: 0, 128, 128.
     pub input_size: [i64; 3],
     /// Lower percentile, from 0 to 100, for CINETOMO_NORMALIZATION_PERCENTILE. Default: 0.5.
     pub percentile_low: f64,
@@ -58,6 +65,10 @@ pub struct cinetomo_preprocess {
     /// rotations by 180 degrees about the axes) or 8 (these and their mirror images; default). Takes as many times
     /// longer, and is worth several points of accuracy where labels are few: particles lie in all orientations.
     pub n_views: i32,
+    /// Grey value that CINETOMO_NORMALIZATION_FIXED makes 0. Default: 0.
+    pub fixed_mean: f64,
+    /// Difference of grey values that CINETOMO_NORMALIZATION_FIXED makes 1, above 0. Default: 1.
+    pub fixed_deviation: f64,
 }
 
 /// What network to make. Fill with `cinetomo_model_options_init`, then set at least `n_classes`.

@@ -288,4 +288,10 @@ pub struct cinetomo_api {
         out_len: *mut usize,
         out_error: *mut *mut cinetomo_error,
     ) -> i32,
+    /// See `cinetomo_preprocess_preset`.
+    pub preprocess_preset: unsafe extern "C" fn(
+        out_preprocess: *mut cinetomo_preprocess,
+        struct_size: usize,
+        preset: i32,
+    ) -> i32,
 }

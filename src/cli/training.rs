@@ -98,7 +98,7 @@ pub enum Preset {
     PaperVideo,
     /// The paper's training of random numbers
     PaperRandom,
-    /// No training: logistic regression on the features as they are, within a minute
+    /// No training: logistic regression on the features as they are, of the stage where they tell most
     Probe,
 }
 
@@ -162,6 +162,8 @@ pub enum Head {
     Random,
     /// Logistic regression on the fixed features
     Probe,
+    /// The same on those of the stage where they tell most; what comes after it is left out
+    ProbeStages,
 }
 
 /// Ways to vary the boxes.
@@ -279,7 +281,9 @@ numbers! {
     BatchNorm::number => cinetomo_batch_norm {
         Auto = Auto, Frozen = Frozen, Recalibrated = Recalibrated, Trained = Trained
     }
-    Head::number => cinetomo_head { Auto = Auto, Keep = Keep, Random = Random, Probe = Probe }
+    Head::number => cinetomo_head {
+        Auto = Auto, Keep = Keep, Random = Random, Probe = Probe, ProbeStages = ProbeStages
+    }
     Augment::bit => cinetomo_augment {
         None = None, Mirror = Mirror, Crop = Crop, Affine = Affine, Rotate = Rotate, Noise = Noise,
         Intensity = Intensity, Wedge = Wedge, Mixup = Mixup

@@ -183,6 +183,16 @@ impl Plugin {
         self.defaults(self.api.preprocess_init)
     }
 
+    /// The preprocessing that goes with a preset.
+    pub fn preprocess_preset(self, preset: cinetomo_preset) -> cinetomo_preprocess {
+        let mut raw = self.preprocess_options();
+        // SAFETY: as in `fine_tune_preset`.
+        unsafe {
+            (self.api.preprocess_preset)(&mut raw, size_of_val(&raw), preset as i32);
+        }
+        raw
+    }
+
     /// The defaults of calibration.
     pub fn calibration_options(self) -> cinetomo_calibration_options {
         self.defaults(self.api.calibration_options_init)

@@ -68,14 +68,49 @@ impl From<TchError> for Error {
         let text = error.to_string();
         // libtorch appends its C++ call stack; the first line is the message.
         let first_line = text.lines().next().unwrap_or_default().trim_end();
-        let kind = if ["out of memory", "can't allocate memory", "not enough memory"]
-            .iter()
-            .any(|sign| text.contains(sign))
+        if OUT_OF_MEMORY.iter().any(|sign| text.contains(sign)) {
+            return Error::new(ErrorKind::OutOfMemory, format!("libtorch: {first_line}"));
+        }
+        if ONEDNN_FAILURES.iter().any(|sign| first_line.ends_with(sign)) {
+            let message = format!("libtorch: {first_line} (oneDNN's words where memory runs out)");
+            return Error::new(ErrorKind::OutOfMemory, message);
+        }
+        Error::new(ErrorKind::Backend, format!("libtorch: {first_line}"))
+    }
+}
+
+/// What libtorch's allocators and C++ say when there is no memory left.
+const OUT_OF_MEMORY: [&str; 4] =
+    ["out of memory", "can't allocate memory", "not enough memory", "std::bad_alloc"];
+
+/// How oneDNN fails with work that it has accepted: without a reason, and for want of memory, be it for a kernel's code.
+/// What it does not accept is a "primitive descriptor".
+const ONEDNN_FAILURES: [&str; 3] = [
+    "could not create a primitive",
+    "could not create a memory object",
+    "could not execute a primitive",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn want_of_memory_is_told_from_other_failures() {
+        let kind = |text: &str| Error::from(TchError::Torch(text.to_owned())).kind();
+        for text in [
+            "CUDA out of memory. Tried to allocate 2 GiB",
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes",
+            "std::bad_alloc",
+            "could not create a primitive\nException raised from somewhere",
+            "could not execute a primitive",
+        ] {
+            assert_eq!(kind(text), ErrorKind::OutOfMemory, "{text}");
+        }
+        for text in
+            ["could not create a primitive descriptor for a convolution", "shape '[2]' is invalid"]
         {
-            ErrorKind::OutOfMemory
-        } else {
-            ErrorKind::Backend
-        };
-        Error::new(kind, format!("libtorch: {first_line}"))
+            assert_eq!(kind(text), ErrorKind::Backend, "{text}");
+        }
     }
 }

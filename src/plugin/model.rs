@@ -10,13 +10,13 @@ use tch::{Device, Tensor};
 
 use crate::{
     augment::MIRROR_IMAGES,
-    backbone::{Architecture, Ledger, Network, Wanted},
+    backbone::{Architecture, Ledger, Network, Precision, Wanted},
     confidence::{Confidence, Mahalanobis},
     error::{Error, ErrorKind, Result},
     memory::Work,
     monitor::{Monitor, Progress, Stage},
     parameters::Start,
-    preprocess::{Normalization, Preprocess},
+    preprocess::{Normalization, Preprocess, UNIT_RANGE},
     volume::{Contrast, Volume},
     weights,
 };
@@ -107,6 +107,9 @@ pub struct TrainingRecord {
     pub selected_epoch: usize,
     /// The linear probe that the head started from.
     pub probe: Option<ProbeRecord>,
+    /// In what precision the network multiplied.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// What was measured in an epoch.
@@ -133,6 +136,21 @@ pub struct ProbeRecord {
     pub penalty: f64,
     /// Accuracy at that strength, by cross-validation; `None` if a class had too few examples for one.
     pub cross_validated_accuracy: Option<f64>,
+    /// Where stages were compared, the one whose features were chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Where stages were compared, what each came to, from the input on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageRecord>,
+}
+
+/// What the features of a stage are worth to a linear probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// Its name.
+    pub stage: String,
+    /// Accuracy at the best strength, by cross-validation.
+    pub cross_validated_accuracy: f64,
 }
 
 /// What model to make.
@@ -249,7 +267,7 @@ impl Model {
     ) -> Result<Model> {
         let n_classes = config.class_names.len();
         Ok(Model {
-            head: Head::random(n_classes, network.spec().n_features, config.seed, device)?,
+            head: Head::random(n_classes, network.n_features, config.seed, device)?,
             network,
             preprocess: config.preprocess,
             class_names: config.class_names,
@@ -267,7 +285,12 @@ impl Model {
 
     /// A copy that shares no tensor with this model: what fine-tuning changes.
     pub fn duplicate(&self) -> Result<Model> {
-        let network = Network::new(self.network.architecture.clone(), self.device, Start::Zeros)?;
+        let mut network =
+            Network::new(self.network.architecture.clone(), self.device, Start::Zeros)?;
+        network.precision = self.network.precision;
+        if let Some(stage) = self.network.cut_after {
+            network.cut_after(network.stage(stage)?.0)?;
+        }
         network.parameters.copy_from(
             self.network
                 .parameters
@@ -304,11 +327,12 @@ impl Model {
         (architecture.spec.input_range)(architecture)
     }
 
-    /// Grey values of the network's input: the lowest and the highest, or, for Z-scores, those of 3 standard deviations.
+    /// Grey values of the network's input: the lowest and the highest, or, in standard deviations, 3 of them.
     pub fn input_range(&self) -> [f64; 2] {
         match self.preprocess.normalization {
-            Normalization::ZScore => [-3.0, 3.0],
+            Normalization::ZScore | Normalization::Fixed => [-3.0, 3.0],
             Normalization::MinMax | Normalization::Percentile => self.video_range(),
+            Normalization::Unit => UNIT_RANGE,
         }
     }
 

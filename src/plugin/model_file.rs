@@ -15,16 +15,13 @@ use crate::{
     error::{Error, ErrorKind, Result},
     model::{Head, Model, ModelConfig, Origin, TrainingRecord},
     parameters::Start,
-    preprocess::{ContrastName, Preprocess},
+    preprocess::{ContrastName, GreyScale, Normalization, Preprocess},
     tensor_file::{self, FileKind, Reader},
     volume::Contrast,
 };
 
 /// Newest version of the document's format that this release reads: raised when older releases would misread newer files.
-const FORMAT_VERSION: u32 = 2;
-
-/// Version of a file without confidence: what it says is what older releases understand.
-const PLAIN_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 3;
 
 const KIND: FileKind = FileKind {
     key: "cinetomo",
@@ -53,13 +50,15 @@ struct Document {
     /// From version 2 on.
     #[serde(default)]
     mahalanobis: Option<MahalanobisRecord>,
+    /// From version 3 on: the last stage of the backbone that the head needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cut_after: Option<String>,
 }
 
 /// Everything that the model file says of the model, as JSON. Numbers that are not finite become `null`.
 pub fn metadata_json(model: &Model) -> String {
-    let plain = model.confidence == Confidence::default() && model.mahalanobis.is_none();
     let document = Document {
-        format_version: if plain { PLAIN_VERSION } else { FORMAT_VERSION },
+        format_version: format_version(model),
         cinetomo_version: env!("CARGO_PKG_VERSION").to_owned(),
         backbone: model.network.architecture.to_string(),
         class_names: model.class_names.clone(),
@@ -72,9 +71,21 @@ pub fn metadata_json(model: &Model) -> String {
         history: model.history.clone(),
         confidence: model.confidence.clone(),
         mahalanobis: model.mahalanobis.as_ref().map(|mahalanobis| mahalanobis.record.clone()),
+        cut_after: model.network.cut_after.map(str::to_owned),
     };
     // Serialisation fails only for maps whose keys are not strings; the document's types have none.
     serde_json::to_string(&document).expect("the document's keys are strings")
+}
+
+/// The oldest version whose releases understand all that is to be said of the model.
+fn format_version(model: &Model) -> u32 {
+    match model.preprocess.normalization {
+        Normalization::Unit | Normalization::Fixed => 3,
+        _ if model.preprocess.fixed != GreyScale::default() => 3,
+        _ if model.network.cut_after.is_some() => 3,
+        _ if model.confidence != Confidence::default() || model.mahalanobis.is_some() => 2,
+        _ => 1,
+    }
 }
 
 /// Writes the model to `path`, replacing a file that is there; a symbolic link is followed.
@@ -194,30 +205,40 @@ impl Document {
 /// The model of the document, its tensors still to be filled from the file.
 fn model_of(document: Document, reader: &Reader<'_>, device: Device) -> Result<Model> {
     let architecture = Architecture::parse(&document.backbone)?;
-    let spec = architecture.spec;
-    let network = Network::new(architecture, device, Start::Zeros)?;
+    let mut network = Network::new(architecture, device, Start::Zeros)?;
+    if let Some(stage) = &document.cut_after {
+        let index = network.stage(stage).map(|(index, _)| index);
+        let index = index.map_err(|error| {
+            Error::new(
+                ErrorKind::Format,
+                format!("damaged: cinetomo's metadata: cut_after: {error}"),
+            )
+        })?;
+        network.cut_after(index)?;
+    }
+    let n_features = network.n_features;
     let n_classes = document.class_names.len() as i64;
     let mut expected: Vec<(String, Vec<i64>)> = network
         .parameters
         .iter()
         .map(|parameter| (backbone_name(&parameter.name), parameter.tensor.size()))
         .collect();
-    expected.push((HEAD_WEIGHT.to_owned(), vec![n_classes, spec.n_features]));
+    expected.push((HEAD_WEIGHT.to_owned(), vec![n_classes, n_features]));
     expected.push((HEAD_BIAS.to_owned(), vec![n_classes]));
     if let Some(record) = &document.mahalanobis {
         let n_means = record.classes.len() as i64;
-        expected.push((MEANS.to_owned(), vec![n_means, spec.n_features]));
-        expected.push((WHITENING.to_owned(), vec![spec.n_features; 2]));
+        expected.push((MEANS.to_owned(), vec![n_means, n_features]));
+        expected.push((WHITENING.to_owned(), vec![n_features; 2]));
     }
     reader.check_tensors(&expected)?;
 
     // The header's sizes are those of the file, and the head's are the header's: what is allocated is in the file.
     let zeros = |shape: &[i64]| Tensor::f_zeros(shape, (Kind::Float, device));
-    let head = Head { weight: zeros(&[n_classes, spec.n_features])?, bias: zeros(&[n_classes])? };
+    let head = Head { weight: zeros(&[n_classes, n_features])?, bias: zeros(&[n_classes])? };
     let mahalanobis = |record: MahalanobisRecord| -> Result<Mahalanobis> {
         Ok(Mahalanobis {
-            means: zeros(&[record.classes.len() as i64, spec.n_features])?,
-            whitening: zeros(&[spec.n_features; 2])?,
+            means: zeros(&[record.classes.len() as i64, n_features])?,
+            whitening: zeros(&[n_features; 2])?,
             record,
         })
     };

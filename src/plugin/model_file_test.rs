@@ -10,10 +10,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    backbone::Precision,
     confidence::{CalibrationRecord, Threshold},
-    model::{EpochRecord, ProbeRecord},
+    model::{EpochRecord, ProbeRecord, StageRecord},
     monitor::Monitor,
-    preprocess::{Interpolation, Normalization},
+    preprocess::{GreyScale, Interpolation, Normalization},
     volume::Volume,
 };
 
@@ -30,6 +31,7 @@ fn model() -> Model {
         percentile: [0.1, 99.7],
         contrast: Contrast::Bright,
         n_views: 4,
+        fixed: GreyScale { mean: 1.0 / 3.0, deviation: 54.4 },
     };
     let config = ModelConfig {
         backbone: None,
@@ -55,7 +57,16 @@ fn model() -> Model {
             validation_accuracy: Some(1.0 / 3.0),
         }],
         selected_epoch: 1,
-        probe: Some(ProbeRecord { penalty: 0.3, cross_validated_accuracy: Some(0.7) }),
+        probe: Some(ProbeRecord {
+            penalty: 0.3,
+            cross_validated_accuracy: Some(0.7),
+            stage: Some("Mixed_4c".to_owned()),
+            stages: vec![StageRecord {
+                stage: "Mixed_4c".to_owned(),
+                cross_validated_accuracy: 0.7,
+            }],
+        }),
+        precision: Precision::Bf16,
     }];
     model.confidence = Confidence {
         temperature: 1.0 + 1.0 / 3.0,
@@ -189,6 +200,8 @@ fn a_model_comes_back_bit_for_bit() {
 fn a_file_without_confidence_is_uncalibrated() {
     let mut model = model();
     (model.confidence, model.mahalanobis) = (Confidence::default(), None);
+    assert_eq!(format_version(&model), 3);
+    model.preprocess.fixed = GreyScale::default();
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("model");
     save(&model, &path).unwrap();
@@ -362,9 +375,9 @@ fn documents_that_make_no_sense_are_refused() {
     refused_header(&header, Format, "damaged: cinetomo's metadata");
     refused_document(|document| *document = json!([]), Format, "damaged");
     refused_document(
-        |document| document["format_version"] = json!(3),
+        |document| document["format_version"] = json!(4),
         Unsupported,
-        "written by cinetomo 0.1.0 in format 3; this is cinetomo 0.1.0, which reads up to format 2",
+        "written by cinetomo 0.1.0 in format 4; this is cinetomo 0.1.0, which reads up to format 3",
     );
     // A newer document may look like nothing that this release knows.
     refused_document(
@@ -385,6 +398,8 @@ fn documents_that_make_no_sense_are_refused() {
     );
     refused_document(|document| document["class_names"] = json!(["a", "a", "b"]), Format, "two");
     refused_document(|document| document["class_names"] = json!([]), Format, "0 classes");
+    refused_document(|document| document["cut_after"] = json!("stem"), Format, "cut_after: stage");
+    refused_document(|document| document["cut_after"] = json!("Mixed_3b"), ModelMismatch, "head/");
     refused_document(|document| document["dropout"] = json!(1.0), Format, "dropout");
     refused_document(|document| document["dropout"] = json!(null), Format, "damaged");
     refused_document(|document| document["voxel_size"] = json!(-1.0), Format, "voxel_size");
@@ -440,8 +455,8 @@ fn a_model_that_could_not_be_loaded_is_not_saved() {
     let path = directory.path().join("model");
     fs::write(&path, "old").unwrap();
     let mut model = model();
-    model.history[0].probe =
-        Some(ProbeRecord { penalty: f64::NAN, cross_validated_accuracy: None });
+    let probe = model.history[0].probe.take().unwrap();
+    model.history[0].probe = Some(ProbeRecord { penalty: f64::NAN, ..probe });
     let error = save(&model, &path).unwrap_err();
     assert!(error.to_string().contains("this model cannot be saved"), "{error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");

@@ -125,6 +125,13 @@ impl Parameters {
         self.index.get(name).map(|&index| &self.list[index])
     }
 
+    /// Forgets the tensors of the stages after `last`.
+    pub fn cut_after(&mut self, last: usize) {
+        self.list.retain(|parameter| parameter.stage <= last);
+        let names = self.list.iter().enumerate().map(|(index, p)| (p.name.clone(), index));
+        self.index = names.collect();
+    }
+
     /// Number of trainable values.
     pub fn n_weights(&self) -> i64 {
         self.iter()

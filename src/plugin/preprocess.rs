@@ -17,6 +17,32 @@ pub use cinetomo_abi::{
 /// in an allocation that fails late.
 const MAX_INPUT_SIZE: i64 = 1024;
 
+/// Grey values of `Normalization::Unit`: the lowest and the highest.
+pub const UNIT_RANGE: [f64; 2] = [0.0, 1.0];
+
+/// A scale of grey values.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GreyScale {
+    /// The grey value that becomes 0.
+    pub mean: f64,
+    /// The difference of grey values that becomes 1, above 0.
+    pub deviation: f64,
+}
+
+impl Default for GreyScale {
+    /// Grey values as they come.
+    fn default() -> GreyScale {
+        GreyScale { mean: 0.0, deviation: 1.0 }
+    }
+}
+
+impl GreyScale {
+    fn is_default(&self) -> bool {
+        *self == GreyScale::default()
+    }
+}
+
 /// What happens to voxels before they reach the network. Part of the model and of its file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +63,9 @@ pub struct Preprocess {
     /// Mirror images of each subtomogram whose probabilities classification averages: the first 1, 4 or 8 of
     /// `augment::MIRROR_IMAGES`.
     pub n_views: i32,
+    /// The scale of `Normalization::Fixed`.
+    #[serde(default, skip_serializing_if = "GreyScale::is_default")]
+    pub fixed: GreyScale,
 }
 
 impl Default for Preprocess {
@@ -49,6 +78,7 @@ impl Default for Preprocess {
             percentile: [0.5, 99.5],
             contrast: Contrast::Unknown,
             n_views: 8,
+            fixed: GreyScale::default(),
         }
     }
 }
@@ -66,6 +96,14 @@ impl Preprocess {
         if !(0.0 <= low && low < high && high <= 100.0) {
             return Err(Error::invalid(format!(
                 "percentiles {low} and {high}: must rise within 0 to 100"
+            )));
+        }
+        // Both as the 32-bit numbers that voxels are: neither may overflow or vanish.
+        let GreyScale { mean, deviation } = self.fixed;
+        let (mean32, deviation32) = (mean as f32, deviation as f32);
+        if !(mean32.is_finite() && deviation32.is_normal() && deviation32 > 0.0) {
+            return Err(Error::invalid(format!(
+                "fixed_mean is {mean} and fixed_deviation {deviation}; they must be 32-bit numbers, the deviation above 0"
             )));
         }
         if ![1, 4, 8].contains(&self.n_views) {
@@ -91,7 +129,7 @@ impl Preprocess {
     /// The network's input for `boxes` (f32, `[n, 1, d, h, w]`, any device), which are the subtomograms `indices` of a
     /// volume of contrast `volume_contrast`: negated if both contrasts are stated and opposite, resized, then
     /// normalised each by itself (the order of the paper's code) to `range`, the lowest and highest grey value that
-    /// the network was trained on; Z-scores do not use `range`. Fails with `InvalidArgument`, naming the box by its
+    /// the network was trained on, which only `MinMax` and `Percentile` use. Fails with `InvalidArgument`, naming the box by its
     /// index, if nothing is left to scale by, and with `NonFinite` if its values overflow.
     pub fn apply(
         &self,
@@ -140,26 +178,24 @@ impl Preprocess {
     fn normalise(&self, boxes: &Tensor, indices: &[usize], range: [f64; 2]) -> Result<Tensor> {
         let n = boxes.size()[0];
         let flat = boxes.f_reshape([n, boxes.size()[1..].iter().product()])?;
+        let min_max = || -> Result<Tensor> {
+            let (low, high) = flat.f_aminmax(1, true)?;
+            between(&flat, &low, &high, indices, "minimum and maximum")
+        };
         let scaled = match self.normalization {
-            Normalization::MinMax => {
-                let (low, high) = flat.f_aminmax(1, true)?;
-                between(&flat, &low, &high, indices, "minimum and maximum")?
-            }
+            Normalization::MinMax => stretched(min_max()?, range)?,
+            Normalization::Unit => stretched(min_max()?, UNIT_RANGE)?,
             Normalization::Percentile => {
                 let [low, high] = self.percentile;
                 let what = format!("percentiles {low} and {high}");
                 let (low, high) = (percentile(&flat, low)?, percentile(&flat, high)?);
-                between(&flat, &low, &high, indices, &what)?.f_clamp_(0.0, 1.0)?
+                let mut unit = between(&flat, &low, &high, indices, &what)?;
+                stretched(unit.f_clamp_(0.0, 1.0)?, range)?
             }
             Normalization::ZScore => z_score(&flat, indices)?,
+            Normalization::Fixed => fixed(&flat, self.fixed, indices)?,
         };
-        let scaled = scaled.f_reshape(boxes.size())?;
-        if self.normalization == Normalization::ZScore {
-            return Ok(scaled);
-        }
-        let [low, high] = range;
-        let mut scaled = scaled;
-        Ok(scaled.f_mul_scalar_(high - low)?.f_add_scalar_(low)?)
+        Ok(scaled.f_reshape(boxes.size())?)
     }
 }
 
@@ -196,6 +232,29 @@ fn between(
     let extent = high.f_sub(low)?;
     check_scale(&extent, indices, what)?;
     Ok(boxes.f_sub(low)?.f_div_(&extent)?)
+}
+
+/// `unit`, values from 0 to 1, in place as values from the lowest to the highest of `range`.
+fn stretched(mut unit: Tensor, [low, high]: [f64; 2]) -> Result<Tensor> {
+    Ok(unit.f_mul_scalar_(high - low)?.f_add_scalar_(low)?)
+}
+
+/// `boxes` `[n, voxels]` on a scale that is the same for all.
+fn fixed(boxes: &Tensor, scale: GreyScale, indices: &[usize]) -> Result<Tensor> {
+    let mut boxes = boxes.f_sub_scalar(scale.mean)?;
+    let boxes = boxes.f_div_scalar_(scale.deviation)?;
+    let finite = Vec::<bool>::try_from(&boxes.f_isfinite()?.f_all_dim(1, false)?)?;
+    match finite.iter().position(|finite| !finite) {
+        None => Ok(boxes),
+        Some(row) => Err(Error::new(
+            ErrorKind::NonFinite,
+            format!(
+                "box {}: its grey values overflow 32-bit numbers when divided by fixed_deviation {}",
+                indices.get(row).copied().unwrap_or(row),
+                scale.deviation
+            ),
+        )),
+    }
 }
 
 /// `boxes` `[n, voxels]` with mean 0 and standard deviation 1. The deviation is that of the population (divided by n),
@@ -252,6 +311,8 @@ enum NormalizationName {
     MinMax,
     ZScore,
     Percentile,
+    Unit,
+    Fixed,
 }
 
 /// Names of `Interpolation` in model files.

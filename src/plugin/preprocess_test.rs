@@ -16,6 +16,7 @@ struct Case {
     normalization: Normalization,
     percentile: [f64; 2],
     range: [f64; 2],
+    fixed: GreyScale,
     output_size: [i64; 3],
     step: usize,
     samples: Vec<f32>,
@@ -52,6 +53,7 @@ fn agrees_with_numpy_and_pillow() {
             percentile: case.percentile,
             contrast: Contrast::Unknown,
             n_views: 1,
+            fixed: case.fixed,
         };
         let output = apply(&preprocess, &boxes(case.box_size), case.range).unwrap();
         let [d, h, w] = case.output_size;
@@ -108,7 +110,13 @@ fn z_score_survives_a_large_offset() {
 fn each_box_stands_alone() {
     let boxes = boxes([6, 12, 10]);
     let before = values(&boxes);
-    for normalization in [Normalization::MinMax, Normalization::ZScore, Normalization::Percentile] {
+    for normalization in [
+        Normalization::MinMax,
+        Normalization::ZScore,
+        Normalization::Percentile,
+        Normalization::Unit,
+        Normalization::Fixed,
+    ] {
         let preprocess =
             Preprocess { normalization, input_size: [4, 16, 0], ..Preprocess::default() };
         let both = apply(&preprocess, &boxes, [-1.0, 1.0]).unwrap();
@@ -162,6 +170,26 @@ fn senseless_settings_are_refused() {
             Preprocess { input_size, percentile, ..default.clone() }.validate().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{input_size:?} {percentile:?}");
     }
+}
+
+#[test]
+fn a_fixed_scale_must_be_one_and_must_fit_the_voxels() {
+    let fixed = |mean, deviation| Preprocess {
+        normalization: Normalization::Fixed,
+        fixed: GreyScale { mean, deviation },
+        ..Preprocess::default()
+    };
+    for (mean, deviation) in
+        [(f64::NAN, 1.0), (1e39, 1.0), (0.0, 0.0), (0.0, -1.0), (0.0, f64::NAN), (0.0, 1e-50)]
+    {
+        let error = fixed(mean, deviation).validate().unwrap_err();
+        assert!(error.to_string().starts_with("fixed_mean is"), "{mean} {deviation}: {error}");
+    }
+    let boxes = Tensor::from_slice(&[1f32, 2.0, 3.0, 1e10]).reshape([2, 1, 1, 1, 2]);
+    let error =
+        fixed(0.0, 1e-30).apply(&boxes, &[3, 8], Contrast::Unknown, [0.0, 1.0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NonFinite);
+    assert!(error.to_string().starts_with("box 8: its grey values overflow"), "{error}");
 }
 
 /// The whole way for a volume whose beam is not along z: an input of the size that was asked for, beam first.

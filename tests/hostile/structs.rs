@@ -33,10 +33,10 @@ fn structs_of_any_size_are_judged() {
     // With the size of the type's first release, where it has grown since.
     check_init!(
         api.runtime_info_init => cinetomo_runtime_info, size_of::<cinetomo_runtime_info>();
-        api.context_options_init => cinetomo_context_options, size_of::<cinetomo_context_options>();
+        api.context_options_init => cinetomo_context_options, 40;
         api.hooks_init => cinetomo_hooks, size_of::<cinetomo_hooks>();
         api.volume_init => cinetomo_volume, size_of::<cinetomo_volume>();
-        api.preprocess_init => cinetomo_preprocess, size_of::<cinetomo_preprocess>();
+        api.preprocess_init => cinetomo_preprocess, 64;
         api.model_options_init => cinetomo_model_options, size_of::<cinetomo_model_options>();
         api.fine_tune_options_init => cinetomo_fine_tune_options, 112;
         api.model_info_init => cinetomo_model_info, size_of::<cinetomo_model_info>();
@@ -55,6 +55,31 @@ fn structs_of_any_size_are_judged() {
         fixture.project2d().options_init => cinetomo_tsne_options, size_of::<cinetomo_tsne_options>();
         fixture.project2d().separation_init => cinetomo_separation, size_of::<cinetomo_separation>();
     );
+
+    // Presets fill the same structs; a number that names none fills nothing.
+    let (mut training, mut preprocess) =
+        (fixture.fine_tune_options(), initialised(api.preprocess_init));
+    (training.n_epochs, preprocess.n_views) = (77, 77);
+    for preset in [-1, 4, i32::MAX] {
+        // SAFETY: the structs are ours and of these sizes.
+        let statuses = unsafe {
+            [
+                (api.fine_tune_options_preset)(&mut training, size_of_val(&training), preset),
+                (api.preprocess_preset)(&mut preprocess, size_of_val(&preprocess), preset),
+            ]
+        };
+        assert_eq!(statuses, [INVALID as i32; 2], "{preset}");
+        assert_eq!((training.n_epochs, preprocess.n_views), (77, 77));
+    }
+    // SAFETY: as above, and NULL.
+    unsafe {
+        let paper = cinetomo_preset::PaperVideo as i32;
+        assert_eq!((api.preprocess_preset)(&mut preprocess, size_of_val(&preprocess), paper), 0);
+        assert_eq!(preprocess.input_size, [0, 128, 128]);
+        assert_eq!(preprocess.normalization, cinetomo_normalization::Unit as i32);
+        assert_eq!((api.preprocess_preset)(ptr::null_mut(), 80, paper), NULL as i32);
+        assert_eq!((api.preprocess_preset)(&mut preprocess, 63, paper), INVALID as i32);
+    }
 
     // A host that was built before the struct grew: what it does not know is not written.
     // SAFETY: the memory is larger than the stated size.

@@ -21,7 +21,7 @@ FILTERS = {
 N_SAMPLES = 20
 
 CASES = [
-    # box d, h, w; input_size; interpolation; normalization; percentiles; range
+    # box d, h, w; input_size; interpolation; normalization; percentiles; range; for "fixed" also mean and deviation
     ([4, 28, 28], [0, 128, 128], "bicubic", "min_max", [0.5, 99.5], [-1, 1]),
     ([4, 28, 28], [0, 128, 128], "linear", "min_max", [0.5, 99.5], [0, 1]),
     ([4, 28, 28], [0, 128, 128], "nearest", "min_max", [0.5, 99.5], [-1, 1]),
@@ -35,6 +35,8 @@ CASES = [
     ([16, 11, 9], [7, 15, 4], "nearest", "percentile", [10.0, 60.0], [-1, 1]),
     ([6, 10, 10], [0, 0, 0], "bicubic", "z_score", [0.5, 99.5], [-1, 1]),
     ([6, 10, 10], [0, 0, 0], "bicubic", "percentile", [0.0, 100.0], [-1, 1]),
+    ([4, 28, 28], [0, 128, 128], "bicubic", "unit", [0.5, 99.5], [-115, 155]),
+    ([6, 10, 10], [0, 14, 14], "linear", "fixed", [0.5, 99.5], [-1, 1], [130.0, 54.4]),
 ]
 
 
@@ -58,27 +60,33 @@ def resize(volume, size, interpolation):
     return rows.reshape(depth, height, width).astype(np.float64)
 
 
-def normalise(volume, normalization, percentiles, limits):
+def normalise(volume, normalization, percentiles, limits, fixed):
+    if normalization == "fixed":
+        return (volume - fixed[0]) / fixed[1]
     if normalization == "z_score":
         return (volume - volume.mean()) / volume.std()
     low, high = (
         (volume.min(), volume.max())
-        if normalization == "min_max"
+        if normalization in ("min_max", "unit")
         else np.percentile(volume, percentiles)
     )
     scaled = np.clip((volume - low) / (high - low), 0, 1)
+    if normalization == "unit":
+        return scaled
     return scaled * (limits[1] - limits[0]) + limits[0]
 
 
 def main():
     cases = []
-    for box_size, size, interpolation, normalization, percentiles, limits in CASES:
+    for box_size, size, interpolation, normalization, percentiles, limits, *fixed in CASES:
+        fixed = fixed[0] if fixed else [0.0, 1.0]
         boxes = [
             normalise(
                 resize(voxels(box, box_size), size, interpolation),
                 normalization,
                 percentiles,
                 limits,
+                fixed,
             )
             for box in range(2)
         ]
@@ -92,6 +100,7 @@ def main():
                 "normalization": normalization,
                 "percentile": percentiles,
                 "range": limits,
+                "fixed": {"mean": fixed[0], "deviation": fixed[1]},
                 "output_size": list(boxes[0].shape),
                 "step": step,
                 "samples": [round(float(value), 7) for value in flat[::step]],

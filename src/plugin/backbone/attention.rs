@@ -6,7 +6,10 @@
 
 use tch::Tensor;
 
-use super::ledger::{self, F32};
+use super::{
+    ledger::{self, F32},
+    precision::{rounded, single},
+};
 use crate::{
     error::Result,
     parameters::{Parameters, Role},
@@ -40,7 +43,8 @@ impl LayerNorm {
     /// From `[..., n]` to the same shape.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (Some(&self.weight), Some(&self.bias));
-        let output = input.f_layer_norm(self.weight.size(), weight, bias, self.epsilon, true)?;
+        let output =
+            single(input)?.f_layer_norm(self.weight.size(), weight, bias, self.epsilon, true)?;
         ledger::enter(&output, F32, 0);
         Ok(output)
     }
@@ -71,7 +75,8 @@ impl Linear {
 
     /// From `[..., n_in]` to `[..., n_out]`.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        let output = input.f_linear(&self.weight, self.bias.as_ref())?;
+        let bias = self.bias.as_ref().map(rounded).transpose()?;
+        let output = rounded(input)?.f_linear(&rounded(&self.weight)?, bias.as_ref())?;
         ledger::enter(&output, F32, self.weight.size()[1]);
         Ok(output)
     }
@@ -128,11 +133,12 @@ pub fn attend(
     bias: Option<&Tensor>,
 ) -> Result<Tensor> {
     let (no_dropout, is_causal, default_scale) = (0.0, false, None::<f64>);
+    let rounded_bias = bias.map(rounded).transpose()?;
     let output = Tensor::f_scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        bias,
+        &rounded(query)?,
+        &rounded(key)?,
+        &rounded(value)?,
+        rounded_bias.as_ref(),
         no_dropout,
         is_causal,
         default_scale,
@@ -145,6 +151,15 @@ pub fn attend(
     }
     ledger::enter(&output, F32, 2 * n_keys);
     Ok(output)
+}
+
+/// `branch` added to the tokens that it started from: in place unless it was rounded and they were not, as the sum over many
+/// blocks needs their precision. The gradient of a linear layer does not need its output.
+pub fn add_branch(mut branch: Tensor, tokens: &Tensor) -> Result<Tensor> {
+    match branch.f_kind()? == tokens.f_kind()? {
+        true => Ok(branch.f_add_(tokens)?),
+        false => Ok(branch.f_add(tokens)?),
+    }
 }
 
 /// Channels dealt out to heads: from `[n, t, heads * c]` to `[n, heads, t, c]`.

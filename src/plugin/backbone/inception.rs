@@ -10,6 +10,7 @@ use super::{
     BatchNormMode, Stage, View,
     layers::{Chain, Padding, average, max_pool3d, spatial_size},
     ledger,
+    precision::single,
 };
 use crate::{error::Result, parameters::Parameters};
 
@@ -171,7 +172,7 @@ fn pooled(x: &Tensor, pool: Option<Pool>, padding: Padding) -> Result<Tensor> {
 fn average_pool(x: &Tensor) -> Result<Tensor> {
     let [z, y, x_size] = spatial_size(x)?;
     let window = [z.min(2), y.min(7), x_size.min(7)];
-    average(&x.f_avg_pool3d(window, [1; 3], [0; 3], false, true, None)?)
+    average(&single(x)?.f_avg_pool3d(window, [1; 3], [0; 3], false, true, None)?)
 }
 
 #[cfg(test)]

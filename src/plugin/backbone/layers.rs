@@ -6,6 +6,7 @@ use tch::{Device, Tensor};
 use super::{
     BatchNormMode,
     ledger::{self, F32},
+    precision::{rounded, single},
 };
 use crate::{
     error::{Error, Result},
@@ -119,7 +120,9 @@ impl Conv3d {
         // and its own code takes 2 to 4 times as long and gives up channels last. One voxel dilates to itself.
         let flat = kernel[1..] == [1, 1] && input.device() == Device::Cpu;
         let dilation = if flat { [1, 1, 2] } else { [1; 3] };
-        let (bias, groups) = (self.bias.as_ref(), self.n_groups);
+        let (input, weight) = (&rounded(input)?, &rounded(weight)?);
+        let bias = self.bias.as_ref().map(rounded).transpose()?;
+        let (bias, groups) = (bias.as_ref(), self.n_groups);
         let output = if padding.iter().all(|[before, after]| before == after) {
             let padding = padding.map(|[before, _]| before);
             input.f_conv3d(weight, bias, stride, padding, dilation, groups)?
@@ -310,7 +313,7 @@ pub fn max_pool3d(
 
 /// Average over all positions: from `[n, c, z, y, x]` to `[n, c]`.
 pub fn average(input: &Tensor) -> Result<Tensor> {
-    Ok(input.f_mean_dim([2i64, 3, 4].as_slice(), false, None)?)
+    Ok(single(input)?.f_mean_dim([2i64, 3, 4].as_slice(), false, None)?)
 }
 
 /// The last three sizes of `[n, c, z, y, x]`.

@@ -11,6 +11,7 @@ pub mod layers;
 mod layers_test;
 mod ledger;
 mod mvit;
+mod precision;
 mod residual;
 mod resnet3d;
 mod s3d;
@@ -23,9 +24,11 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
+use self::precision::{in_precision, single};
 pub use self::{
     architecture::{Architecture, Choice, Shapes, Wanted},
     ledger::Ledger,
+    precision::Precision,
     view::View,
 };
 use crate::{
@@ -151,6 +154,12 @@ pub struct Network {
     pub parameters: Parameters,
     /// Its stages, from input to features.
     pub stages: Vec<Stage>,
+    /// In what precision it multiplies; its weights and features are f32.
+    pub precision: Precision,
+    /// Length of its features.
+    pub n_features: i64,
+    /// Name of the stage that it was cut after, if it was.
+    pub cut_after: Option<&'static str>,
 }
 
 impl Network {
@@ -158,7 +167,28 @@ impl Network {
     pub fn new(architecture: Architecture, device: Device, start: Start) -> Result<Network> {
         let mut parameters = Parameters::new(device, start);
         let stages = (architecture.spec.build)(&mut parameters, &architecture)?;
-        Ok(Network { architecture, parameters, stages })
+        let n_features = architecture.spec.n_features;
+        let precision = Precision::default();
+        Ok(Network { architecture, parameters, stages, precision, n_features, cut_after: None })
+    }
+
+    /// Leaves out what comes after the stage `last`, weights included; the features are then the average of its output over
+    /// the positions. The last stage of all pools already, and nothing is changed.
+    pub fn cut_after(&mut self, last: usize) -> Result<()> {
+        if !self.stages[last].has_positions() {
+            return Ok(());
+        }
+        let Stage { name, view, .. } = self.stages[last];
+        self.stages.truncate(last + 1);
+        self.parameters.cut_after(last);
+        let pool = move |x: &Tensor, pass| layers::average(&view.map(x, pass)?);
+        self.stages.push(Stage { name: "pool", view: View::Pooled, forward: Box::new(pool) });
+        self.cut_after = Some(name);
+        let [z, y, x] = self.spec().min_input;
+        let nothing = Tensor::f_zeros([0, 1, z, y, x], (Kind::Float, self.parameters.device()))?;
+        let features = tch::no_grad(|| self.features(&nothing, BatchNormMode::Running))?;
+        self.n_features = features.size()[1];
+        Ok(())
     }
 
     /// What is known of it and its kind.
@@ -176,10 +206,12 @@ impl Network {
         self.through(0..self.stages.len(), input, Pass::of(input, batch_norm)?)
     }
 
-    /// Output of the last of these stages for the input `x` of the first of them. Stages leave their input as it is.
+    /// Output of the last of these stages, f32, for the input `x` of the first of them. Stages leave their input as it is.
     pub fn through(&self, stages: Range<usize>, x: &Tensor, pass: Pass) -> Result<Tensor> {
-        let x = x.shallow_clone();
-        self.stages[stages].iter().try_fold(x, |x, stage| (stage.forward)(&x, pass))
+        in_precision(self.precision, || {
+            let x = x.shallow_clone();
+            single(&self.stages[stages].iter().try_fold(x, |x, stage| (stage.forward)(&x, pass))?)
+        })
     }
 
     /// What a pass of a sample of size `input_size` (z, y, x) allocates and multiplies: an empty batch walks through.
@@ -262,6 +294,35 @@ mod tests {
             assert!(network.parameters.get(spec.head_bias).is_none());
         }
         assert!(find("no such network").is_none());
+    }
+
+    /// Cut after any stage, a network gives the averages of that stage's output and has no other tensors.
+    #[test]
+    fn a_cut_network_averages_its_last_stage() {
+        for architecture in default_networks() {
+            let spec = architecture.spec;
+            let new = || Network::new(architecture.clone(), Device::Cpu, Start::random(0)).unwrap();
+            let [z, y, x] = spec.min_input;
+            let input = waves(&[2, 1, z + 3, y + 3, x + 3]);
+            let (whole, mut cut) = (new(), new());
+            let pass = Pass::of(&input, BatchNormMode::Running).unwrap();
+            for last in [whole.stages.len() / 2, 0] {
+                cut.cut_after(last).unwrap();
+                let output = whole.through(0..last + 1, &input, pass).unwrap();
+                let map = whole.stages[last].map(&output, pass).unwrap();
+                let features = cut.features(&input, BatchNormMode::Running).unwrap();
+                assert_eq!(features, layers::average(&map).unwrap(), "{} {last}", spec.name);
+                assert_eq!(features.size(), [2, cut.n_features]);
+                assert_eq!(cut.cut_after, Some(whole.stages[last].name));
+                assert_eq!(cut.stages.len(), last + 2);
+                assert_eq!(cut.parameters.iter().map(|p| p.stage).max(), Some(last));
+                let first = cut.parameters.iter().next().unwrap();
+                assert_eq!(cut.parameters.get(&first.name).unwrap().tensor, first.tensor);
+            }
+            let mut same = new();
+            same.cut_after(whole.stages.len() - 1).unwrap();
+            assert_eq!((same.cut_after, same.n_features), (None, spec.n_features));
+        }
     }
 
     /// `_ops` of torchvision's weights: giga-multiply-adds of convolutions and matrix products for 16 x 224 x 224 voxels.

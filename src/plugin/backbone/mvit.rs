@@ -25,6 +25,7 @@ use super::{
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
     layers::{Conv3d, Conv3dConfig, Padding, max_pool3d},
     ledger::{self, F32},
+    precision::rounded,
 };
 use crate::{error::Result, parameters::Parameters};
 
@@ -419,7 +420,8 @@ impl Pool {
             .f_permute([0, 4, 1, 2, 3])?;
         let stride = [1, self.stride, self.stride];
         let no_bias = None::<&Tensor>;
-        let pooled = map.f_conv3d(&self.weight, no_bias, stride, [1; 3], [1; 3], HEAD)?;
+        let (map, weight) = (rounded(&map)?, rounded(&self.weight)?);
+        let pooled = map.f_conv3d(&weight, no_bias, stride, [1; 3], [1; 3], HEAD)?;
         ledger::folded(n_heads, || {
             ledger::enter(&map, F32, 0);
             ledger::enter(&pooled, F32, KERNEL.iter().product());

@@ -13,7 +13,10 @@ use tch::Tensor;
 
 use super::{
     Architecture, BackboneSpec, Pass, Stage, View,
-    attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads, split_heads},
+    attention::{
+        Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, add_branch, attend, merge_heads,
+        split_heads,
+    },
     layers::{Conv3d, Conv3dConfig, Padding, spatial_size},
     ledger,
 };
@@ -310,12 +313,11 @@ impl Block {
 
     /// From `[n, t, c]` to the same shape.
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
-        // In place: the gradient of a linear layer does not need its output.
         let held = ledger::bytes(&[tokens]);
         let attention = || self.attention(&self.norm_before.forward(tokens)?);
-        let x = ledger::holding(held, attention)?.f_add_(tokens)?;
+        let x = add_branch(ledger::holding(held, attention)?, tokens)?;
         let mlp = || self.mlp.forward(&self.norm_after.forward(&x)?);
-        Ok(ledger::holding(held, mlp)?.f_add_(&x)?)
+        add_branch(ledger::holding(held, mlp)?, &x)
     }
 
     fn attention(&self, x: &Tensor) -> Result<Tensor> {

@@ -4,7 +4,7 @@ use std::{ffi::c_char, ffi::c_void, ptr};
 
 use cinetomo_abi::{
     cinetomo_context, cinetomo_context_options, cinetomo_device as DeviceChoice, cinetomo_error,
-    cinetomo_log_level as LogLevel,
+    cinetomo_log_level as LogLevel, cinetomo_precision as PrecisionChoice,
 };
 use log::{Level, LevelFilter};
 use tch::Device;
@@ -20,6 +20,7 @@ use super::{
     write::{self, OutHandle},
 };
 use crate::{
+    backbone::Precision,
     error::{Error, ErrorKind, Result},
     monitor::log_line,
 };
@@ -27,6 +28,7 @@ use crate::{
 /// What a context holds.
 pub(super) struct Context {
     pub(super) device: Device,
+    pub(super) precision: Precision,
     n_threads: i32,
     pub(super) log: LogSink,
 }
@@ -65,6 +67,8 @@ sized_struct!(
         log_level: LogLevel::Warn as i32,
         log: None,
         log_user_data: ptr::null_mut(),
+        precision: PrecisionChoice::F32 as i32,
+        reserved: 0,
     }
 );
 
@@ -192,9 +196,40 @@ fn new(options: &cinetomo_context_options) -> Result<Context> {
             Device::Cpu
         }),
     };
-    log_line(&log, Level::Info, format_args!("computing on {device:?}"));
-    Ok(Context { device, n_threads: options.n_threads, log })
+    let precision = precision(options, device)?;
+    log_line(&log, Level::Info, format_args!("computing on {device:?} in {precision:?}"));
+    Ok(Context { device, precision, n_threads: options.n_threads, log })
 }
+
+fn precision(options: &cinetomo_context_options, device: Device) -> Result<Precision> {
+    read::check_reserved(options.reserved, "options")?;
+    let choice = read::choice(
+        options.precision,
+        &[PrecisionChoice::F32, PrecisionChoice::Bf16, PrecisionChoice::Auto]
+            .map(|p| (p as i32, p)),
+        "options.precision",
+    )?;
+    let generation = match device {
+        Device::Cuda(index) => cuda::generation(index),
+        _ => None,
+    };
+    let has_bf16 = generation.is_some_and(|generation| generation >= BF16_GENERATION);
+    match choice {
+        PrecisionChoice::F32 => Ok(Precision::F32),
+        PrecisionChoice::Auto => Ok(if has_bf16 { Precision::Bf16 } else { Precision::F32 }),
+        PrecisionChoice::Bf16 if has_bf16 || device == Device::Cpu => Ok(Precision::Bf16),
+        PrecisionChoice::Bf16 => Err(Error::new(
+            ErrorKind::DeviceUnavailable,
+            format!(
+                "options.precision is BF16, which GPUs of compute capability {BF16_GENERATION} on have; {device:?} is {}",
+                generation.map_or("of an unknown one".to_owned(), |number| format!("of {number}"))
+            ),
+        )),
+    }
+}
+
+/// Compute capability from which on GPUs multiply bfloat16 (CUDA C++ Programming Guide, table of arithmetic instructions).
+const BF16_GENERATION: i32 = 8;
 
 fn cuda_device(index: usize) -> Result<Device> {
     cuda::load()?;

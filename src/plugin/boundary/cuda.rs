@@ -57,6 +57,32 @@ pub(super) fn driver() -> Option<&'static str> {
         .as_deref()
 }
 
+/// Major number of the compute capability of a device, counted as libtorch counts them; none if the driver does not tell.
+pub(super) fn generation(index: usize) -> Option<i32> {
+    // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR of the driver's interface.
+    const MAJOR: c_int = 75;
+    let index = c_int::try_from(index).ok()?;
+    let [mut device, mut major] = [0 as c_int; 2];
+    // SAFETY: functions of the driver with the types of its header (cuda.h), which may be called in this order at any
+    // time; the library was loaded by `driver` and stays.
+    unsafe {
+        let library = Library::open(Some("libcuda.so.1"), RTLD_LAZY | RTLD_LOCAL).ok()?;
+        let init = library.get::<unsafe extern "C" fn(u32) -> c_int>(b"cuInit\0").ok()?;
+        let get = library
+            .get::<unsafe extern "C" fn(*mut c_int, c_int) -> c_int>(b"cuDeviceGet\0")
+            .ok()?;
+        let attribute = library
+            .get::<unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int>(
+                b"cuDeviceGetAttribute\0",
+            )
+            .ok()?;
+        let failed = init(0) != 0
+            || get(&raw mut device, index) != 0
+            || attribute(&raw mut major, MAJOR, device) != 0;
+        (!failed).then_some(major)
+    }
+}
+
 /// Loads the CUDA part of libtorch, once. Fails with what is missing: the part, the driver, or its order of loading.
 pub(super) fn load() -> Result<()> {
     static LOADING: Mutex<()> = Mutex::new(());

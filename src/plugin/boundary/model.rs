@@ -43,7 +43,8 @@ pub(super) struct ModelObject {
 }
 
 impl ModelObject {
-    pub(super) fn new(context: Arc<Context>, model: Model) -> ModelObject {
+    pub(super) fn new(context: Arc<Context>, mut model: Model) -> ModelObject {
+        model.network.precision = context.precision;
         let (info, confidence) = (Info::new(&model), calibrate::confidence(&model));
         ModelObject {
             context,
@@ -126,7 +127,7 @@ impl Info {
                 Origin::Random { .. } => "",
             }),
             metadata_json: to_c_text(&model_file::metadata_json(model)),
-            n_features: model.network.spec().n_features,
+            n_features: model.network.n_features,
             n_parameters: model.network.parameters.n_weights()
                 + (model.head.weight.numel() + model.head.bias.numel()) as i64,
             input_size: model.preprocess.input_size,

@@ -7,17 +7,22 @@ use cinetomo_abi::{cinetomo_model_options, cinetomo_preprocess};
 use super::{
     guard::boundary,
     read::{self, sized_struct},
+    train::PRESETS,
     write,
 };
 use crate::{
     error::{Error, Result},
     model::ModelConfig,
-    preprocess::{Interpolation, Normalization, Preprocess},
+    preprocess::{GreyScale, Interpolation, Normalization, Preprocess},
+    train::{Preset, presets},
     volume::Contrast,
 };
 
-sized_struct!(cinetomo_preprocess, 64, {
-    let preprocess = Preprocess::default();
+sized_struct!(cinetomo_preprocess, 64, to_c(Preset::Default));
+
+/// What C sees of a preset.
+fn to_c(preset: Preset) -> cinetomo_preprocess {
+    let preprocess = presets::preprocess(preset);
     cinetomo_preprocess {
         struct_size: size_of::<cinetomo_preprocess>(),
         input_size: preprocess.input_size,
@@ -27,8 +32,10 @@ sized_struct!(cinetomo_preprocess, 64, {
         interpolation: preprocess.interpolation as i32,
         contrast: preprocess.contrast as i32,
         n_views: preprocess.n_views,
+        fixed_mean: preprocess.fixed.mean,
+        fixed_deviation: preprocess.fixed.deviation,
     }
-});
+}
 
 sized_struct!(
     cinetomo_model_options,
@@ -54,6 +61,26 @@ pub unsafe extern "C" fn cinetomo_preprocess_init(
 ) -> i32 {
     // SAFETY: pointers are NULL or valid, by contract.
     unsafe { boundary(ptr::null_mut(), || write::init(out_preprocess, struct_size)) }
+}
+
+/// Fills `out_preprocess` with what goes with `preset`, a `CINETOMO_PRESET_*`: for the PAPER presets what its code did (each
+/// subtomogram between 0 and 1, sections resized to 128 x 128 by cubic convolution, one view), for others the defaults.
+/// `struct_size` is `sizeof *out_preprocess`.
+///
+/// Errors: NULL_ARGUMENT, INVALID_ARGUMENT. [any thread]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cinetomo_preprocess_preset(
+    out_preprocess: *mut cinetomo_preprocess,
+    struct_size: usize,
+    preset: i32,
+) -> i32 {
+    // SAFETY: pointers are NULL or valid, by contract.
+    unsafe {
+        boundary(ptr::null_mut(), || {
+            let preset = read::choice(preset, &PRESETS, "preset")?;
+            write::init_with(out_preprocess, struct_size, to_c(preset))
+        })
+    }
 }
 
 /// Fills `out_options` with the defaults. `struct_size` is `sizeof *out_options`.
@@ -112,8 +139,14 @@ fn preprocess(options: &cinetomo_preprocess) -> Result<Preprocess> {
     let preprocess = Preprocess {
         normalization: read::choice(
             options.normalization,
-            &[Normalization::MinMax, Normalization::ZScore, Normalization::Percentile]
-                .map(|n| (n as i32, n)),
+            &[
+                Normalization::MinMax,
+                Normalization::ZScore,
+                Normalization::Percentile,
+                Normalization::Unit,
+                Normalization::Fixed,
+            ]
+            .map(|n| (n as i32, n)),
             "preprocess.normalization",
         )?,
         interpolation: read::choice(
@@ -130,6 +163,7 @@ fn preprocess(options: &cinetomo_preprocess) -> Result<Preprocess> {
             "preprocess.contrast",
         )?,
         n_views: options.n_views,
+        fixed: GreyScale { mean: options.fixed_mean, deviation: options.fixed_deviation },
     };
     preprocess.validate()?;
     Ok(preprocess)

@@ -88,4 +88,5 @@ pub(super) static API: cinetomo_api = cinetomo_api {
     memory_estimate: cinetomo_memory_estimate,
     grad_cam_options_init: cinetomo_grad_cam_options_init,
     model_grad_cam: cinetomo_model_grad_cam,
+    preprocess_preset: cinetomo_preprocess_preset,
 };

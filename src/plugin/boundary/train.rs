@@ -29,6 +29,14 @@ use crate::{
 
 sized_struct!(cinetomo_fine_tune_options, 112, to_c(Preset::Default));
 
+/// Every preset, by its number.
+pub(super) const PRESETS: [(i32, Preset); 4] = [
+    (Preset::Default as i32, Preset::Default),
+    (Preset::PaperVideo as i32, Preset::PaperVideo),
+    (Preset::PaperRandom as i32, Preset::PaperRandom),
+    (Preset::Probe as i32, Preset::Probe),
+];
+
 /// What C sees of a preset. Its milestones live for ever.
 fn to_c(preset: Preset) -> cinetomo_fine_tune_options {
     let config = presets::fine_tune(preset);
@@ -98,8 +106,7 @@ pub unsafe extern "C" fn cinetomo_fine_tune_options_preset(
     // SAFETY: pointers are NULL or valid, by contract.
     unsafe {
         boundary(ptr::null_mut(), || {
-            let presets = [Preset::Default, Preset::PaperVideo, Preset::PaperRandom, Preset::Probe];
-            let preset = read::choice(preset, &presets.map(|p| (p as i32, p)), "preset")?;
+            let preset = read::choice(preset, &PRESETS, "preset")?;
             write::init_with(out_options, struct_size, to_c(preset))
         })
     }
@@ -210,6 +217,7 @@ unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
                 (HeadChoice::Keep as i32, HeadStart::Keep),
                 (HeadChoice::Random as i32, HeadStart::Random),
                 (HeadChoice::Probe as i32, HeadStart::Probe),
+                (HeadChoice::ProbeStages as i32, HeadStart::ProbeStages),
             ],
             "options.head",
         )?,

@@ -98,7 +98,12 @@ impl Model {
 /// Index of the stage whose maps are weighed. Fails with `InvalidArgument` if there is none of that name or nothing of
 /// the box is left in it.
 fn explained_stage(network: &Network, explanation: &Explanation) -> Result<usize> {
-    let name = explanation.stage.as_deref().unwrap_or(network.spec().cam_stage);
+    // A network that was cut may have lost its own.
+    let usual = || match network.stage(network.spec().cam_stage) {
+        Err(_) => network.cut_after.unwrap_or_default(),
+        Ok((_, stage)) => stage.name,
+    };
+    let name = explanation.stage.as_deref().unwrap_or_else(usual);
     let (index, stage) = network.stage(name)?;
     if stage.has_positions() { Ok(index) } else { Err(no_evidence(network, name)) }
 }

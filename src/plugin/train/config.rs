@@ -371,6 +371,7 @@ enum HeadName {
     Keep,
     Random,
     Probe,
+    ProbeStages,
 }
 
 #[cfg(test)]

@@ -59,7 +59,9 @@ pub fn fine_tune(
     let checkpoint = Checkpoint::of(&config, model, volume, labels, journal.monitor)?;
     let saved = checkpoint.as_ref().map(Checkpoint::open).transpose()?.flatten();
     let mut run = Run::default();
-    if saved.is_none() {
+    if let Some(saved) = &saved {
+        saved.shape(&mut tuned)?;
+    } else {
         if config.batch_norm == BatchNorm::Recalibrated {
             passes.recalibrate(&tuned, &split.training, config.n_frozen_stages, &mut journal)?;
         }
@@ -72,7 +74,7 @@ pub fn fine_tune(
     let mut optimizer = Optimizer::new(&config, trainable.weights.iter().zip(factors))?;
     if let Some(saved) = saved {
         run = saved.restore(&trainable, &mut optimizer)?;
-        journal.skip(start_work(&config, &split) + run.n_done * epoch_work(&split));
+        journal.skip(start_work(model, &config, &split) + run.n_done * epoch_work(&split));
         journal.monitor.info(format_args!("going on after epoch {}", run.n_done));
     } else if !split.validation.is_empty() {
         let validated = passes.validate(&tuned, &split.validation, &mut journal)?;
@@ -154,6 +156,7 @@ pub fn fine_tune(
         epochs: run.epochs,
         selected_epoch,
         probe: run.probe,
+        precision: tuned.network.precision,
     });
     // What this volume does not state, an earlier one may have stated.
     if volume.voxel_size() > 0.0 {
@@ -194,17 +197,19 @@ pub(super) fn check_labels(volume: &Volume<'_>, labels: &[i32]) -> Result<()> {
 /// All the work, for even progress.
 fn total_work(model: &Model, config: &FineTune, split: &Split) -> usize {
     let calibration = calibrate::work(model, &config.calibration, split);
-    start_work(config, split) + config.n_epochs * epoch_work(split) + calibration
+    start_work(model, config, split) + config.n_epochs * epoch_work(split) + calibration
 }
 
 /// The work ahead of the first epoch.
-fn start_work(config: &FineTune, split: &Split) -> usize {
+fn start_work(model: &Model, config: &FineTune, split: &Split) -> usize {
     let n_training = split.training.len();
     let recalibration = match config.batch_norm {
         BatchNorm::Recalibrated => n_training * FORWARD_WORK,
         _ => 0,
     };
-    recalibration + head_start::work(config, n_training) + split.validation.len() * FORWARD_WORK
+    recalibration
+        + head_start::work(model, config, n_training)
+        + split.validation.len() * FORWARD_WORK
 }
 
 /// The work of an epoch.

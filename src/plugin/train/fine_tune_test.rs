@@ -14,7 +14,7 @@ use crate::{
     model::ModelConfig,
     monitor::{Progress, log_nothing},
     preprocess::Preprocess,
-    train::{Balance, HeadStart, OptimizerKind, Schedule},
+    train::{Balance, Calibration, HeadStart, OptimizerKind, Schedule},
     volume::{Axis, Dtype},
 };
 
@@ -326,6 +326,8 @@ fn features_of_mirror_images_are_those_of_mirrored_voxels() {
 fn subtomograms_without_label_play_no_part() {
     let model = model(2);
     let (voxels, labels) = shells(4, 2);
+    let directory = tempfile::tempdir().unwrap();
+    let kept = FineTune { checkpoint: Some(directory.path().join("training")), ..short() };
     let expected = fine_tune(&model, &volume(&voxels), &labels, &short(), &mut Monitor::silent());
     // In between, boxes that could not even be read.
     let (mut more, mut more_labels) = (Vec::new(), Vec::new());
@@ -334,11 +336,51 @@ fn subtomograms_without_label_play_no_part() {
         more.extend_from_slice(&[f32::NAN; N_VOXELS]);
         more_labels.extend([label, -1]);
     }
-    let got = fine_tune(&model, &volume(&more), &more_labels, &short(), &mut Monitor::silent());
+    let got = fine_tune(&model, &volume(&more), &more_labels, &kept, &mut Monitor::silent());
     let (expected, got) = (expected.expect("tuned"), got.expect("tuned"));
     // Which half is shuffled to which place depends on the positions alone, and those keep their order.
     assert_eq!(bits(&expected), bits(&got));
     assert_eq!(got.history[0].n_per_class, [2, 2]);
+}
+
+/// 101 to 1: how sure the model is of the class's only example, which it has seen in training.
+#[test]
+fn a_class_of_one_example_is_learnt_if_classes_are_balanced() {
+    let (voxels, mut labels) = shells(202, 2);
+    // All of class 0, and one of class 1.
+    let rare = 101;
+    for (index, label) in labels.iter_mut().enumerate() {
+        *label = if *label == 0 || index == rare { *label } else { -1 };
+    }
+    let rare_one = volume(&voxels[rare * N_VOXELS..][..N_VOXELS]);
+    let volume = volume(&voxels);
+    let mut start = model(2);
+    start.preprocess.n_views = 1;
+    let n_stages = start.network.stages.len();
+    let sure_of = |balance| {
+        let config = FineTune {
+            balance,
+            n_frozen_stages: n_stages,
+            learning_rate: Some(3e-3),
+            n_epochs: 4,
+            batch_size: 100,
+            micro_batch_size: 10,
+            validation_fraction: 0.2,
+            select_best: false,
+            calibration: Calibration { temperature: false, ..Calibration::default() },
+            augment: Augment::default(),
+            ..FineTune::default()
+        };
+        let tuned = fine_tune(&start, &volume, &labels, &config, &mut Monitor::silent());
+        let tuned = tuned.expect("tuned");
+        assert_eq!(tuned.history[0].n_per_class, [101, 1]);
+        let split = stratified(&labels, 2, 0.2, config.seed).expect("split");
+        assert!(split.training.contains(&rare) && split.validation.len() == 20);
+        tuned.classify(&rare_one, &mut Monitor::silent()).expect("scores")[1]
+    };
+    let [plain, weights, sampling] =
+        [Balance::None, Balance::Weights, Balance::Sampling].map(sure_of);
+    assert!(plain < 0.4 && weights > 0.5 && sampling > 0.5, "{plain} {weights} {sampling}");
 }
 
 #[test]
@@ -433,6 +475,7 @@ fn what_makes_no_sense_is_named() {
     assert!(message(&[0, 1, 0], short()).starts_with("3 labels for 4 subtomograms"));
     assert!(message(&[0, 1, 2, 0], short()).starts_with("label 2 is 2;"));
     assert!(message(&[0, 0, 0, -1], short()).starts_with("1 of 2 classes"));
+    assert!(message(&[-1; 4], short()).starts_with("no subtomogram has a label: all 4 are -1"));
     let frozen = FineTune { n_frozen_stages: 14, ..short() };
     assert!(message(&[0, 1, 0, 1], frozen).starts_with("n_frozen_stages is 14; i3d has 13"));
     let batch = FineTune { batch_size: 0, ..short() };
@@ -622,6 +665,74 @@ fn a_training_goes_on_from_its_checkpoint_bit_by_bit() {
     let damaged = refused(&config);
     assert_eq!(damaged.kind(), ErrorKind::Format);
     assert!(damaged.to_string().contains("not a checkpoint of a training"), "{damaged}");
+}
+
+/// The stage whose features cross-validate best is kept with its head, and what comes after it is left out.
+#[test]
+fn a_probe_of_all_stages_keeps_the_best() {
+    let (voxels, labels) = shells(24, 3);
+    let volume = volume(&voxels);
+    let mut start = model(3);
+    start.preprocess.n_views = 1;
+    let config = FineTune { n_epochs: 0, head: HeadStart::ProbeStages, ..FineTune::default() };
+    let tune = |model: &Model, config: &FineTune| {
+        fine_tune(model, &volume, &labels, config, &mut Monitor::silent()).expect("tuned")
+    };
+    let probed = tune(&start, &config);
+    let record = probed.history[0].probe.clone().expect("a probe");
+    let names: Vec<&str> = record.stages.iter().map(|record| record.stage.as_str()).collect();
+    let stages: Vec<&str> = start.network.stages.iter().map(|stage| stage.name).collect();
+    assert_eq!(names, stages);
+    let best = record.stages.iter().map(|record| record.cross_validated_accuracy);
+    assert_eq!(record.cross_validated_accuracy, best.reduce(f64::max));
+    let chosen = record.stage.expect("a stage");
+    assert_eq!(probed.network.cut_after, Some(chosen.as_str()));
+
+    // By the network that was not cut.
+    let all: Vec<usize> = (0..24).collect();
+    let input = start.prepare(&volume, &all).expect("input");
+    let pass = Pass::of(&input, BatchNormMode::Running).expect("pass");
+    let (index, stage) = start.network.stage(&chosen).expect("known");
+    assert!(index + 1 < start.network.stages.len(), "the test needs another best stage");
+    let output = start.network.through(0..index + 1, &input, pass).expect("output");
+    let map = stage.map(&output, pass).expect("map");
+    let features = map.mean_dim([2i64, 3, 4].as_slice(), false, None);
+    let expected = values(&probed.logits(&features).expect("logits").softmax(1, None));
+    let scores = probed.classify(&volume, &mut Monitor::silent()).expect("scores");
+    for (got, expected) in scores.iter().zip(&expected) {
+        assert!((got - expected).abs() < 1e-4, "{got} is not {expected}");
+    }
+
+    // Saved and loaded; trained on, though more stages are to be frozen than there are; explained.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model");
+    crate::model_file::save(&probed, &path).expect("saved");
+    let loaded = crate::model_file::load(&path, Device::Cpu).expect("loaded");
+    assert_eq!(bits(&loaded), bits(&probed));
+    assert_eq!(loaded.classify(&volume, &mut Monitor::silent()).expect("scores"), scores);
+    let frozen = FineTune { n_frozen_stages: probed.network.stages.len(), ..short() };
+    assert_ne!(bits(&tune(&loaded, &frozen)), bits(&loaded));
+    let trained = tune(&loaded, &short());
+    assert_eq!(trained.network.cut_after, probed.network.cut_after);
+    let maps = trained.explain(&volume, &Default::default(), &mut Monitor::silent());
+    assert_eq!(maps.expect("maps").len(), voxels.len());
+}
+
+#[test]
+fn a_probe_of_all_stages_goes_on_from_its_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = FineTune {
+        n_epochs: 2,
+        head: HeadStart::ProbeStages,
+        n_frozen_stages: 12,
+        checkpoint: Some(directory.path().join("training")),
+        ..short()
+    };
+    let straight = tune(&model(2), 8, &config).expect("tuned");
+    let again = tune(&model(2), 8, &config).expect("tuned");
+    assert_eq!(bits(&again), bits(&straight));
+    assert_eq!(again.history, straight.history);
+    assert_eq!(again.network.cut_after, straight.network.cut_after);
 }
 
 #[test]

@@ -1,15 +1,17 @@
 //! The head that a training starts from.
 
+use tch::Tensor;
+
 use super::{
     config::{FineTune, HeadStart},
     journal::{FORWARD_WORK, Journal, PROBE_WORK},
     passes::Passes,
-    probe,
+    probe::{self, Probe},
 };
 use crate::{
     augment::{Augmentation, MIRROR_IMAGES},
     error::Result,
-    model::{Head, Model, ProbeRecord},
+    model::{Head, Model, ProbeRecord, StageRecord},
     monitor::Stage,
 };
 
@@ -25,38 +27,80 @@ pub(super) fn start_head(
     match config.head {
         HeadStart::Auto | HeadStart::Keep => Ok(None),
         HeadStart::Random => {
-            let n_features = tuned.network.spec().n_features;
+            let n_features = tuned.network.n_features;
             tuned.head = Head::random(n_classes, n_features, config.seed, tuned.device)?;
             Ok(None)
         }
         HeadStart::Probe => {
             let copies = probe_copies(config, training.len());
             let features = passes.features(tuned, training, copies, journal)?;
-            let classes: Vec<usize> =
-                training.iter().map(|&index| passes.labels[index] as usize).collect();
-            let work = copies.len() * classes.len() * PROBE_WORK;
-            let (head, probe) =
-                probe::fit(&features, &classes, n_classes, config.seed, &mut |part| {
-                    journal.within(Stage::Probe, part, work)
-                })?;
-            journal.advance(Stage::Probe, 0, 1, work)?;
-            tuned.head = head;
-            let accuracy = match probe.cross_validated_accuracy {
-                Some(accuracy) => format!("{accuracy:.3} accurate by cross-validation"),
-                None => "a class of one example does not allow cross-validation".to_owned(),
-            };
-            journal.monitor.info(format_args!("probe: penalty {}, {accuracy}", probe.penalty));
-            Ok(Some(probe))
+            let probe = fit(&[features], tuned, config, passes, training, journal)?;
+            Ok(Some(record(&probe, Vec::new())))
+        }
+        HeadStart::ProbeStages => {
+            let copies = probe_copies(config, training.len());
+            let features = passes.features_of_stages(tuned, training, copies, journal)?;
+            let probe = fit(&features, tuned, config, passes, training, journal)?;
+            let names: Vec<&str> = tuned.network.stages.iter().map(|stage| stage.name).collect();
+            let record = record(&probe, names);
+            tuned.network.cut_after(probe.place)?;
+            Ok(Some(record))
         }
     }
 }
 
-/// What `start_head` takes for `n` subtomograms.
-pub(super) fn work(config: &FineTune, n: usize) -> usize {
-    match config.head {
-        HeadStart::Probe => n * probe_copies(config, n).len() * (FORWARD_WORK + PROBE_WORK),
-        HeadStart::Auto | HeadStart::Keep | HeadStart::Random => 0,
+/// Gives the model the head that suits the best of some candidates for its features.
+fn fit(
+    candidates: &[Tensor],
+    tuned: &mut Model,
+    config: &FineTune,
+    passes: &Passes<'_>,
+    training: &[usize],
+    journal: &mut Journal<'_, '_>,
+) -> Result<Probe> {
+    let classes = passes.classes(training);
+    let n_rows = probe_copies(config, training.len()).len() * classes.len();
+    let work = n_rows * candidates.len() * PROBE_WORK;
+    let n_classes = tuned.class_names.len();
+    let mut probe = probe::fit(candidates, &classes, n_classes, config.seed, &mut |part| {
+        journal.within(Stage::Probe, part, work)
+    })?;
+    journal.advance(Stage::Probe, 0, 1, work)?;
+    std::mem::swap(&mut tuned.head, &mut probe.head);
+    let accuracy = match probe.accuracies.get(probe.place) {
+        Some(accuracy) => format!("{accuracy:.3} accurate by cross-validation"),
+        None => "a class of one example does not allow cross-validation".to_owned(),
+    };
+    let stage = match candidates.len() {
+        1 => String::new(),
+        _ => format!(", features of {}", tuned.network.stages[probe.place].name),
+    };
+    journal.monitor.info(format_args!("probe: penalty {}{stage}, {accuracy}", probe.penalty));
+    Ok(probe)
+}
+
+/// What is kept of a probe that compared the stages of these names, or none.
+fn record(probe: &Probe, names: Vec<&str>) -> ProbeRecord {
+    let stages = std::iter::zip(&names, &probe.accuracies).map(|(stage, &accuracy)| StageRecord {
+        stage: (*stage).to_owned(),
+        cross_validated_accuracy: accuracy,
+    });
+    ProbeRecord {
+        penalty: probe.penalty,
+        cross_validated_accuracy: probe.accuracies.get(probe.place).copied(),
+        stage: names.get(probe.place).map(|stage| (*stage).to_owned()),
+        stages: stages.collect(),
     }
+}
+
+/// What `start_head` takes for `n` subtomograms.
+pub(super) fn work(model: &Model, config: &FineTune, n: usize) -> usize {
+    let n_candidates = match config.head {
+        HeadStart::Auto | HeadStart::Keep | HeadStart::Random => return 0,
+        HeadStart::Probe => 1,
+        HeadStart::ProbeStages => model.network.stages.len(),
+    };
+    n * probe_copies(config, n).len() * (FORWARD_WORK + n_candidates * PROBE_WORK)
 }
 
 /// The mirror images that the probe sees of each of `n` subtomograms, if mirroring is on: all eight of few, fewer of

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     augment::Mirrors,
-    backbone::{BatchNormMode, Pass},
+    backbone::{BatchNormMode, Pass, layers::average},
     error::Result,
     model::{Model, not_finite},
     monitor::Stage,
@@ -90,20 +90,14 @@ pub(super) fn forward(
     n_frozen: usize,
     batch_norm: BatchNormMode,
 ) -> Result<Tensor> {
-    let (frozen, trained) = model.network.stages.split_at(n_frozen);
-    let mut x = input.shallow_clone();
-    {
+    let network = &model.network;
+    // A probe may have cut off stages that were to be frozen.
+    let n_frozen = n_frozen.min(network.stages.len());
+    let frozen = {
         let _guard = tch::no_grad_guard();
-        let pass = Pass::of(input, BatchNormMode::Running)?;
-        for stage in frozen {
-            x = (stage.forward)(&x, pass)?;
-        }
-    }
-    let pass = Pass::of(input, batch_norm)?;
-    for stage in trained {
-        x = (stage.forward)(&x, pass)?;
-    }
-    Ok(x)
+        network.through(0..n_frozen, input, Pass::of(input, BatchNormMode::Running)?)?
+    };
+    network.through(n_frozen..network.stages.len(), &frozen, Pass::of(input, batch_norm)?)
 }
 
 /// Passes over the caller's subtomograms without gradients or augmentation.
@@ -123,20 +117,59 @@ impl Passes<'_> {
         copies: &[[bool; 3]],
         journal: &mut Journal<'_, '_>,
     ) -> Result<Tensor> {
+        let mut features = Vec::new();
+        self.each_copy(model, indices, copies, journal, |input| {
+            features.push(model.network.features(input, BatchNormMode::Running)?);
+            Ok(())
+        })?;
+        Ok(Tensor::f_cat(&features, 0)?)
+    }
+
+    /// As `features` of the subtomograms as they are and mirrored, for each stage: the average of its output over the positions.
+    pub fn features_of_stages(
+        &self,
+        model: &Model,
+        indices: &[usize],
+        copies: &[[bool; 3]],
+        journal: &mut Journal<'_, '_>,
+    ) -> Result<Vec<Tensor>> {
+        let network = &model.network;
+        let mut batches: Vec<Vec<Tensor>> = network.stages.iter().map(|_| Vec::new()).collect();
+        self.each_copy(model, indices, copies, journal, |input| {
+            let pass = Pass::of(input, BatchNormMode::Running)?;
+            let mut x = input.shallow_clone();
+            for (index, stage) in network.stages.iter().enumerate() {
+                x = network.through(index..index + 1, &x, pass)?;
+                batches[index].push(average(&stage.map(&x, pass)?)?);
+            }
+            Ok(())
+        })?;
+        batches.iter().map(|batches| Ok(Tensor::f_cat(batches, 0)?)).collect()
+    }
+
+    /// Hands each batch of the subtomograms `indices`, mirrored along the axes of the first copy, then those of the second,
+    /// and so on, to `look`.
+    fn each_copy(
+        &self,
+        model: &Model,
+        indices: &[usize],
+        copies: &[[bool; 3]],
+        journal: &mut Journal<'_, '_>,
+        mut look: impl FnMut(&Tensor) -> Result<()>,
+    ) -> Result<()> {
         let _guard = tch::no_grad_guard();
         let n_batches = batches(indices.len(), self.batch_size).len();
         let n_steps = copies.len() * n_batches;
-        let mut features = Vec::new();
+        let mut step = 0;
         for &axes in copies {
             for batch in batches(indices.len(), self.batch_size) {
                 let input = model.prepare(self.volume, &indices[batch.clone()])?;
-                let input = Mirrors { flags: vec![axes; batch.len()] }.apply(&input)?;
-                let step = features.len();
-                features.push(model.network.features(&input, BatchNormMode::Running)?);
+                look(&Mirrors { flags: vec![axes; batch.len()] }.apply(&input)?)?;
                 journal.advance(Stage::Features, step, n_steps, batch.len() * FORWARD_WORK)?;
+                step += 1;
             }
         }
-        Ok(Tensor::f_cat(&features, 0)?)
+        Ok(())
     }
 
     /// The classes of the subtomograms `indices`, whose labels are none of them -1.

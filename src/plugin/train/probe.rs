@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 use super::split::folds;
 use crate::{
     error::{Error, ErrorKind, Result},
-    model::{Head, ProbeRecord},
+    model::Head,
 };
 
 /// Strengths that cross-validation chooses from, strongest first, in units of the number of features: of two
@@ -33,35 +33,78 @@ const LEAST_DEVIATION: f64 = 0.01;
 const COARSE: f64 = 1e-4;
 const FINE: f64 = 1e-13;
 
-/// Fits a head to the `features` `[copies * n, f]` of n examples of the given `classes`: first all n, then all n again
-/// in a varied form, and so on. An example counts once, whatever the number of its copies, and all of them are on the
-/// same side of a cross-validation. That chooses the strength: the highest accuracy, then the lowest log loss, then the
-/// strongest penalty; classes are spread evenly over its folds.
+/// A head and how it was found.
+#[derive(Debug)]
+pub(super) struct Probe {
+    /// The features that it is for, counted among the candidates.
+    pub place: usize,
+    pub head: Head,
+    /// Strength of the L2 penalty on the features of all examples, once each.
+    pub penalty: f64,
+    /// What cross-validation gave for each of the candidates; empty if there was none.
+    pub accuracies: Vec<f64>,
+}
+
+/// Fits a head to the best of some `candidates` for features `[copies * n, f]` of n examples of the given `classes`: first
+/// all n, then all n again in a varied form, and so on. An example counts once, whatever the number of its copies, and all
+/// of them are on the same side of a cross-validation. That chooses the candidate and its strength: the highest accuracy,
+/// then the lowest log loss, then the last candidate and the strongest penalty; classes are spread evenly over its folds,
+/// which are the same for all candidates. Where a class has a single example, the last candidate is taken.
 ///
 /// `progress` is told how much is done, 0 to 1, and may stop the fit. The head lives on the device of the features.
 ///
 /// # Errors
 /// `NonFinite` if a feature is NaN or infinite, and whatever `progress` fails with.
 pub(super) fn fit(
-    features: &Tensor,
+    candidates: &[Tensor],
     classes: &[usize],
     n_classes: usize,
     seed: u64,
     progress: &mut dyn FnMut(f64) -> Result<()>,
-) -> Result<(Head, ProbeRecord)> {
-    let data = Data::new(features, classes, n_classes)?;
-    let n_folds = data.smallest_class().min(MAX_FOLDS);
-    let (strength, accuracy) = if n_folds < 2 {
-        (FALLBACK_STRENGTH, None)
-    } else {
-        let folds = folds(classes, n_folds, seed).repeat(data.n_copies);
-        let (strength, accuracy) = data.cross_validate(&folds, n_folds, progress)?;
-        (strength, Some(accuracy))
-    };
+) -> Result<Probe> {
+    let (mut best, mut accuracies) = (None::<(usize, Data, Trial)>, Vec::new());
+    for (place, features) in candidates.iter().enumerate() {
+        let mut within = |part: f64| progress((place as f64 + part) / candidates.len() as f64);
+        let data = Data::new(features, classes, n_classes)?;
+        let n_folds = data.smallest_class().min(MAX_FOLDS);
+        let trial = if n_folds < 2 {
+            Trial::UNTRIED
+        } else {
+            let folds = folds(classes, n_folds, seed).repeat(data.n_copies);
+            let trial = data.cross_validate(&folds, n_folds, &mut within)?;
+            accuracies.push(trial.accuracy);
+            trial
+        };
+        if best.as_ref().is_none_or(|(.., best)| !best.beats(&trial)) {
+            best = Some((place, data, trial));
+        }
+    }
+    let (place, data, Trial { strength, .. }) =
+        best.ok_or_else(|| Error::invalid("no features to fit a head to"))?;
     let head = data.fit(data.penalty(strength))?;
     progress(1.0)?;
-    let penalty = strength * data.n_features() as f64;
-    Ok((head, ProbeRecord { penalty, cross_validated_accuracy: accuracy }))
+    Ok(Probe { place, head, penalty: strength * data.n_features() as f64, accuracies })
+}
+
+/// What cross-validation says of features with a penalty of that strength.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Trial {
+    strength: f64,
+    /// Fraction of the left-out rows that is classified correctly.
+    accuracy: f64,
+    /// Sum of the log loss of the left-out rows.
+    log_loss: f64,
+}
+
+impl Trial {
+    /// Where a class has a single example.
+    const UNTRIED: Trial =
+        Trial { strength: FALLBACK_STRENGTH, accuracy: 0.0, log_loss: f64::INFINITY };
+
+    fn beats(&self, other: &Trial) -> bool {
+        self.accuracy > other.accuracy
+            || (self.accuracy == other.accuracy && self.log_loss < other.log_loss)
+    }
 }
 
 /// Standardised features in the basis of their principal components, and the way back.
@@ -144,13 +187,13 @@ impl Data {
         self.present.iter().map(|(_, count)| *count).min().unwrap_or(0)
     }
 
-    /// The strength that predicts the left-out folds best, and the accuracy that it does so with.
+    /// The strength that predicts the left-out folds best, and how well it does so.
     fn cross_validate(
         &self,
         folds: &[usize],
         n_folds: usize,
         progress: &mut dyn FnMut(f64) -> Result<()>,
-    ) -> Result<(f64, f64)> {
+    ) -> Result<Trial> {
         let mut n_correct = [0.0; STRENGTHS.len()];
         let mut log_loss = [0.0; STRENGTHS.len()];
         for fold in 0..n_folds {
@@ -178,14 +221,15 @@ impl Data {
                 log_loss[index] += held_out.log_loss(&scores)?;
             }
         }
-        let mut best = 0;
-        for index in 1..STRENGTHS.len() {
-            let gain = n_correct[index] - n_correct[best];
-            if gain > 0.0 || (gain == 0.0 && log_loss[index] < log_loss[best]) {
-                best = index;
-            }
-        }
-        Ok((STRENGTHS[best], n_correct[best] / folds.len() as f64))
+        let trial = |index: usize| Trial {
+            strength: STRENGTHS[index],
+            accuracy: n_correct[index] / folds.len() as f64,
+            log_loss: log_loss[index],
+        };
+        let first = trial(0);
+        Ok((1..STRENGTHS.len())
+            .map(trial)
+            .fold(first, |best, next| if next.beats(&best) { next } else { best }))
     }
 
     /// The head that the regression with that penalty gives on all rows.

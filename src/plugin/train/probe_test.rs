@@ -77,7 +77,7 @@ fn cross_validation_agrees_with_scikit_learn() {
     let features = rows(&case.features, case.n_features);
     let data = Data::new(&features, &case.classes, case.n_classes).expect("data");
     let mut told = Vec::new();
-    let (strength, accuracy) = data
+    let Trial { strength, accuracy, .. } = data
         .cross_validate(&case.folds, 4, &mut |done| {
             told.push(done);
             Ok(())
@@ -106,8 +106,9 @@ fn blobs(counts: [usize; 5], n_features: usize) -> (Tensor, Vec<usize>) {
 #[test]
 fn classes_without_examples_are_never_predicted() {
     let (features, classes) = blobs([6, 0, 6, 6, 0], 10);
-    let (head, record) = fit(&features, &classes, 5, 0, &mut |_| Ok(())).expect("fit");
-    assert_eq!(record.cross_validated_accuracy, Some(1.0));
+    let Probe { head, accuracies, .. } =
+        fit(&[features.shallow_clone()], &classes, 5, 0, &mut |_| Ok(())).expect("fit");
+    assert_eq!(accuracies, [1.0]);
     let predicted = head.forward(&features).expect("logits").argmax(1, false);
     let expected: Vec<i64> = classes.iter().map(|class| *class as i64).collect();
     assert_eq!(Vec::<i64>::try_from(predicted).expect("classes"), expected);
@@ -121,23 +122,26 @@ fn classes_without_examples_are_never_predicted() {
 #[test]
 fn features_that_say_nothing_leave_the_shares_of_the_classes() {
     let features = Tensor::full([8, 3], 2.5, (Kind::Float, Device::Cpu));
-    let (head, _) = fit(&features, &[0, 0, 0, 0, 0, 1, 1, 1], 3, 0, &mut |_| Ok(())).expect("fit");
-    let shares = head.forward(&features.narrow(0, 0, 1)).expect("logits").softmax(1, Kind::Double);
+    let classes = [0, 0, 0, 0, 0, 1, 1, 1];
+    let fitted = fit(&[features.shallow_clone()], &classes, 3, 0, &mut |_| Ok(())).expect("fit");
+    let shares =
+        fitted.head.forward(&features.narrow(0, 0, 1)).expect("logits").softmax(1, Kind::Double);
     assert!(largest_difference(&shares, &[5.0, 3.0, 0.5].map(|n| n / 8.5)) < 1e-6);
 }
 
 #[test]
 fn a_class_of_one_example_gets_the_fallback() {
     let (features, classes) = blobs([6, 0, 1, 6, 0], 10);
-    let (_, record) = fit(&features, &classes, 5, 0, &mut |_| Ok(())).expect("fit");
-    let penalty = FALLBACK_STRENGTH * 10.0;
-    assert_eq!(record, ProbeRecord { penalty, cross_validated_accuracy: None });
+    let other = features.narrow(1, 0, 5);
+    let Probe { place, penalty, accuracies, .. } =
+        fit(&[other, features], &classes, 5, 0, &mut |_| Ok(())).expect("fit");
+    assert_eq!((place, penalty, accuracies), (1, FALLBACK_STRENGTH * 10.0, vec![]));
 }
 
 #[test]
 fn a_feature_that_is_no_number_is_refused() {
     let features = Tensor::from_slice(&[1.0f32, f32::NAN, 2.0, 3.0]).reshape([2, 2]);
-    let error = fit(&features, &[0, 1], 2, 0, &mut |_| Ok(())).expect_err("must be refused");
+    let error = fit(&[features], &[0, 1], 2, 0, &mut |_| Ok(())).expect_err("must be refused");
     assert_eq!(error.kind(), ErrorKind::NonFinite);
 }
 
@@ -145,7 +149,7 @@ fn a_feature_that_is_no_number_is_refused() {
 fn progress_can_stop_the_fit() {
     let (features, classes) = blobs([6, 0, 6, 6, 0], 10);
     let mut n_calls = 0;
-    let stopped = fit(&features, &classes, 5, 0, &mut |_| {
+    let stopped = fit(&[features], &classes, 5, 0, &mut |_| {
         n_calls += 1;
         match n_calls {
             3 => Err(Error::new(ErrorKind::Cancelled, "stop")),
@@ -161,10 +165,35 @@ fn progress_can_stop_the_fit() {
 fn an_example_counts_once_whatever_its_copies() {
     let (features, classes) = blobs([6, 0, 4, 5, 0], 10);
     let thrice = Tensor::cat(&[&features; 3], 0);
-    let fit = |features: &Tensor| fit(features, &classes, 5, 0, &mut |_| Ok(())).expect("fit");
-    let ((once, record), (copied, copied_record)) = (fit(&features), fit(&thrice));
-    assert_eq!(record, copied_record);
+    let fit = |features: Tensor| fit(&[features], &classes, 5, 0, &mut |_| Ok(())).expect("fit");
+    let (once, copied) = (fit(features.shallow_clone()), fit(thrice));
+    assert_eq!((once.penalty, &once.accuracies), (copied.penalty, &copied.accuracies));
+    let (once, copied) = (once.head, copied.head);
     for (a, b) in [(&once.weight, &copied.weight), (&once.bias, &copied.bias)] {
         assert!((a - b).abs().max().double_value(&[]) < 1e-5 * a.abs().max().double_value(&[]));
     }
+}
+
+/// Of features that are noise, features that tell the classes and the same again, the last of the good ones is taken, with
+/// the head that it gets alone.
+#[test]
+fn the_candidate_that_cross_validates_best_is_taken() {
+    let (features, classes) = blobs([8, 0, 8, 8, 0], 10);
+    let mut generator = ChaCha8Rng::seed_from_u64(1);
+    let noise: Vec<f32> = (0..24 * 6).map(|_| generator.random()).collect();
+    let noise = || Tensor::from_slice(&noise).reshape([24, 6]);
+    let mut told = Vec::new();
+    let candidates =
+        [noise(), features.shallow_clone(), features.shallow_clone(), noise(), noise()];
+    let chosen = fit(&candidates, &classes, 5, 0, &mut |part| {
+        told.push(part);
+        Ok(())
+    });
+    let chosen = chosen.expect("fit");
+    assert_eq!((chosen.place, chosen.accuracies.len()), (2, 5));
+    assert_eq!(chosen.accuracies[1..3], [1.0; 2]);
+    assert!(chosen.accuracies[0] < 0.8 && chosen.accuracies[0] == chosen.accuracies[4]);
+    assert!(told.is_sorted() && told.last() == Some(&1.0));
+    let alone = fit(&[features], &classes, 5, 0, &mut |_| Ok(())).expect("fit");
+    assert_eq!(chosen.head.weight, alone.head.weight);
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    model::{EpochRecord, Model, ProbeRecord},
+    model::{EpochRecord, Head, Model, ProbeRecord},
     monitor::Monitor,
     tensor_file::{self, FileKind, Reader},
     volume::Volume,
@@ -62,7 +62,8 @@ pub(super) struct Checkpoint<'c> {
 }
 
 impl<'c> Checkpoint<'c> {
-    /// The checkpoint of this training, if it is to have one. Reads all voxels, to know them again.
+    /// The checkpoint of this training, if it is to have one. Reads all voxels that it will train on or validate with, to
+    /// know them again.
     pub fn of(
         config: &'c FineTune,
         model: &Model,
@@ -77,12 +78,13 @@ impl<'c> Checkpoint<'c> {
         let size = volume.box_size();
         hash.update(format!("{}\n{options}\n{size:?}\n", env!("CARGO_PKG_VERSION")));
         hash.update(crate::model_file::metadata_json(model));
+        hash.update(format!("{:?}", model.network.precision));
         labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
         let parameters = model.network.parameters.iter().map(|parameter| &parameter.tensor);
         for tensor in parameters.chain([&model.head.weight, &model.head.bias]) {
             update(&mut hash, tensor)?;
         }
-        let indices: Vec<usize> = (0..volume.len()).collect();
+        let indices: Vec<usize> = (0..labels.len()).filter(|&index| labels[index] >= 0).collect();
         for chunk in indices.chunks(CHUNK) {
             monitor.check()?;
             update(&mut hash, &volume.gather(chunk, tch::Device::Cpu)?)?;
@@ -147,6 +149,19 @@ pub(super) struct Saved<'c> {
 }
 
 impl Saved<'_> {
+    /// Gives the model that the training starts from the shape that its probe gave it.
+    pub fn shape(&self, tuned: &mut Model) -> Result<()> {
+        let stage = self.document.probe.as_ref().and_then(|probe| probe.stage.as_deref());
+        let Some(stage) = stage else { return Ok(()) };
+        let place =
+            tuned.network.stage(stage).map_err(|error| error.within(self.path.display()))?.0;
+        tuned.network.cut_after(place)?;
+        // Its values are the file's.
+        let (n_classes, n_features) = (tuned.class_names.len(), tuned.network.n_features);
+        tuned.head = Head::random(n_classes, n_features, 0, tuned.device)?;
+        Ok(())
+    }
+
     /// Brings the training to that state.
     pub fn restore(self, trainable: &Trainable, optimizer: &mut Optimizer) -> Result<Run> {
         let Document { n_done, n_steps, epochs, probe, best, .. } = self.document;

@@ -61,6 +61,12 @@ pub(super) fn stratified(
 ) -> Result<Split> {
     let members = members_of(labels, n_classes)?;
     let n_present = members.iter().filter(|members| !members.is_empty()).count();
+    if n_present == 0 {
+        return Err(Error::invalid(format!(
+            "no subtomogram has a label: all {} are -1; training needs examples of at least 2 classes",
+            labels.len()
+        )));
+    }
     if n_present < 2 {
         return Err(Error::invalid(format!(
             "{n_present} of {n_classes} classes have labelled subtomograms; training needs at \
@@ -164,8 +170,8 @@ mod tests {
         assert!(message(&[0, 1, 3]).starts_with("label 2 is 3; it must be from 0 to 2"));
         assert!(message(&[0, -2, 1]).starts_with("label 1 is -2;"));
         assert!(message(&[1, 1, -1]).starts_with("1 of 3 classes"));
-        assert!(message(&[-1, -1]).starts_with("0 of 3 classes"));
-        assert!(message(&[]).starts_with("0 of 3 classes"));
+        assert!(message(&[-1, -1]).starts_with("no subtomogram has a label: all 2 are -1"));
+        assert!(message(&[]).starts_with("no subtomogram has a label: all 0 are -1"));
     }
 
     #[test]

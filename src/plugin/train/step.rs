@@ -38,7 +38,7 @@ impl Batch {
         if model.dropout == 0.0 {
             return Ok(None);
         }
-        let n_features = model.network.spec().n_features;
+        let n_features = model.network.n_features;
         let scale = (1.0 / (1.0 - model.dropout)) as f32;
         let factors: Vec<f32> = (0..n as i64 * n_features)
             .map(|_| if generator.random::<f64>() < model.dropout { 0.0 } else { scale })
@@ -99,7 +99,7 @@ impl<'a> Stepper<'a> {
                     self.micro_batch_size = size.div_ceil(2);
                     monitor.warn(format_args!(
                         "out of memory with {size} subtomograms at once; going on with {} at once, and as many a \
-                         step as before",
+                         step as before ({error})",
                         self.micro_batch_size
                     ));
                 }
@@ -217,3 +217,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "out_of_memory_test.rs"]
+mod out_of_memory_test;

@@ -9,6 +9,7 @@ use crate::{
     backbone::{
         attention::WEIGHT_DEVIATION,
         ledger::{self, F32},
+        precision::rounded,
     },
     error::Result,
     parameters::Parameters,
@@ -95,7 +96,8 @@ impl Distances {
         let query = query.f_reshape([n, n_heads, z, y, x, c])?;
         let along = |axis: usize, equation: &str, shape: [i64; 3]| -> Result<Tensor> {
             let rows = rows(&self.tables[axis], queries[axis], keys[axis])?;
-            let products = Tensor::f_einsum(equation, &[&query, &rows], None::<i64>)?;
+            let factors = [rounded(&query)?, rounded(&rows)?];
+            let products = Tensor::f_einsum(equation, &factors, None::<i64>)?;
             ledger::enter(&products, F32, c);
             let [key_z, key_y, key_x] = shape;
             Ok(products.f_reshape([n, n_heads, z, y, x, key_z, key_y, key_x])?)
