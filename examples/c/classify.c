@@ -31,11 +31,13 @@ static void log_line(void *user_data, int32_t level, const char *message) {
   fprintf(stderr, "classify: %s\n", message);
 }
 
-/* Whether a call succeeded; if not, says why and frees the error. */
-static int is_ok(int32_t status, cinetomo_error *error) {
+/* Whether a call succeeded; if not, says why and frees the error. A pointer to the error, as C may look at arguments in
+ * any order: the call that sets it among them. */
+static int is_ok(int32_t status, cinetomo_error **error) {
   if (status == CINETOMO_STATUS_OK) return 1;
-  fprintf(stderr, "classify: %s: %s\n", cinetomo_status_name(status), cinetomo_error_message(error));
-  cinetomo_error_free(error);
+  fprintf(stderr, "classify: %s: %s\n", cinetomo_status_name(status), cinetomo_error_message(*error));
+  cinetomo_error_free(*error);
+  *error = NULL;
   return 0;
 }
 
@@ -101,9 +103,9 @@ static int classify(const char *model_path, const char *boxes_path, size_t box_s
 
   voxels = read_boxes(boxes_path, box_size, &n);
   if (voxels == NULL) goto end;
-  if (!is_ok(cinetomo_context_new(&options, &context, &error), error)) goto end;
-  if (!is_ok(cinetomo_model_load(context, model_path, &model, &error), error)) goto end;
-  if (!is_ok(cinetomo_model_info_get(model, &info, &error), error)) goto end;
+  if (!is_ok(cinetomo_context_new(&options, &context, &error), &error)) goto end;
+  if (!is_ok(cinetomo_model_load(context, model_path, &model, &error), &error)) goto end;
+  if (!is_ok(cinetomo_model_info_get(model, &info, &error), &error)) goto end;
 
   boxes.data = voxels;
   boxes.data_bytes = n * box_size * box_size * box_size * sizeof *voxels; /* the library checks the shape against it */
@@ -111,13 +113,13 @@ static int classify(const char *model_path, const char *boxes_path, size_t box_s
   boxes.shape[1] = boxes.shape[2] = boxes.shape[3] = (int64_t)box_size;
 
   /* With capacity 0 a call says how many numbers it will write, and does nothing else. */
-  if (!is_ok(cinetomo_model_classify(model, &boxes, NULL, NULL, 0, &len, &error), error)) goto end;
+  if (!is_ok(cinetomo_model_classify(model, &boxes, NULL, NULL, 0, &len, &error), &error)) goto end;
   probabilities = malloc(len * sizeof *probabilities);
   if (probabilities == NULL) {
     fprintf(stderr, "classify: no memory for %lu probabilities\n", (unsigned long)len);
     goto end;
   }
-  if (!is_ok(cinetomo_model_classify(model, &boxes, &hooks, probabilities, len, &len, &error), error)) goto end;
+  if (!is_ok(cinetomo_model_classify(model, &boxes, &hooks, probabilities, len, &len, &error), &error)) goto end;
   done = print_classes(probabilities, n, &info);
   if (!done) fprintf(stderr, "classify: the results cannot be written: %s\n", strerror(errno));
 
