@@ -5,15 +5,13 @@ PYTHON ?= python3
 PREFIX ?= /usr/local
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 STAGE := $(abspath $(TARGET))/stage
-DEMO := $(TARGET)/demo/cinetomo-demo
-CXXFLAGS ?= -O2
-WARNINGS := -Wall -Wextra -Wpedantic -Werror
 
-# Fuzzers of the checkpoint readers, and how long each runs.
-FUZZERS ?= torch_zip torch_legacy torch_pickle safetensors flax npz npy index
+# Fuzzers of the readers of checkpoints and of data, and how long each runs.
+FUZZERS ?= torch_zip torch_legacy torch_pickle safetensors flax npz npy index \
+  volumes arrays images star tables structure
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build demo test check header install clean parity fuzz
+.PHONY: help setup build demo test check header fiji install dist manual clean parity fuzz
 
 help: ## list the targets
 	@echo "make setup && make demo, or:"
@@ -25,11 +23,9 @@ setup: ## fetch libtorch (1.2 GB; 4 GB with an NVIDIA driver) and the video weig
 build: setup ## compile the library and the command (5 minutes the first time)
 	cargo build --release -p cinetomo -p cinetomo-cli
 
-demo: build ## simulate, fine-tune, classify: video weights against random ones (DEMO_ARGS="--help" lists options)
+demo: build ## video weights against random ones on simulated data, and a report (DEMO_ARGS="--help" lists options)
 	@src/setup/install.sh $(STAGE)
-	@mkdir -p $(dir $(DEMO))
-	$(CXX) -std=c++17 $(CXXFLAGS) $(WARNINGS) -I$(STAGE)/include examples/cpp/*.cpp -o $(DEMO) -ldl
-	@.cargo/with-libtorch env CINETOMO_PLUGIN_PATH=$(STAGE)/share/cinetomo/plugins $(DEMO) $(DEMO_ARGS)
+	@.cargo/with-libtorch $(PYTHON) examples/demo.py --command $(STAGE)/bin/cinetomo --directory $(TARGET)/demo $(DEMO_ARGS)
 
 test: ## run every test (fetches the CUDA part of libtorch and the reference networks too: 4 GB in all)
 	@$(PYTHON) src/setup/setup.py --tests
@@ -43,15 +39,27 @@ check: setup ## formatting, lints and documentation
 header: setup ## write include/cinetomo.h anew from the contract in src/abi
 	CINETOMO_UPDATE_HEADER=1 cargo test --release -p cinetomo-tests --test header
 
+fiji: ## build the Java API and ImageJ's commands with Maven and install them: make fiji FIJI=/path/to/Fiji.app
+	cargo build --release -p cinetomo-jni
+	mvn --batch-mode --quiet -f examples/fiji -Dcinetomo.build=$(abspath $(TARGET))/fiji package
+	@examples/fiji/install.sh $(abspath $(TARGET))/fiji "$(FIJI)"
+
 install: ## install what `make build` made: make install PREFIX=/usr/local [DESTDIR=...] (does not build: sudo-safe)
 	@src/setup/install.sh "$(PREFIX)" "$(DESTDIR)"
+
+dist: build ## pack what `make build` made for other machines: target/dist/cinetomo-<release>-<platform>.tar.gz (without libtorch)
+	@src/setup/dist.sh $(TARGET)/dist
+
+manual: ## make the manual of the C and C++ headers in target/manual (needs doxygen)
+	@mkdir -p $(TARGET)/manual
+	CINETOMO_VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml) CINETOMO_MANUAL=$(TARGET)/manual doxygen docs/Doxyfile
 
 parity: ## compute tests/reference/*.json anew with PyTorch, scikit-learn and others
 	$(PYTHON) -m venv $(TARGET)/parity
 	$(TARGET)/parity/bin/pip install -q -r tests/reference/requirements.txt
 	for script in tests/reference/*.py; do echo "$$script"; $(TARGET)/parity/bin/python "$$script" || exit 1; done
 
-fuzz: ## feed the checkpoint readers with broken files, FUZZ_SECONDS=60 each (needs nightly Rust and cargo-fuzz)
+fuzz: ## feed all readers of files with broken ones, FUZZ_SECONDS=60 each (needs nightly Rust and cargo-fuzz)
 	@for fuzzer in $(FUZZERS); do \
 	  mkdir -p $(TARGET)/fuzz/$$fuzzer && \
 	  cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir $(abspath $(TARGET))/fuzz/build $$fuzzer \

@@ -1,6 +1,6 @@
 // cinetomo for C++17: the C contract of cinetomo.h as objects that free themselves, exceptions and lambdas.
 //
-//     auto plugin = cinetomo::Plugin::open("/usr/local/lib/libcinetomo.so.1");      // or Plugin::linked()
+//     auto plugin = cinetomo::Plugin::find();                    // by its manifest; or Plugin::linked(), Plugin::open()
 //     auto context = plugin.context();
 //     auto video = context.model_from_video("i3d-kinetics-400.ckpt", {{"ribosome", "ferritin"}});
 //
@@ -11,13 +11,18 @@
 //     std::vector<float> probabilities = model.classify(others);                     // one row of classes each
 //
 // Everything goes through the table `cinetomo_api`, so the same code serves programs that link the library and hosts
-// that load it at run time. Failures throw cinetomo::Error. A progress function may throw: the call is cancelled, and
-// the exception comes out of it. Objects are as thread-safe as the C functions: calls on one model take turns.
+// that load it at run time. Voxels, labels and results may be in any row of values: they are seen through `Span`, voxels
+// also through an mdspan, and not copied. Failures throw cinetomo::Error. A progress function may throw: the call is
+// cancelled, and the exception comes out of it. Handles (Context, Model, Cancel) are moved, not copied, and free
+// themselves. Objects are as thread-safe as the C functions: calls on one model take turns.
 // A model keeps what it needs of its context alive, and the library stays loaded to the end of the process.
 #ifndef CINETOMO_HPP
 #define CINETOMO_HPP
 
 #include "cinetomo.h"
+#include "cinetomo/error.hpp"
+#include "cinetomo/manifest.hpp"
+#include "cinetomo/span.hpp"
 
 #include <dlfcn.h>
 
@@ -36,16 +41,6 @@
 #include <vector>
 
 namespace cinetomo {
-
-// A failed call: a CINETOMO_STATUS_* and the full message.
-class Error : public std::runtime_error {
- public:
-  Error(std::int32_t status, const std::string &message) : std::runtime_error(message), status_(status) {}
-  std::int32_t status() const noexcept { return status_; }
-
- private:
-  std::int32_t status_;
-};
 
 // Receives progress on the calling thread; false stops the call with CINETOMO_STATUS_CANCELLED.
 using Progress = std::function<bool(const cinetomo_progress &)>;
@@ -102,6 +97,9 @@ constexpr std::int32_t dtype() {
   else if constexpr (std::is_same_v<T, std::int8_t>) return CINETOMO_DTYPE_I8;
   else if constexpr (std::is_same_v<T, std::uint16_t>) return CINETOMO_DTYPE_U16;
   else if constexpr (std::is_same_v<T, std::int16_t>) return CINETOMO_DTYPE_I16;
+#ifdef __FLT16_MANT_DIG__
+  else if constexpr (std::is_same_v<T, _Float16>) return CINETOMO_DTYPE_F16;
+#endif
   else static_assert(!sizeof(T), "voxels are float, int8_t, uint8_t, int16_t or uint16_t; describe others by hand");
 }
 
@@ -110,12 +108,15 @@ constexpr std::int32_t dtype() {
 // A flag that any thread may raise to stop a running call.
 class Cancel {
  public:
+  // From Plugin::cancel().
   explicit Cancel(const cinetomo_api *api) : api_(api), handle_(nullptr, api->cancel_free) {
     cinetomo_cancel *handle = nullptr;
     detail::check(api, [&](cinetomo_error **error) { return api->cancel_new(&handle, error); });
     handle_.reset(handle);
   }
+  // Stops the calls that this flag was given to, and every later one.
   void raise() const { api_->cancel_raise(handle_.get()); }
+  // The handle, for the C interface.
   const cinetomo_cancel *get() const { return handle_.get(); }
 
  private:
@@ -125,8 +126,8 @@ class Cancel {
 
 // How a long call is followed and stopped: model.classify(volume, {progress, &cancel}).
 struct Hooks {
-  Progress progress = nullptr;
-  const Cancel *cancel = nullptr;
+  Progress progress = nullptr;     // called now and then during the call
+  const Cancel *cancel = nullptr;  // stops it, too; must outlive the call
 };
 
 namespace detail {
@@ -170,13 +171,29 @@ auto with_hooks(const Hooks &hooks, Function function) {
 // A batch of subtomograms in the caller's memory, which must outlive its use: shape n, z, y, x, x fastest.
 class Volume {
  public:
+  // A number for each of n, z, y, x.
   using Shape = std::array<std::int64_t, 4>;
 
-  // Voxels whose number the library checks against the shape. Throws if there are none.
-  template <class T>
-  Volume(const std::vector<T> &voxels, Shape shape) : Volume(voxels.data(), shape) {
-    if (voxels.empty()) throw Error(CINETOMO_STATUS_INVALID_ARGUMENT, "a volume needs voxels; the vector is empty");
-    raw_.data_bytes = voxels.size() * sizeof(T);
+  // A row of voxels (vector, array, span), whose number the library checks against the shape. Throws if there are none.
+  template <class Row, std::enable_if_t<detail::IsRow<Row>::value, int> = 0>
+  Volume(const Row &voxels, Shape shape) : Volume(std::data(voxels), shape) {
+    if (std::size(voxels) == 0) throw Error(CINETOMO_STATUS_INVALID_ARGUMENT, "a volume needs voxels; there are none");
+    raw_.data_bytes = std::size(voxels) * sizeof *std::data(voxels);
+  }
+
+  // An mdspan of n, z, y, x, or of one subtomogram z, y, x; of any layout that has strides.
+  template <class View, std::enable_if_t<detail::IsMdspan<View>::value, int> = 0>
+  explicit Volume(const View &view) : Volume(view.data_handle(), {1, 1, 1, 1}) {
+    static_assert(View::rank() == 3 || View::rank() == 4, "an mdspan of subtomograms is n, z, y, x or z, y, x");
+    constexpr std::size_t first = 4 - View::rank();
+    const std::size_t n_voxels = static_cast<std::size_t>(view.mapping().required_span_size());
+    if (n_voxels == 0) throw Error(CINETOMO_STATUS_INVALID_ARGUMENT, "a volume needs voxels; there are none");
+    raw_.data_bytes = n_voxels * sizeof *view.data_handle();
+    raw_.strides[0] = static_cast<std::int64_t>(n_voxels);
+    for (std::size_t axis = 0; axis < View::rank(); ++axis) {
+      raw_.shape[first + axis] = static_cast<std::int64_t>(view.extent(axis));
+      raw_.strides[first + axis] = static_cast<std::int64_t>(view.stride(axis));
+    }
   }
 
   // Voxels whose number the caller vouches for.
@@ -212,6 +229,7 @@ class Volume {
     raw_.beam_axis = axis;
     return *this;
   }
+  // The description, for the C interface.
   const cinetomo_volume *get() const { return &raw_; }
 
  private:
@@ -229,16 +247,16 @@ struct ModelOptions {
 
 // A copy of what a model says of itself; see cinetomo_model_info.
 struct ModelInfo {
-  std::string backbone;
-  std::vector<std::string> class_names;
-  std::vector<std::string> stage_names;
-  std::int64_t n_features;
-  std::int64_t n_parameters;
-  std::array<std::int64_t, 3> input_size;
-  double voxel_size;
-  std::int32_t contrast;
-  std::string checkpoint_sha256;
-  std::string metadata_json;
+  std::string backbone;                    // name of the network
+  std::vector<std::string> class_names;    // label i means the i-th
+  std::vector<std::string> stage_names;    // from input to output
+  std::int64_t n_features;                 // length of an embedding
+  std::int64_t n_parameters;               // trainable numbers
+  std::array<std::int64_t, 3> input_size;  // z, y, x; 0 = as the subtomograms come
+  double voxel_size;                       // angstrom, of the fine-tuning; 0 = unknown
+  std::int32_t contrast;                   // of the fine-tuning, a CINETOMO_CONTRAST_*
+  std::string checkpoint_sha256;           // of the video checkpoint; "" for a random start
+  std::string metadata_json;               // everything that the model file says
 };
 
 // What Model::predict says of n subtomograms.
@@ -252,18 +270,22 @@ struct Predictions {
 class Model {
  public:
   // Trains on subtomograms and their labels, counted from 0; options from Plugin::fine_tune_options().
-  Model fine_tune(const Volume &subtomograms, const std::vector<std::int32_t> &labels,
+  Model fine_tune(const Volume &subtomograms, Span<const std::int32_t> labels,
                   const cinetomo_fine_tune_options &options, const Hooks &hooks = {}) const {
     return fine_tune(subtomograms, labels, &options, hooks);
   }
   // As above, with the defaults.
-  Model fine_tune(const Volume &subtomograms, const std::vector<std::int32_t> &labels) const {
+  Model fine_tune(const Volume &subtomograms, Span<const std::int32_t> labels) const {
     return fine_tune(subtomograms, labels, nullptr, {});
   }
 
   // Probabilities: for each subtomogram a row of one number a class.
   std::vector<float> classify(const Volume &subtomograms, const Hooks &hooks = {}) const {
     return ask(api_->model_classify, subtomograms, hooks);
+  }
+  // The same, written to the caller's memory: n times as many numbers as there are classes.
+  void classify_into(const Volume &subtomograms, Span<float> probabilities, const Hooks &hooks = {}) const {
+    ask_into(api_->model_classify, subtomograms, probabilities, hooks);
   }
 
   // The class of each subtomogram, or -1 where one of the rules (a sum of CINETOMO_REJECT_*) does not accept it.
@@ -292,7 +314,7 @@ class Model {
   }
 
   // Calibrates on labelled subtomograms that the model was not trained on; options from Plugin::calibration_options().
-  Model calibrate(const Volume &subtomograms, const std::vector<std::int32_t> &labels,
+  Model calibrate(const Volume &subtomograms, Span<const std::int32_t> labels,
                   const cinetomo_calibration_options &options, const Hooks &hooks = {}) const {
     return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
       cinetomo_model *model = nullptr;
@@ -314,6 +336,10 @@ class Model {
   // Embeddings: for each subtomogram a row of info().n_features numbers.
   std::vector<float> embed(const Volume &subtomograms, const Hooks &hooks = {}) const {
     return ask(api_->model_embed, subtomograms, hooks);
+  }
+  // The same, written to the caller's memory.
+  void embed_into(const Volume &subtomograms, Span<float> embeddings, const Hooks &hooks = {}) const {
+    ask_into(api_->model_embed, subtomograms, embeddings, hooks);
   }
 
   // Where in each box the evidence for a class lies: for each subtomogram a map of the size of its box. Options from
@@ -343,6 +369,7 @@ class Model {
     return bytes;
   }
 
+  // What it is: network, classes, sizes, history.
   ModelInfo info() const {
     cinetomo_model_info raw = detail::defaults(api_, api_->model_info_init);
     detail::check(api_, [&](cinetomo_error **error) { return api_->model_info_get(get(), &raw, error); });
@@ -358,6 +385,7 @@ class Model {
             raw.metadata_json};
   }
 
+  // The handle, for the C interface.
   const cinetomo_model *get() const { return handle_.get(); }
 
  private:
@@ -367,7 +395,7 @@ class Model {
   Model(const cinetomo_api *api, std::shared_ptr<const Log> log, cinetomo_model *handle)
       : api_(api), log_(std::move(log)), handle_(handle, api->model_free) {}
 
-  Model fine_tune(const Volume &subtomograms, const std::vector<std::int32_t> &labels,
+  Model fine_tune(const Volume &subtomograms, Span<const std::int32_t> labels,
                   const cinetomo_fine_tune_options *options, const Hooks &hooks) const {
     return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
       cinetomo_model *model = nullptr;
@@ -385,6 +413,17 @@ class Model {
           api_, [&](float *buffer, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
             return function(get(), subtomograms.get(), raw, buffer, capacity, len, error);
           });
+    });
+  }
+
+  void ask_into(Ask function, const Volume &subtomograms, Span<float> results, const Hooks &hooks) const {
+    detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      std::size_t len = 0;
+      if (results.empty()) throw Error(CINETOMO_STATUS_INVALID_ARGUMENT, "there is no room for results");
+      detail::check(api_, [&](cinetomo_error **error) {
+        return function(get(), subtomograms.get(), raw, results.data(), results.size(), &len, error);
+      });
+      return len;
     });
   }
 
@@ -420,7 +459,9 @@ class Context {
     return Model(api_, log_, model);
   }
 
+  // The handle, for the C interface.
   const cinetomo_context *get() const { return handle_.get(); }
+  // The table that it was made with.
   const cinetomo_api *api() const { return api_; }
 
  private:
@@ -466,17 +507,17 @@ class Context {
 
 // What Plugin::evaluate finds; confusion has the true class along the rows, the predicted one along the columns.
 struct Evaluation {
-  std::int64_t n_evaluated;
-  double accuracy;
-  double macro_auc;
-  std::vector<std::int64_t> confusion;
-  double balanced_accuracy;
-  double macro_f1;
-  double expected_calibration_error;  // this and the next two: NaN if the scores are no probabilities
-  double brier_score;
-  double log_loss;
-  double best_threshold_accuracy;  // of two classes: the best on these very labels, optimistic
-  double best_threshold;
+  std::int64_t n_evaluated;            // subtomograms whose label is not -1
+  double accuracy;                     // fraction whose highest score is at the label
+  double macro_auc;                    // area under the ROC curve, mean over the classes
+  std::vector<std::int64_t> confusion;  // counts, n_classes x n_classes
+  double balanced_accuracy;            // mean recall
+  double macro_f1;                     // mean F1
+  double expected_calibration_error;   // this and the next two: NaN if the scores are no probabilities
+  double brier_score;                  // 0 to 2
+  double log_loss;                     // in nats
+  double best_threshold_accuracy;      // of two classes: the best on these very labels, optimistic
+  double best_threshold;               // on the score of class 1
 };
 
 // The library: its table of functions. Copies are free.
@@ -485,36 +526,61 @@ class Plugin {
   // The library that the program is linked with.
   static Plugin linked() { return Plugin(cinetomo_get_api(CINETOMO_ABI_VERSION)); }
 
-  // Loads the library for the rest of the process. `entry` is named by the plugin's manifest.
+  // The first usable plugin by its manifest: in `place`, a manifest or a directory of manifests, or else along the search
+  // path (see manifest.hpp). Loads it for the rest of the process.
+  static Plugin find(const std::filesystem::path &place = {}) {
+    return load((place.empty() ? cinetomo::find() : find_in({place})).manifest);
+  }
+
+  // Loads the library of a manifest for the rest of the process.
+  static Plugin load(const Manifest &manifest) { return open(manifest.library.string(), manifest.entry); }
+
+  // Loads a library for the rest of the process. `entry` is named by the plugin's manifest. Throws RUNTIME_CONFLICT,
+  // before anything is loaded, if the process has another libtorch.
   static Plugin open(const std::string &library, const std::string &entry = "cinetomo_get_api") {
+    detail::check_libtorch(library);
     void *handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr) throw Error(CINETOMO_STATUS_IO, dlerror());
+    if (handle == nullptr) throw Error(CINETOMO_STATUS_IO, reason(library));
     void *symbol = dlsym(handle, entry.c_str());
-    if (symbol == nullptr) throw Error(CINETOMO_STATUS_UNSUPPORTED, dlerror());
+    if (symbol == nullptr) throw Error(CINETOMO_STATUS_UNSUPPORTED, reason(library));
     return Plugin(reinterpret_cast<decltype(&cinetomo_get_api)>(symbol)(CINETOMO_ABI_VERSION));
   }
 
   // A table that the host got by its own means.
   explicit Plugin(const cinetomo_api *api) : api_(api) {
-    if (api == nullptr || api->struct_size < sizeof *api) {
-      throw Error(CINETOMO_STATUS_UNSUPPORTED, "the cinetomo library does not serve ABI " +
-                                                   std::to_string(CINETOMO_ABI_VERSION) +
-                                                   " as this program knows it: it is older or newer");
+    if (api == nullptr) {
+      throw Error(CINETOMO_STATUS_UNSUPPORTED,
+                  "the cinetomo library does not speak ABI " + std::to_string(CINETOMO_ABI_VERSION) + ", this program's");
+    }
+    if (api->struct_size < sizeof *api) {
+      throw Error(CINETOMO_STATUS_UNSUPPORTED, "the cinetomo library is older than this program: its table has " +
+                                                   std::to_string(api->struct_size) + " bytes, expected at least " +
+                                                   std::to_string(sizeof *api));
     }
   }
 
+  // The table, for the C interface.
   const cinetomo_api *api() const { return api_; }
+  // Of the library, such as "0.1.0".
   std::string version() const { return api_->version(); }
+
+  // Defaults, to be changed and handed to what takes them.
   cinetomo_context_options context_options() const { return defaults(api_->context_options_init); }
+  // Defaults of training: what was measured to be best at few labels.
   cinetomo_fine_tune_options fine_tune_options() const { return defaults(api_->fine_tune_options_init); }
+  // The training that a preset names.
   cinetomo_fine_tune_options fine_tune_options(cinetomo_preset preset) const {
     cinetomo_fine_tune_options options = fine_tune_options();
     api_->fine_tune_options_preset(&options, sizeof options, preset);
     return options;
   }
+  // Defaults of calibration: a temperature, and a threshold that accepts 95 %.
   cinetomo_calibration_options calibration_options() const { return defaults(api_->calibration_options_init); }
+  // Defaults of Model::grad_cam: the most probable class, by Grad-CAM.
   cinetomo_grad_cam_options grad_cam_options() const { return defaults(api_->grad_cam_options_init); }
+  // Defaults of a split: 0.6 to train on, 0.2 to choose by, 0.2 to measure on.
   cinetomo_split_options split_options() const { return defaults(api_->split_options_init); }
+  // Defaults of preprocessing, for ModelOptions.
   cinetomo_preprocess preprocess() const { return defaults(api_->preprocess_init); }
   cinetomo_preprocess preprocess(cinetomo_preset preset) const {
     cinetomo_preprocess options = preprocess();
@@ -529,10 +595,13 @@ class Plugin {
     return info;
   }
 
+  // Where work runs: with the defaults (CUDA if it is usable, no log).
   Context context() const { return Context(api_, context_options(), nullptr); }
+  // As above, with options from context_options() and a log.
   Context context(const cinetomo_context_options &options, Log log = nullptr) const {
     return Context(api_, options, std::move(log));
   }
+  // A flag that any thread may raise to stop a call.
   Cancel cancel() const { return Cancel(api_); }
 
   // The table of an extension, or nullptr.
@@ -551,7 +620,7 @@ class Plugin {
   }
 
   // Compares rows of scores with labels; -1 leaves a row out.
-  Evaluation evaluate(const std::vector<float> &probabilities, const std::vector<std::int32_t> &labels,
+  Evaluation evaluate(Span<const float> probabilities, Span<const std::int32_t> labels,
                       std::size_t n_classes) const {
     cinetomo_metrics metrics = defaults(api_->metrics_init);
     auto confusion = detail::fetch<std::int64_t>(
@@ -573,8 +642,8 @@ class Plugin {
   }
 
   // The same class by class.
-  std::vector<cinetomo_class_metrics> evaluate_classes(const std::vector<float> &probabilities,
-                                                       const std::vector<std::int32_t> &labels,
+  std::vector<cinetomo_class_metrics> evaluate_classes(Span<const float> probabilities,
+                                                       Span<const std::int32_t> labels,
                                                        std::size_t n_classes) const {
     return detail::fetch<cinetomo_class_metrics>(
         api_, [&](cinetomo_class_metrics *classes, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
@@ -584,8 +653,8 @@ class Plugin {
   }
 
   // The ROC curve of a class against the rest; empty if there is none.
-  std::vector<cinetomo_roc_point> evaluate_roc(const std::vector<float> &probabilities,
-                                               const std::vector<std::int32_t> &labels, std::size_t n_classes,
+  std::vector<cinetomo_roc_point> evaluate_roc(Span<const float> probabilities,
+                                               Span<const std::int32_t> labels, std::size_t n_classes,
                                                std::size_t class_index) const {
     return detail::fetch<cinetomo_roc_point>(
         api_, [&](cinetomo_roc_point *points, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
@@ -595,8 +664,8 @@ class Plugin {
   }
 
   // The reliability diagram of probabilities, in so many bins.
-  std::vector<cinetomo_reliability_bin> evaluate_reliability(const std::vector<float> &probabilities,
-                                                             const std::vector<std::int32_t> &labels,
+  std::vector<cinetomo_reliability_bin> evaluate_reliability(Span<const float> probabilities,
+                                                             Span<const std::int32_t> labels,
                                                              std::size_t n_classes, std::size_t n_bins = 15) const {
     return detail::fetch<cinetomo_reliability_bin>(
         api_, [&](cinetomo_reliability_bin *bins, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
@@ -606,7 +675,7 @@ class Plugin {
   }
 
   // What each subtomogram is for, a CINETOMO_PART_*; groups name the tomogram of each, or are empty.
-  std::vector<std::int32_t> split(const std::vector<std::int32_t> &labels, const std::vector<std::int32_t> &groups,
+  std::vector<std::int32_t> split(Span<const std::int32_t> labels, Span<const std::int32_t> groups,
                                   const cinetomo_split_options &options) const {
     if (!groups.empty() && groups.size() != labels.size()) {
       throw Error(CINETOMO_STATUS_INVALID_ARGUMENT, std::to_string(groups.size()) + " groups for " +
@@ -620,6 +689,12 @@ class Plugin {
   }
 
  private:
+  // What the dynamic linker said last.
+  static std::string reason(const std::string &library) {
+    const char *said = dlerror();
+    return said != nullptr ? said : library + " cannot be loaded";
+  }
+
   template <class T>
   T defaults(std::int32_t (*init)(T *, std::size_t)) const {
     return detail::defaults(api_, init);
@@ -631,6 +706,7 @@ class Plugin {
 // The extension cinetomo.project2d/1: embeddings as a map in the plane, and how well classes are apart in them.
 class Project2d {
  public:
+  // Throws UNSUPPORTED if the library does not have the extension.
   explicit Project2d(const Plugin &plugin)
       : api_(plugin.api()), table_(plugin.extension<cinetomo_project2d_api>("cinetomo.project2d/1")) {
     if (table_ == nullptr || table_->struct_size < sizeof *table_) {
@@ -638,10 +714,11 @@ class Project2d {
     }
   }
 
+  // Defaults of tsne().
   cinetomo_tsne_options options() const { return detail::defaults(api_, table_->options_init); }
 
   // Positions in a plane, a row of two numbers for each embedding of so many features: neighbours lie together.
-  std::vector<float> tsne(const Context &context, const std::vector<float> &embeddings, std::size_t n_features,
+  std::vector<float> tsne(const Context &context, Span<const float> embeddings, std::size_t n_features,
                           const cinetomo_tsne_options &options, const Hooks &hooks = {}) const {
     return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
       return detail::fetch<float>(
@@ -653,8 +730,8 @@ class Project2d {
   }
 
   // How well the classes are apart; so many neighbours vote.
-  cinetomo_separation separation(const Context &context, const std::vector<float> &embeddings, std::size_t n_features,
-                                 const std::vector<std::int32_t> &labels, std::size_t n_neighbors = 5) const {
+  cinetomo_separation separation(const Context &context, Span<const float> embeddings, std::size_t n_features,
+                                 Span<const std::int32_t> labels, std::size_t n_neighbors = 5) const {
     cinetomo_separation separation = detail::defaults(api_, table_->separation_init);
     detail::check(api_, [&](cinetomo_error **error) {
       return table_->separation(context.get(), embeddings.data(), embeddings.size(), n_features, labels.data(),
@@ -670,14 +747,15 @@ class Project2d {
 
 // What Synthetic simulates: voxels, and the particles that are in them.
 struct Simulated {
-  std::vector<float> voxels;
-  std::vector<cinetomo_synthetic_particle> particles;
+  std::vector<float> voxels;                           // x fastest
+  std::vector<cinetomo_synthetic_particle> particles;  // in the order of the labels
 };
 
 // The extension cinetomo.synthetic/1: simulated subtomograms and tomograms. Densities are the caller's (cubes, bright
 // on zero, at the voxel size of the options), or the built-in phantoms where they are nullptr.
 class Synthetic {
  public:
+  // Throws UNSUPPORTED if the library does not have the extension.
   explicit Synthetic(const Plugin &plugin)
       : api_(plugin.api()), table_(plugin.extension<cinetomo_synthetic_api>("cinetomo.synthetic/1")) {
     if (table_ == nullptr || table_->struct_size < sizeof *table_) {
@@ -692,6 +770,7 @@ class Synthetic {
     return names;
   }
 
+  // Defaults of the simulation.
   cinetomo_synthetic_options options() const { return detail::defaults(api_, table_->options_init); }
   // The settings of the simulator behind the paper's simulated data (Liu et al. 2020).
   cinetomo_synthetic_options options_liu_2020() const {
@@ -699,18 +778,18 @@ class Synthetic {
   }
 
   // One subtomogram for each label, of the built-in phantom of that index.
-  std::vector<float> simulate(const Context &context, const std::vector<std::int32_t> &labels,
+  std::vector<float> simulate(const Context &context, Span<const std::int32_t> labels,
                               const cinetomo_synthetic_options &options, const Hooks &hooks = {}) const {
     return simulate(context, nullptr, labels, options, hooks);
   }
   // As above, of the caller's densities: cubes, bright on zero, at the voxel size of the options.
-  std::vector<float> simulate(const Context &context, const Volume &densities, const std::vector<std::int32_t> &labels,
+  std::vector<float> simulate(const Context &context, const Volume &densities, Span<const std::int32_t> labels,
                               const cinetomo_synthetic_options &options, const Hooks &hooks = {}) const {
     return simulate(context, densities.get(), labels, options, hooks);
   }
 
   // As simulate, with what is in each subtomogram: 1 + n_neighbours particles, the target first.
-  Simulated simulate_particles(const Context &context, const Volume *densities, const std::vector<std::int32_t> &labels,
+  Simulated simulate_particles(const Context &context, const Volume *densities, Span<const std::int32_t> labels,
                                const cinetomo_synthetic_options &options, const Hooks &hooks = {}) const {
     // The library refuses a number that is not between 0 and 32.
     const std::int32_t n_neighbours = std::min(std::max(options.n_neighbours, 0), 32);
@@ -727,7 +806,7 @@ class Synthetic {
   }
 
   // A tomogram of shape z, y, x with one particle for each label, in that order.
-  Simulated simulate_tomogram(const Context &context, const Volume *densities, const std::vector<std::int32_t> &labels,
+  Simulated simulate_tomogram(const Context &context, const Volume *densities, Span<const std::int32_t> labels,
                               const std::array<std::int64_t, 3> &shape, const cinetomo_synthetic_options &options,
                               const Hooks &hooks = {}) const {
     std::vector<cinetomo_synthetic_particle> particles(labels.size());
@@ -744,7 +823,7 @@ class Synthetic {
 
  private:
   std::vector<float> simulate(const Context &context, const cinetomo_volume *densities,
-                              const std::vector<std::int32_t> &labels, const cinetomo_synthetic_options &options,
+                              Span<const std::int32_t> labels, const cinetomo_synthetic_options &options,
                               const Hooks &hooks) const {
     return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
       return detail::fetch<float>(
@@ -838,6 +917,7 @@ struct Boxes {
 // The extension cinetomo.pick/1: particles in a tomogram, and boxes around them.
 class Pick {
  public:
+  // Throws UNSUPPORTED if the library does not have the extension.
   explicit Pick(const Plugin &plugin)
       : api_(plugin.api()), table_(plugin.extension<cinetomo_pick_api>("cinetomo.pick/1")) {
     if (table_ == nullptr || table_->struct_size < sizeof *table_) {
@@ -845,9 +925,12 @@ class Pick {
     }
   }
 
+  // Defaults of pick().
   cinetomo_pick_options pick_options() const { return detail::defaults(api_, table_->pick_options_init); }
+  // Defaults of extract().
   cinetomo_extract_options extract_options() const { return detail::defaults(api_, table_->extract_options_init); }
 
+  // Picks particles by difference of Gaussians; the tomogram's contrast must be known.
   Picks pick(const Context &context, const Tomogram &tomogram, const cinetomo_pick_options &options,
              const Hooks &hooks = {}) const {
     return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw_hooks) {
@@ -896,6 +979,9 @@ class Pick {
   const cinetomo_api *api_;
   const cinetomo_pick_api *table_;
 };
+
+// Error, spelt as the standard library spells its exceptions. Last, as compilers warn of what hides it.
+using error = Error;
 
 }  // namespace cinetomo
 

@@ -1,8 +1,8 @@
-//! What the README shows is what works.
+//! What the README and the other documents show is what works.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
-use cinetomo_tests::root;
+use cinetomo_tests::{alone, i3d_checkpoint, prefix, python, root, run};
 
 /// The fenced blocks of that language in the README.
 fn blocks(language: &str) -> Vec<String> {
@@ -35,5 +35,84 @@ fn the_cpp_examples_compile() {
             .output()
             .expect("g++");
         assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Writes the files of a chapter (a name in backquotes and a colon, then the text) and runs its shell commands, as printed.
+fn follow(chapter: &str, folder: &Path) -> String {
+    let mut printed = String::new();
+    let mut name = None;
+    for (index, part) in chapter.split("```").enumerate() {
+        if index % 2 == 0 {
+            let words = part.trim_end().rsplit('\n').next().unwrap_or_default();
+            name = words.strip_prefix('`').and_then(|words| words.strip_suffix("`:"));
+            continue;
+        }
+        let (language, text) = part.split_once('\n').expect("a language");
+        if let Some(name) = name {
+            fs::write(folder.join(name), text).expect("a file of the document");
+        } else {
+            assert_eq!(language, "sh", "a block without a name: {text}");
+            let binaries = python().parent().expect("a folder").display().to_string();
+            let path = format!("{binaries}:{}", std::env::var("PATH").expect("PATH"));
+            printed += &run(alone("sh")
+                .args(["-euc", text])
+                .env("PATH", path)
+                .env("PREFIX", prefix())
+                .env("WEIGHTS", i3d_checkpoint())
+                .env("CHECKOUT", folder)
+                // pip: beside the document's files, and with what is installed.
+                .env("PIP_TARGET", folder.join("site"))
+                .env("PYTHONPATH", folder.join("site"))
+                .env("PIP_NO_DEPS", "1")
+                .env("PIP_NO_BUILD_ISOLATION", "0")
+                .env("PIP_QUIET", "2")
+                .current_dir(folder));
+        }
+    }
+    printed
+}
+
+/// Every chapter of docs/embed.md that has commands; all hosts say the same.
+#[test]
+fn cinetomo_can_be_embedded_in_ten_minutes() {
+    let text = fs::read_to_string(root().join("docs/embed.md")).expect("docs/embed.md");
+    let chapters: Vec<&str> = text.split("\n## ").filter(|part| part.contains("```sh")).collect();
+    assert_eq!(chapters.len(), 3);
+    let said: Vec<String> = chapters
+        .iter()
+        .map(|chapter| {
+            let folder = tempfile::tempdir().expect("a temporary directory");
+            let package = folder.path().join("examples/python");
+            fs::create_dir_all(package.join("cinetomo")).expect("a folder");
+            for file in ["pyproject.toml", "README.md", "cinetomo/__init__.py", "cinetomo/py.typed"]
+            {
+                fs::copy(root().join("examples/python").join(file), package.join(file))
+                    .expect("a copy");
+            }
+            let printed = follow(chapter, folder.path());
+            printed.lines().filter(|line| line.contains(": 0.")).collect::<Vec<_>>().join("\n")
+        })
+        .collect();
+    assert_eq!(said[0].lines().count(), 4, "{}", said[0]);
+    assert_eq!(said[1], said[0]);
+    assert_eq!(said[2], said[0]);
+}
+
+/// The manual of the headers: Doxygen takes warnings for errors.
+#[test]
+fn the_manual_is_complete() {
+    let manual = tempfile::tempdir().expect("a temporary directory");
+    let output = Command::new("doxygen")
+        .arg("docs/Doxyfile")
+        .env("CINETOMO_VERSION", env!("CARGO_PKG_VERSION"))
+        .env("CINETOMO_MANUAL", manual.path())
+        .current_dir(root())
+        .output()
+        .expect("doxygen is not installed: run `make test`, which brings it");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    for page in ["index.html", "classcinetomo_1_1Model.html", "structcinetomo__volume.html"] {
+        assert!(manual.path().join(page).exists(), "{page} is missing");
     }
 }

@@ -5,48 +5,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
 };
 
 use cinetomo_host::{Hooks, ModelOptions, Plugin, Volume, abi::CINETOMO_ABI_VERSION, manifest};
-use cinetomo_tests::{i3d_checkpoint, library, root};
-use tempfile::TempDir;
+use cinetomo_tests::{alone, prefix, root, run};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-
-/// The library installed into a temporary prefix, then moved: nothing may depend on the first place.
-fn prefix() -> &'static Path {
-    static PREFIX: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, prefix) = PREFIX.get_or_init(|| {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let destination = directory.path().join("destination");
-        run(Command::new(root().join("src/setup/install.sh"))
-            .args([Path::new("/opt/lab"), &destination])
-            .env("CINETOMO_LIBRARY", library()));
-        let prefix = directory.path().join("moved");
-        fs::rename(destination.join("opt/lab"), &prefix).expect("the tree is moved");
-        (directory, prefix)
-    });
-    prefix
-}
-
-/// A command that knows of no other libtorch, weights or plugins than those it is told of.
-fn alone(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new(program);
-    for variable in ["LD_LIBRARY_PATH", "LIBTORCH", "CINETOMO_I3D", "CINETOMO_PLUGIN_PATH"] {
-        command.env_remove(variable);
-    }
-    command
-}
-
-/// Runs a command that must succeed and returns what it printed.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{text}{errors}", output.status);
-    text
-}
 
 fn pkg_config(question: &[&str]) -> Vec<String> {
     let text = run(alone("pkg-config")
@@ -63,9 +27,13 @@ fn the_tree_is_complete_and_consistent() {
     let name = format!("libcinetomo.so.{CINETOMO_ABI_VERSION}.{version}");
     assert_eq!(library.file_name().expect("a name"), name.as_str());
     assert_eq!(pkg_config(&["--modversion"]), [version]);
-    for header in ["cinetomo.h", "cinetomo.hpp"] {
-        let installed = fs::read(prefix().join("include").join(header)).expect(header);
-        assert!(installed == fs::read(root().join("include").join(header)).expect(header));
+    let headers = fs::read_dir(root().join("include/cinetomo")).expect("headers");
+    let headers = headers.map(|entry| entry.expect("an entry").file_name());
+    let headers = headers.map(|name| Path::new("cinetomo").join(name));
+    for header in headers.chain(["cinetomo.h", "cinetomo.hpp"].map(PathBuf::from)) {
+        let installed = fs::read(prefix().join("include").join(&header)).expect("a header");
+        let ours = fs::read(root().join("include").join(&header)).expect("a header");
+        assert!(installed == ours, "{}", header.display());
     }
 
     let found = manifest::find(Some(&prefix().join("share/cinetomo/plugins"))).expect("a manifest");
@@ -151,85 +119,21 @@ fn the_c_examples_compile_and_classify() {
         .expect("classify runs");
     assert_eq!(missing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("none.safetensors"));
-}
-
-/// A linked C++ program, by CMake, checks the promises of `cinetomo.hpp`.
-#[test]
-fn cmake_users_link_the_library() {
-    let build = tempfile::tempdir().expect("a temporary directory");
-    cmake(&root().join("tests/consumers"), build.path());
-    assert_eq!(run(&mut alone(build.path().join("linked"))), "ok\n");
-}
-
-/// The demo, by CMake: finds the plugin through its manifest and ends well.
-#[test]
-fn the_demo_runs() {
-    let build = tempfile::tempdir().expect("a temporary directory");
-    cmake(&root().join("examples/cpp"), build.path());
-    let demo = build.path().join("cinetomo-demo");
-    let saved = build.path().join("model.safetensors");
-    let printed = run(alone(&demo)
-        .args("--per-class 1 --test 1 --epochs 1 --longer-epochs 0 --device cpu --save".split(' '))
-        .args([&saved, &i3d_checkpoint()])
-        .env("CINETOMO_PLUGIN_PATH", prefix().join("share/cinetomo/plugins")));
-    assert!(printed.contains("the scores are identical"), "{printed}");
-    assert!(printed.contains("apoferritin") && saved.exists(), "{printed}");
-
-    // Without a plugin, and beside another libtorch, it says why.
-    let failure = |command: &mut Command| {
-        let output = command.arg("weights.ckpt").output().expect("the demo runs");
-        assert_eq!(output.status.code(), Some(2));
-        String::from_utf8_lossy(&output.stderr).into_owned()
-    };
-    let none = failure(alone(&demo).arg("--plugin").arg(build.path().join("nowhere")));
-    assert!(none.contains("nowhere: not there"), "{none}");
-    let other = build.path().join("libtorch_cpu.so");
-    run(alone("gcc").args(["-shared", "-x", "c", "/dev/null", "-o"]).arg(&other));
-    let conflict = failure(
-        alone(&demo)
-            .arg("--plugin")
-            .arg(prefix().join("share/cinetomo/plugins"))
-            .env("LD_PRELOAD", &other),
-    );
-    assert!(conflict.contains(&format!("already uses {}", other.display())), "{conflict}");
-}
-
-/// The C++ loader's JSON reader agrees with serde_json about a file full of escapes, and refuses what is not JSON.
-#[test]
-fn the_cpp_json_reader_reads_json() {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let program = directory.path().join("json");
-    let consumers = root().join("tests/consumers");
-    run(alone("g++")
-        .args(["-std=c++17", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover", "-o"])
-        .args([&program, &consumers.join("json.cpp")])
-        .args(WARNINGS));
-    let file = root().join("tests/reference/manifests.json");
-    let text = fs::read_to_string(&file).expect("the reference");
-    let reference: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(run(alone(&program).arg(file)), reference["template"].as_str().expect("a text"));
-}
-
-/// The header and the demo are clean in both dialects and under the stricter warnings of hosts.
-#[test]
-fn the_cpp_sources_compile_without_warnings() {
-    for standard in ["-std=c++17", "-std=c++20"] {
-        for name in ["main", "experiment", "options", "progress_bar", "report"] {
-            run(alone("g++")
-                .args([standard, "-fsyntax-only", "-Wshadow", "-Wconversion", "-I"])
-                .arg(root().join("include"))
-                .args(WARNINGS)
-                .arg(root().join(format!("examples/cpp/{name}.cpp"))));
-        }
-    }
-}
-
-fn cmake(source: &Path, build: &Path) {
-    run(alone("cmake")
-        .arg("-S")
-        .arg(source)
-        .arg("-B")
-        .arg(build)
-        .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix().display())));
-    run(alone("cmake").arg("--build").arg(build));
+    fs::write(at("odd.f32"), [0; 4 * 4096 + 1]).expect("a file of voxels");
+    let odd = alone(at("classify"))
+        .args([at("model.safetensors").as_os_str(), at("odd.f32").as_os_str(), "16".as_ref()])
+        .output()
+        .expect("classify runs");
+    assert_eq!(odd.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&odd.stderr);
+    assert!(said.contains("odd.f32 has 16385 bytes; expected a multiple of 16384"), "{said}");
+    // /dev/full takes nothing.
+    let full = fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    let lost = alone(at("classify"))
+        .args([at("model.safetensors").as_os_str(), at("boxes.f32").as_os_str()])
+        .arg(edge.to_string())
+        .stdout(full)
+        .output()
+        .expect("classify runs");
+    assert_eq!(lost.status.code(), Some(1));
 }

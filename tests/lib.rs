@@ -2,8 +2,14 @@
 
 use std::{
     env,
+    ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
 };
+
+use tempfile::TempDir;
 
 /// The project's root.
 pub fn root() -> PathBuf {
@@ -25,4 +31,45 @@ pub fn i3d_checkpoint() -> PathBuf {
     ));
     assert!(path.exists(), "{} is missing: run `make setup`", path.display());
     path
+}
+
+/// A Python with numpy, torch and what else the tests need; `make setup` brings it.
+pub fn python() -> PathBuf {
+    PathBuf::from(env::var_os("CINETOMO_PYTHON").expect(
+        "CINETOMO_PYTHON names no Python: run the tests with `make test`, or plain `cargo test` after `make setup`",
+    ))
+}
+
+/// The library installed into a temporary prefix, then moved: nothing may depend on the first place.
+pub fn prefix() -> &'static Path {
+    static PREFIX: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, prefix) = PREFIX.get_or_init(|| {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let destination = directory.path().join("destination");
+        run(Command::new(root().join("src/setup/install.sh"))
+            .args([Path::new("/opt/lab"), &destination])
+            .env("CINETOMO_LIBRARY", library()));
+        let prefix = directory.path().join("moved");
+        fs::rename(destination.join("opt/lab"), &prefix).expect("the tree is moved");
+        (directory, prefix)
+    });
+    prefix
+}
+
+/// A command that knows of no other libtorch, weights or plugins than those it is told of.
+pub fn alone(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for variable in ["LD_LIBRARY_PATH", "LIBTORCH", "CINETOMO_I3D", "CINETOMO_PLUGIN_PATH"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Runs a command that must succeed and returns what it printed.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{text}{errors}", output.status);
+    text
 }

@@ -8,9 +8,8 @@ int tune(const char *checkpoint, const float *voxels, const int32_t *labels, int
   cinetomo_error *error = NULL;
   cinetomo_model_options options;
   cinetomo_volume boxes;
-  cinetomo_model_options_init(&options, sizeof options);
+  if (cinetomo_model_options_init(&options, sizeof options) || cinetomo_volume_init(&boxes, sizeof boxes)) return 1;
   options.n_classes = 7;
-  cinetomo_volume_init(&boxes, sizeof boxes);
   boxes.data = voxels; /* n boxes of 32^3 floats, x fastest */
   boxes.shape[0] = n;
   boxes.shape[1] = boxes.shape[2] = boxes.shape[3] = 32;

@@ -12,7 +12,8 @@ pub enum cinetomo_threshold_rule {
     /// 2016, the paper's pipeline). A single very dense object, such as a gold bead, raises it for all.
     PeakRange = 0,
     /// Those of at least the median of all scores plus t times 1.4826 times their median absolute deviation: t standard
-    /// deviations, for most of the peaks are noise. Hardly changed by a few very dense objects.
+    /// deviations, for most of the peaks are noise. Hardly changed by a few very dense objects; but where a third of the
+    /// peaks are particles, as in a crowded tomogram under wide Gaussians, 3 leaves out many of them.
     Deviations = 1,
     /// Those whose score is at least t.
     Score = 2,
@@ -86,7 +87,8 @@ pub struct cinetomo_tomogram {
 ///
 /// The tomogram is filtered with two Gaussians of which one is a little wider; particles are the extrema of their
 /// difference. The narrower one should fit the particles: its standard deviation is taken from `sigma`, else from
-/// `particle_diameter`, else it is 70 angstrom, rounded down to voxels, and at least two voxels.
+/// `particle_diameter`, else it is 70 angstrom, rounded down to voxels, and at least two voxels. That fits
+/// particles of 250 angstrom, such as ribosomes; state the diameter of smaller ones.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "stable-abi", derive(abi_stable::StableAbi))]

@@ -166,15 +166,31 @@ impl Boxes {
         }
         let place = first.path().display().to_string();
         voxel_size = warn_of_voxel_size(args.voxel_size, voxel_size, &place, console)?;
-        if args.contrast == Contrast::Unknown {
+        let contrast = contrast_of(&parts, args.contrast, console)?;
+        if contrast == Contrast::Unknown {
             console.info("contrast is not stated (--contrast dark or bright): nothing will warn if it changes");
         }
-        Ok(Boxes { parts, starts, shape, voxel_size, contrast: args.contrast, beam: args.beam })
+        Ok(Boxes { parts, starts, shape, voxel_size, contrast, beam: args.beam })
     }
 
     /// Number of boxes, at least 1.
     pub fn len(&self) -> usize {
         self.starts.last().copied().unwrap_or(0)
+    }
+
+    /// Voxels of each along z, y, x.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// Edge of a voxel in angstrom; 0 = unknown.
+    pub fn voxel_size(&self) -> f64 {
+        self.voxel_size
+    }
+
+    /// Sign of the particles, as it was stated.
+    pub fn contrast(&self) -> Contrast {
+        self.contrast
     }
 
     /// What they come from.
@@ -252,13 +268,39 @@ impl Boxes {
     }
 }
 
+/// The contrast that counts: what the user says, with a warning where a list says otherwise, or else what all lists say.
+fn contrast_of(parts: &[Part], given: Contrast, console: &Console) -> Result<Contrast> {
+    let word = |contrast| if contrast == Contrast::Dark { "dark" } else { "bright" };
+    if given != Contrast::Unknown {
+        let is_other = |part: &&Part| ![given, Contrast::Unknown].contains(&part.contrast());
+        if let Some(part) = parts.iter().find(is_other) {
+            let (path, stated) = (part.path().display(), word(part.contrast()));
+            console.warn(format!(
+                "{path} says {stated} particles; --contrast {} is used",
+                word(given)
+            ));
+        }
+        return Ok(given);
+    }
+    let has = |contrast| parts.iter().find(|part| part.contrast() == contrast);
+    match (has(Contrast::Dark), has(Contrast::Bright), has(Contrast::Unknown)) {
+        (Some(dark), Some(bright), _) => {
+            let message = format!("bright particles; those of {} are dark", dark.path().display());
+            Err(Failure::at(bright.path(), message))
+        }
+        (Some(_), None, None) => Ok(Contrast::Dark),
+        (None, Some(_), None) => Ok(Contrast::Bright),
+        _ => Ok(Contrast::Unknown),
+    }
+}
+
 /// Whether two known sizes differ by more than this fraction; 0 = unknown.
 fn differ(a: f64, b: f64, fraction: f64) -> bool {
     a > 0.0 && b > 0.0 && (a - b).abs() > fraction * b
 }
 
 /// The voxel size that counts, with warnings where it is doubtful.
-fn warn_of_voxel_size(
+pub fn warn_of_voxel_size(
     given: Option<f64>,
     found: f64,
     place: &str,

@@ -39,7 +39,8 @@ impl Selection {
         }
     }
 
-    fn keeps(&self, class: Option<&str>, probability: f32) -> bool {
+    /// Whether a particle of this class (nothing = rejected), with this highest probability, is written.
+    pub fn keeps(&self, class: Option<&str>, probability: f32) -> bool {
         let is_wanted = match class {
             _ if self.classes.is_empty() => true,
             Some(class) => self.classes.iter().any(|name| name == class),
@@ -62,6 +63,24 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Nothing counted yet.
+    pub fn new(class_names: &[String]) -> Counts {
+        let n = class_names.len();
+        let (n_per_class, sums) = (vec![0; n], vec![0.0; n]);
+        Counts { class_names: class_names.to_vec(), n_per_class, n_rejected: 0, sums }
+    }
+
+    /// Counts a box that was given this class, or none.
+    pub fn push(&mut self, class: Option<usize>, probabilities: &[f32]) {
+        match class {
+            None => self.n_rejected += 1,
+            Some(class) => {
+                self.n_per_class[class] += 1;
+                self.sums[class] += f64::from(probabilities[class]);
+            }
+        }
+    }
+
     /// As a table.
     pub fn table(&self) -> String {
         let mut rows: Vec<Vec<String>> = self
@@ -97,12 +116,7 @@ pub fn classify(
     let n_classes = class_names.len();
     selection.check(&class_names)?;
     let mut writers = Writers::create(outputs, boxes, &class_names)?;
-    let mut counts = Counts {
-        n_per_class: vec![0; n_classes],
-        n_rejected: 0,
-        sums: vec![0.0; n_classes],
-        class_names,
-    };
+    let mut counts = Counts::new(&class_names);
     for_chunks(
         session,
         boxes,
@@ -114,13 +128,7 @@ pub fn classify(
             for (&index, (probabilities, &label)) in indices.iter().zip(rows) {
                 // -1 = rejected.
                 let class = usize::try_from(label).ok();
-                match class {
-                    None => counts.n_rejected += 1,
-                    Some(class) => {
-                        counts.n_per_class[class] += 1;
-                        counts.sums[class] += f64::from(probabilities[class]);
-                    }
-                }
+                counts.push(class, probabilities);
                 writers.push(boxes, index, class, probabilities)?;
             }
             writers.distances.extend(found.distances.into_iter().flatten());
@@ -256,7 +264,7 @@ impl<'a> Writers<'a> {
 }
 
 /// Labels of the columns of probabilities: a STAR file has no blanks in them, and none twice.
-fn column_labels(class_names: &[String]) -> Vec<String> {
+pub fn column_labels(class_names: &[String]) -> Vec<String> {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "_-+.".contains(c) { c } else { '_' };
     let mut labels: Vec<String> = Vec::new();
     for (index, name) in class_names.iter().enumerate() {

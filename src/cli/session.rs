@@ -90,8 +90,9 @@ pub fn find(place: Option<&Path>) -> Result<Manifest> {
     if let Some(place) = place {
         return Ok(manifest::find(Some(place))?.manifest);
     }
-    let mut places = manifest::search_path(|name| env::var_os(name));
-    let first = env::var_os("CINETOMO_PLUGIN_PATH").unwrap_or_default();
+    let privileged = manifest::is_privileged();
+    let mut places = manifest::search_path(|name| env::var_os(name), privileged);
+    let first = env::var_os("CINETOMO_PLUGIN_PATH").filter(|_| !privileged).unwrap_or_default();
     let n_first = env::split_paths(&first).filter(|place| !place.as_os_str().is_empty()).count();
     let command = env::current_exe().and_then(|command| command.canonicalize());
     let tree = command.ok().and_then(|command| Some(command.parent()?.parent()?.join(PLUGINS)));

@@ -74,6 +74,11 @@ pub(crate) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c)
 }
 
+/// Where the text of a file begins: behind a byte order mark, which editors on Windows put before it.
+pub(crate) fn text_start(bytes: &[u8]) -> usize {
+    if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 }
+}
+
 /// The line that begins at byte `start`, with its line feed if it has one.
 pub(crate) fn line_at(bytes: &[u8], start: usize) -> &[u8] {
     let rest = &bytes[start..];

@@ -9,7 +9,7 @@ use std::{
 
 pub use self::results::{ResultRow, Results, ResultsWriter, TableWriter, most_probable};
 use crate::{
-    cells::line_number,
+    cells::{line_number, text_start},
     error::{Error, Result},
     particle_list::{ImageReference, Images, images},
     whole,
@@ -125,7 +125,7 @@ fn contents<'a>(bytes: &'a [u8], path: &Path) -> Result<&'a [u8]> {
         return Err(Error::format(path, "an odd number of quotes (\"): one has no end"));
     }
     // Excel and others begin with a byte order mark, which is no part of the first name.
-    Ok(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
+    Ok(&bytes[text_start(bytes)..])
 }
 
 fn reader(bytes: &[u8]) -> csv::Reader<&[u8]> {
@@ -237,6 +237,15 @@ mod tests {
             assert!(message.starts_with("labels.csv: "), "{message}");
             assert!(message.contains(expected), "{}: {message}", String::from_utf8_lossy(text));
         }
+    }
+
+    #[test]
+    fn a_line_of_ten_megabytes_is_a_line() {
+        let long = "x".repeat(10 << 20);
+        assert_eq!(parse(format!("path,label\n{long},a\n")).unwrap().rows[0].image.path, long);
+        let commas = ",".repeat(10 << 20);
+        let message = parse(format!("path,label\na,b\n{commas}\n")).unwrap_err().to_string();
+        assert!(message.contains("line 3: 10485761 values, but the header has 2"), "{message}");
     }
 
     #[test]

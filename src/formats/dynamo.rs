@@ -3,6 +3,10 @@
 //! One particle a row, values separated by blanks, no header. Columns count from 1, as in Dynamo's documentation
 //! ("Table convention"). Values that are not asked for may be anything, such as `NaN` or `0.5+2i`.
 
+mod writer;
+
+pub use self::writer::{DynamoWriter, NewParticle};
+
 use std::{
     fmt,
     io::Write,
@@ -12,7 +16,7 @@ use std::{
 };
 
 use crate::{
-    cells::{Cells, line_at, line_number, shown, splice},
+    cells::{Cells, line_at, line_number, shown, splice, text_start},
     error::{Error, Result},
     star::{parse_integer, parse_number},
     whole,
@@ -29,6 +33,8 @@ pub struct Column {
 
 /// Number of the particle, which its file name has too.
 pub const TAG: Column = Column { number: 1, name: "tag" };
+/// Score: the cross correlation.
+pub const SCORE: Column = Column { number: 10, name: "cc" };
 /// Number of the tomogram.
 pub const TOMOGRAM: Column = Column { number: 20, name: "tomo" };
 /// Number of the class.
@@ -71,7 +77,7 @@ impl DynamoTable {
     pub fn parse(bytes: Vec<u8>, path: &Path) -> Result<DynamoTable> {
         let mut rows = Vec::new();
         let mut n_columns = 0;
-        let mut start = 0;
+        let mut start = text_start(&bytes);
         while start < bytes.len() {
             let line = line_at(&bytes, start);
             let n = cells(line).count();
@@ -333,6 +339,32 @@ mod tests {
         );
         assert_eq!(error("'a b\n"), "a.tbl: line 1: a quote, which no Dynamo table has");
         assert_eq!(table(format!("{row}0")).notes()[0], "27 columns; Dynamo writes 26, 35 or 42");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_tag() {
+        let whole = [b"\xef\xbb\xbf", &*fixture(26)].concat();
+        let marked = DynamoTable::parse(whole.clone(), Path::new("a.tbl")).unwrap();
+        assert_eq!(marked.integer(0, TAG).unwrap(), table(fixture(26)).integer(0, TAG).unwrap());
+        assert_eq!(marked.edited(None, |_| true), whole);
+        assert!(marked.edited(None, |row| row > 0).starts_with(b"\xef\xbb\xbf"));
+    }
+
+    #[test]
+    fn a_line_of_ten_megabytes_is_a_line() {
+        let long = "7".repeat(10 << 20);
+        let text = format!("{long} {}\n", "0 ".repeat(25));
+        let table = table(&text);
+        assert_eq!((table.n_rows(), table.n_columns()), (1, 26));
+        assert_eq!(table.value(0, TAG).unwrap(), long.as_bytes());
+        assert!(table.integer(0, TAG).unwrap_err().to_string().len() < 200);
+        let many = "0 ".repeat(5 << 20);
+        let message = DynamoTable::parse(format!("{text}{many}").into(), Path::new("a.tbl"));
+        let message = message.unwrap_err().to_string();
+        assert!(
+            message.contains("line 2: 5242880 values, but the rows before have 26"),
+            "{message}"
+        );
     }
 
     #[test]

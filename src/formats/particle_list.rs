@@ -64,6 +64,9 @@ pub struct ParticleList {
     /// Whether images have been multiplied by the contrast transfer function, as RELION's pseudo-subtomograms are. A
     /// model that was trained on plain subtomograms sees another signal there.
     pub is_ctf_premultiplied: bool,
+    /// Whether particles are darker than their surroundings, where the list says it: `dark` or `bright` in the column
+    /// `cinetomoContrast` of all its optics groups, as lists of extracted boxes have it.
+    pub is_dark: Option<bool>,
     /// What a user should know: what is missing, doubtful or was chosen among several.
     pub notes: Vec<String>,
 }

@@ -6,6 +6,7 @@
 
 mod edit;
 mod parse;
+mod writer;
 
 use std::{
     borrow::Cow,
@@ -13,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use self::edit::Edit;
+pub use self::{edit::Edit, writer::StarWriter};
 use crate::{
     cells::{Cells, line_at, line_number, shown},
     error::{Error, ErrorKind, Result},

@@ -19,7 +19,7 @@ pub use self::{
     element::Element,
 };
 use crate::{
-    cells::{line_at, line_number, shown},
+    cells::{line_at, line_number, shown, text_start},
     error::{Error, Result},
     star::parse_number,
     whole,
@@ -75,8 +75,7 @@ impl Structure {
 
 /// An mmCIF file begins with `data_`, after comments.
 fn is_mmcif(bytes: &[u8]) -> bool {
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    let mut lines = bytes[text_start(bytes)..].split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     let first = lines.find(|line| !line.is_empty() && !line.starts_with(b"#"));
     first.is_some_and(|line| line.get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"data_")))
 }

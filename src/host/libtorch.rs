@@ -10,14 +10,15 @@ use std::{
 
 use cinetomo_abi::cinetomo_status;
 
-use crate::Error;
+use crate::{Error, manifest::is_privileged};
 
 const FILE: &str = "libtorch_cpu.so";
 
 /// Fails with RUNTIME_CONFLICT if the process has another libtorch than the one that `library` would load.
 pub(crate) fn check_conflict(library: &Path) -> Result<(), Error> {
-    let Some(wanted) = wanted_by(library, env::var_os("LD_LIBRARY_PATH").unwrap_or_default())
-    else {
+    // The dynamic linker ignores it in a privileged process.
+    let listed = env::var_os("LD_LIBRARY_PATH").filter(|_| !is_privileged());
+    let Some(wanted) = wanted_by(library, listed.unwrap_or_default()) else {
         // Nothing to be found beside the library: the loader takes the mapped copy or says what is missing.
         return Ok(());
     };
@@ -37,13 +38,14 @@ pub(crate) fn check_conflict(library: &Path) -> Result<(), Error> {
     }
 }
 
-/// The file that the dynamic linker would take: the first in LD_LIBRARY_PATH, then along the library's RUNPATH,
-/// `$ORIGIN:$ORIGIN/libtorch/lib`. Symbolic links resolved.
+/// The file that the dynamic linker would take: along the library's RPATH, `$ORIGIN:$ORIGIN/libtorch/lib`, then the first in
+/// LD_LIBRARY_PATH. Symbolic links resolved.
 fn wanted_by(library: &Path, ld_library_path: impl AsRef<std::ffi::OsStr>) -> Option<PathBuf> {
     let origin = library.parent().unwrap_or(Path::new("/"));
-    env::split_paths(&ld_library_path)
-        .filter(|directory| !directory.as_os_str().is_empty())
-        .chain([origin.to_owned(), origin.join("libtorch/lib")])
+    let listed = env::split_paths(&ld_library_path).filter(|path| !path.as_os_str().is_empty());
+    [origin.to_owned(), origin.join("libtorch/lib")]
+        .into_iter()
+        .chain(listed)
         .find_map(|directory| directory.join(FILE).canonicalize().ok())
 }
 

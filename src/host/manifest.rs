@@ -2,6 +2,7 @@
 //! `plugin-manifest/schema.json`; where manifests are looked for is in `plugin-manifest/README.md`.
 
 use std::{
+    collections::BTreeMap,
     env,
     ffi::OsString,
     fs, io,
@@ -27,9 +28,9 @@ pub struct Manifest {
     pub description: String,
     /// SPDX licence expression; may be empty.
     pub license: String,
-    /// Operating system and processor that the library is for; `None` = any.
-    pub platform: Option<String>,
-    /// The shared library, an absolute path.
+    /// Operating systems and processors that it has a library for; empty = any.
+    pub platforms: Vec<String>,
+    /// The shared library for this platform, an absolute path; empty if there is none.
     pub library: PathBuf,
     /// The symbol that returns the function table.
     pub entry: String,
@@ -46,7 +47,9 @@ pub struct Manifest {
 pub struct Found {
     /// The first manifest that this host can use.
     pub manifest: Manifest,
-    /// Places and manifests before it that were passed over, and why.
+    /// Others that it could use, but that come later.
+    pub shadowed: Vec<Manifest>,
+    /// Places and manifests that it cannot use, and why.
     pub passed_over: Vec<(PathBuf, String)>,
 }
 
@@ -55,30 +58,44 @@ pub struct Found {
 pub fn find(place: Option<&Path>) -> Result<Found, Error> {
     match place {
         Some(place) => find_in(&[place.to_owned()]),
-        None => find_in(&search_path(|name| env::var_os(name))),
+        None => find_in(&search_path(|name| env::var_os(name), is_privileged())),
     }
 }
 
+/// Whether the process has more rights than whoever started it (set-user-ID, capabilities): then the environment, which is
+/// theirs, is not believed.
+pub fn is_privileged() -> bool {
+    const AT_SECURE: usize = 23; // of <elf.h>
+    // The kernel's list of pairs of words; a file that a privileged process may not read, as it is not its own.
+    let Ok(list) = fs::read("/proc/self/auxv") else { return true };
+    let words: Vec<usize> = list
+        .chunks_exact(size_of::<usize>())
+        .filter_map(|word| word.try_into().ok().map(usize::from_ne_bytes))
+        .collect();
+    words.chunks_exact(2).any(|pair| pair[0] == AT_SECURE && pair[1] != 0)
+}
+
 /// Places where manifests may be, given the environment's variables: `CINETOMO_PLUGIN_PATH`, then the user's, then the
-/// system's data directories (XDG Base Directory Specification).
-pub fn search_path(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
-    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+/// system's data directories (XDG Base Directory Specification). A privileged process ignores the variables.
+pub fn search_path(variable: impl Fn(&str) -> Option<OsString>, privileged: bool) -> Vec<PathBuf> {
+    let variable = |name: &str| variable(name).filter(|value| !privileged && !value.is_empty());
     let mut places: Vec<PathBuf> =
         variable("CINETOMO_PLUGIN_PATH").iter().flat_map(env::split_paths).collect();
-    // The specification has relative paths ignored.
     let user = variable("XDG_DATA_HOME")
         .map(PathBuf::from)
         .filter(|directory| directory.is_absolute())
         .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".local/share")));
     let system = variable("XDG_DATA_DIRS").unwrap_or_else(|| "/usr/local/share:/usr/share".into());
-    let system = env::split_paths(&system).filter(|directory| directory.is_absolute());
-    places.extend(user.into_iter().chain(system).map(|data| data.join("cinetomo/plugins")));
+    // The specification has relative paths ignored.
+    let data = user.into_iter().chain(env::split_paths(&system)).filter(|data| data.is_absolute());
+    places.extend(data.map(|data| data.join("cinetomo/plugins")));
     places.retain(|place| !place.as_os_str().is_empty());
     places
 }
 
-/// The first plugin in these places, each a manifest or a directory of manifests, that this host can use.
+/// The plugins in these places, each a manifest or a directory of manifests, that this host can use: the first wins.
 pub fn find_in(places: &[PathBuf]) -> Result<Found, Error> {
+    let mut usable: Vec<Manifest> = Vec::new();
     let mut passed_over: Vec<(PathBuf, String)> = Vec::new();
     for place in places {
         let manifests = match manifests_in(place) {
@@ -90,10 +107,15 @@ pub fn find_in(places: &[PathBuf]) -> Result<Found, Error> {
         };
         for path in manifests {
             match Manifest::read(&path).and_then(|manifest| manifest.check().map(|()| manifest)) {
-                Ok(manifest) => return Ok(Found { manifest, passed_over }),
+                Ok(manifest) if usable.iter().any(|other| other.path == manifest.path) => {}
+                Ok(manifest) => usable.push(manifest),
                 Err(reason) => passed_over.push((path, reason)),
             }
         }
+    }
+    if !usable.is_empty() {
+        let shadowed = usable.split_off(1);
+        return Ok(Found { manifest: usable.remove(0), shadowed, passed_over });
     }
     let list: String = passed_over
         .iter()
@@ -134,7 +156,7 @@ struct Json {
     #[serde(default)]
     license: String,
     platform: Option<String>,
-    library: String,
+    library: Library,
     entry: String,
     abi_versions: Vec<u32>,
     #[serde(default)]
@@ -143,17 +165,52 @@ struct Json {
     requires: Map<String, Value>,
 }
 
+/// One path, or one a platform.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "library is neither a path nor an object of paths by platform")]
+enum Library {
+    Path(String),
+    ByPlatform(BTreeMap<String, String>),
+}
+
+const PLATFORMS: [&str; 2] = ["linux-x86_64", "linux-aarch64"];
+
+fn this_platform() -> String {
+    format!("{}-{}", env::consts::OS, env::consts::ARCH)
+}
+
 impl Json {
+    /// The platforms that there is a library for (none = any), and the library for this one.
+    fn libraries(&self) -> (Vec<String>, Option<&str>) {
+        let only = self.platform.as_ref();
+        match &self.library {
+            Library::Path(path) => (only.cloned().into_iter().collect(), Some(path)),
+            Library::ByPlatform(paths) => (
+                paths
+                    .keys()
+                    .filter(|name| only.is_none_or(|only| only == *name))
+                    .cloned()
+                    .collect(),
+                paths.get(&this_platform()).map(String::as_str),
+            ),
+        }
+    }
+
     /// What the schema asks beyond the members' types.
     fn check(&self) -> Result<(), String> {
-        let known = ["linux-x86_64", "linux-aarch64"];
-        if let Some(platform) = self.platform.as_deref().filter(|name| !known.contains(name)) {
-            return Err(format!("platform {platform:?} is none of {known:?}"));
+        let (names, paths): (Vec<&String>, Vec<&String>) = match &self.library {
+            Library::Path(path) => (Vec::new(), vec![path]),
+            Library::ByPlatform(paths) => paths.iter().unzip(),
+        };
+        let mut platforms = names.into_iter().chain(&self.platform);
+        if let Some(platform) = platforms.find(|name| !PLATFORMS.contains(&name.as_str())) {
+            return Err(format!("platform {platform:?} is none of {PLATFORMS:?}"));
         }
-        for (member, value) in [("name", &self.name), ("library", &self.library)] {
-            if value.is_empty() {
-                return Err(format!("{member} is empty"));
-            }
+        if self.name.is_empty() {
+            return Err("name is empty".to_owned());
+        }
+        if paths.is_empty() || paths.iter().any(|path| path.is_empty()) {
+            return Err("library is empty".to_owned());
         }
         let mut parts = self.version.splitn(3, '.');
         let [major, minor, patch] = [(); 3].map(|()| parts.next().unwrap_or_default());
@@ -214,13 +271,14 @@ impl Manifest {
             Some(other) => return Err(format!("requires.libtorch is {other}, not a string")),
         };
         let directory = path.parent().unwrap_or(Path::new("/"));
+        let (platforms, library) = json.libraries();
         Ok(Manifest {
-            library: directory.join(&json.library),
+            platforms,
+            library: library.map(|library| directory.join(library)).unwrap_or_default(),
             name: json.name,
             version: json.version,
             description: json.description,
             license: json.license,
-            platform: json.platform,
             entry: json.entry,
             abi_versions: json.abi_versions,
             extensions: json.extensions,
@@ -231,9 +289,9 @@ impl Manifest {
 
     /// Whether this host can use the plugin: runs on its platform, speaks one of its ABI versions, finds the library.
     pub fn check(&self) -> Result<(), String> {
-        let here = format!("{}-{}", env::consts::OS, env::consts::ARCH);
-        if let Some(platform) = self.platform.as_ref().filter(|platform| **platform != here) {
-            return Err(format!("it is for {platform}; this is {here}"));
+        let here = this_platform();
+        if !self.platforms.is_empty() && !self.platforms.contains(&here) {
+            return Err(format!("it is for {}; this is {here}", self.platforms.join(", ")));
         }
         if !self.abi_versions.contains(&CINETOMO_ABI_VERSION) {
             return Err(format!(

@@ -64,7 +64,8 @@ impl Model {
         Model { context, handle }
     }
 
-    pub(crate) fn context(&self) -> &Context {
+    /// The context that it was made with.
+    pub fn context(&self) -> &Context {
         &self.context
     }
 

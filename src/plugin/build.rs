@@ -9,6 +9,8 @@ fn main() {
         "-Wl,-z,nodelete",
         // Dependencies that export C functions of their own (streams of tch, bzip2) keep them to themselves.
         "-Wl,--exclude-libs,ALL",
+        // RPATH and not RUNPATH: what lies beside the library comes before another libtorch in LD_LIBRARY_PATH.
+        "-Wl,--disable-new-dtags",
         "-Wl,-rpath,$ORIGIN",
         "-Wl,-rpath,$ORIGIN/libtorch/lib",
     ] {

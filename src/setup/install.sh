@@ -35,7 +35,7 @@ fill() { # TEMPLATE TARGET
     chmod 644 "$2"
 }
 
-mkdir -p "$root/lib/pkgconfig" "$root/lib/cmake/cinetomo" "$root/include" "$root/share/cinetomo/plugins"
+mkdir -p "$root/lib/pkgconfig" "$root/lib/cmake/cinetomo" "$root/include/cinetomo" "$root/share/cinetomo/plugins"
 install -m 755 "$built" "$root/lib/$library"
 # Of 70 MB, 68 are debug information; function names stay.
 strip --strip-debug "$root/lib/$library"
@@ -43,6 +43,7 @@ ln -sfn "$library" "$root/lib/libcinetomo.so.$abi"
 ln -sfn "libcinetomo.so.$abi" "$root/lib/libcinetomo.so"
 ln -sfn "$(readlink -f "${LIBTORCH:-.libtorch}")" "$root/lib/libtorch"
 install -m 644 include/cinetomo.h include/cinetomo.hpp "$root/include"
+install -m 644 include/cinetomo/*.hpp "$root/include/cinetomo"
 fill include/cinetomo.pc.in "$root/lib/pkgconfig/cinetomo.pc"
 fill include/cinetomo-config.cmake.in "$root/lib/cmake/cinetomo/cinetomo-config.cmake"
 fill include/cinetomo-config-version.cmake.in "$root/lib/cmake/cinetomo/cinetomo-config-version.cmake"

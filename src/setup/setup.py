@@ -35,7 +35,7 @@ def main() -> None:
         "--tests",
         action="store_true",
         help="also what only the tests need: the CUDA part of libtorch (2 GB), the libraries of the reference networks (75 MB), "
-        "cmake and pkg-config",
+        "cmake, pkg-config, doxygen, Maven with what ImageJ is tested with (15 MB), and Xvfb",
     )
     arguments = parser.parse_args()
 
@@ -44,7 +44,8 @@ def main() -> None:
     if missing:
         sys.exit(f"setup: please install {' and '.join(missing)}")
     if arguments.tests:
-        install_debian_packages({"cmake": "cmake", "pkg-config": "pkg-config"})
+        install_debian_packages({"cmake": "cmake", "pkg-config": "pkg-config", "doxygen": "doxygen", "Xvfb": "xvfb"})
+        java()
 
     cache = cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
@@ -53,14 +54,18 @@ def main() -> None:
     if "LIBTORCH" in os.environ:
         report("libtorch", f"LIBTORCH is set: {os.environ['LIBTORCH']}")
         if arguments.tests and "CINETOMO_PYTHON" not in os.environ:
-            report("reference", f"its Python needs {HERE / 'requirements-reference.txt'}; or set CINETOMO_PYTHON")
+            lists = " and ".join(str(HERE / f"requirements-{name}.txt") for name in ("reference", "hosts"))
+            report("reference", f"its Python needs {lists}; or set CINETOMO_PYTHON")
     else:
         full = arguments.tests or has_nvidia_driver()
         torch = libtorch(cache, full)
         link(REPOSITORY / ".libtorch", torch)
         if arguments.tests:
-            reference_networks(torch.parents[3])
+            add(torch.parents[3], "reference", "torchvision, transformers and what they import (75 MB)")
+            add(torch.parents[3], "hosts", "what the tests of the Python host need (20 MB)")
     link(REPOSITORY / ".weights", weights(cache / "weights"))
+    if arguments.tests:
+        maven(cache / "maven")
 
 
 def cache_directory() -> Path:
@@ -103,21 +108,49 @@ def libtorch(cache: Path, full: bool) -> Path:
     return torch
 
 
-def reference_networks(environment: Path) -> None:
-    """Adds the libraries of the reference networks to the environment that libtorch lies in; the tests run its Python."""
-    requirements = HERE / "requirements-reference.txt"
+def add(environment: Path, name: str, what: str) -> None:
+    """Adds the packages of a list to the environment that libtorch lies in; the tests run its Python."""
+    requirements = HERE / f"requirements-{name}.txt"
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     with locked(environment):
-        stamp = environment / "reference"
+        stamp = environment / name
         if stamp.exists() and stamp.read_text().strip() == wanted:
-            report("reference", f"there already: {environment}")
+            report(name, f"there already: {environment}")
             return
-        report("reference", f"installing torchvision, transformers and what they import (75 MB) into {environment}")
+        report(name, f"installing {what} into {environment}")
         stamp.unlink(missing_ok=True)
         # Without a stamp anything there may be half a package.
         pip(environment, "install", "--no-deps", "--force-reinstall", "-r", requirements)
         stamp.write_text(wanted + "\n")
-    report("reference", f"installed: {environment}")
+    report(name, f"installed: {environment}")
+
+
+def java() -> None:
+    """A JDK that can show windows, and Maven."""
+    install_debian_packages({"javac": "default-jdk", "mvn": "maven"})
+    compiler = Path(shutil.which("javac")).resolve()
+    if not (compiler.parent.parent / "lib" / "libawt_xawt.so").exists():
+        install_debian_packages({"libawt_xawt.so": "default-jre"})
+
+
+def maven(directory: Path) -> None:
+    """Fills Maven's own cache with what the Java API, ImageJ's commands and their tests are built with."""
+    project = REPOSITORY / "examples" / "fiji"
+    poms = [*sorted(project.glob("**/pom.xml")), REPOSITORY / "tests" / "fiji" / "pom.xml"]
+    wanted = hashlib.sha256(b"".join(pom.read_bytes() for pom in poms)).hexdigest()
+    with locked(directory):
+        directory.mkdir(exist_ok=True)
+        stamp = directory / "complete"
+        if stamp.exists() and stamp.read_text().strip() == wanted:
+            report("maven", "there already")
+            return
+        report("maven", "fetching ImageJ and Maven's plugins (15 MB)")
+        options = ("--batch-mode", "--quiet", "-Ptests", f"-Dcinetomo.build={directory}", "-f", project)
+        result = subprocess.run(["mvn", *map(str, options), "package"])
+        if result.returncode != 0:
+            sys.exit("setup: Maven failed, see above; run the same command again to go on")
+        stamp.write_text(wanted + "\n")
+    report("maven", "fetched")
 
 
 def weights(directory: Path) -> Path:

@@ -1,13 +1,16 @@
-// examples/cpp/json.hpp, with the file of its argument and by hand (RFC 8259). Prints the text that the file's member
+// cinetomo/json.hpp, with the file of its argument and by hand (RFC 8259). Prints the text that the file's member
 // "template" holds.
-#include "../../examples/cpp/json.hpp"
+#include "../../include/cinetomo/json.hpp"
 
+#include <clocale>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
 
 #define CHECK(condition) \
   if (!(condition)) std::printf("line %d: %s\n", __LINE__, #condition), std::exit(1)
+
+namespace json = cinetomo::detail::json;
 
 static bool is_json(const std::string &text) {
   try {
@@ -19,6 +22,10 @@ static bool is_json(const std::string &text) {
 }
 
 int main(int, char **argv) {
+  // A host's locale, with a decimal comma where the machine has one: JSON has points.
+  for (const char *name : {"de_DE.UTF-8", "fr_FR.UTF-8", "C.UTF-8"}) {
+    if (std::setlocale(LC_ALL, name) != nullptr) break;
+  }
   CHECK(json::parse(" -1.5e3 ").number() == -1500.0);
   CHECK(json::parse("0").number() == 0.0 && json::parse("-0.5").number() == -0.5 && json::parse("10").number() == 10.0);
   CHECK(json::parse(R"("\u00e9\u20ac\ud83d\ude00\n\"\\\/")").text() == "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\n\"\\/");

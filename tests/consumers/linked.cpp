@@ -1,11 +1,19 @@
 // Linked against the installed library: what cinetomo.hpp promises of errors, progress, cancelling and lifetimes.
 #include <cinetomo.hpp>
 
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 #include <thread>
+#include <type_traits>
+#if __has_include(<mdspan>)
+#include <mdspan>
+#endif
+#if __has_include(<span>)
+#include <span>
+#endif
 
 #define CHECK(condition) \
   if (!(condition)) std::printf("line %d: %s\n", __LINE__, #condition), std::exit(1)
@@ -21,7 +29,98 @@ static std::int32_t status_of(Function function) {
   return CINETOMO_STATUS_OK;
 }
 
-int main() {
+// Handles are moved and not copied.
+template <class Handle>
+constexpr bool is_move_only = std::is_nothrow_move_constructible_v<Handle> && std::is_move_assignable_v<Handle> &&
+                              !std::is_copy_constructible_v<Handle> && !std::is_copy_assignable_v<Handle>;
+static_assert(is_move_only<cinetomo::Context> && is_move_only<cinetomo::Model> && is_move_only<cinetomo::Cancel>);
+static_assert(std::is_same_v<cinetomo::error, cinetomo::Error>);
+static_assert(std::is_base_of_v<std::runtime_error, cinetomo::error>);
+// A view of constant values is no place for results.
+static_assert(!std::is_convertible_v<const std::vector<float> &, cinetomo::Span<float>>);
+static_assert(!std::is_convertible_v<std::vector<double> &, cinetomo::Span<const float>>);
+
+// What std::mdspan looks like, for compilers that have none.
+template <std::size_t Rank>
+struct Mdspan {
+  struct Mapping {
+    std::size_t n;
+    std::size_t required_span_size() const { return n; }
+  };
+  const float *data;
+  std::array<std::size_t, Rank> extents, strides;
+
+  const float *data_handle() const { return data; }
+  static constexpr std::size_t rank() { return Rank; }
+  std::size_t extent(std::size_t axis) const { return extents[axis]; }
+  std::size_t stride(std::size_t axis) const { return strides[axis]; }
+  Mapping mapping() const {
+    std::size_t n = 1;
+    for (std::size_t axis = 0; axis < Rank; ++axis) n += (extents[axis] - 1) * strides[axis];
+    return {n};
+  }
+};
+
+// However voxels and labels are handed over, the scores are the same.
+static void check_views(const cinetomo::Model &model, std::vector<float> &voxels) {
+  const std::vector<float> scores = model.classify({voxels, {4, 16, 16, 16}});
+  CHECK(model.classify({cinetomo::Span<const float>(voxels), {4, 16, 16, 16}}) == scores);
+  CHECK(model.classify({voxels.data(), {4, 16, 16, 16}}) == scores);
+
+  // A view into a larger volume, and the same with x slowest.
+  std::vector<float> wide(4 * 16 * 20 * 32), turned(voxels.size());
+  for (std::size_t i = 0; i < voxels.size(); ++i) {
+    const std::size_t n = i / 4096, z = i / 256 % 16, y = i / 16 % 16, x = i % 16;
+    wide[n * 16 * 20 * 32 + z * 20 * 32 + y * 32 + 2 * x] = voxels[i];
+    turned[n + 4 * z + 64 * y + 1024 * x] = voxels[i];
+  }
+  CHECK(model.classify(cinetomo::Volume(Mdspan<4>{wide.data(), {4, 16, 16, 16}, {16 * 20 * 32, 20 * 32, 32, 2}})) ==
+        scores);
+  CHECK(model.classify(cinetomo::Volume(Mdspan<4>{turned.data(), {4, 16, 16, 16}, {1, 4, 64, 1024}})) == scores);
+  const cinetomo::Volume one(Mdspan<3>{&voxels[4096], {16, 16, 16}, {256, 16, 1}});
+  CHECK(model.classify(one) == model.classify({&voxels[4096], {1, 16, 16, 16}}));
+#ifdef __cpp_lib_mdspan
+  using Cubes = std::extents<std::size_t, std::dynamic_extent, 16, 16, 16>;
+  CHECK(model.classify(cinetomo::Volume(std::mdspan<const float, Cubes>(voxels.data(), 4))) == scores);
+  CHECK(model.classify(cinetomo::Volume(std::mdspan<float, Cubes, std::layout_left>(turned.data(), 4))) == scores);
+#endif
+#ifdef __cpp_lib_span
+  CHECK(model.classify({std::span<const float>(voxels), {4, 16, 16, 16}}) == scores);
+#endif
+
+  // Results go where the caller wants them, and only if they fit.
+  std::array<float, 8> mine{};
+  model.classify_into({voxels, {4, 16, 16, 16}}, mine);
+  CHECK(std::equal(scores.begin(), scores.end(), mine.begin()));
+  std::vector<float> embeddings(4 * 1024);
+  model.embed_into({voxels, {4, 16, 16, 16}}, embeddings);
+  CHECK(embeddings == model.embed({voxels, {4, 16, 16, 16}}));
+  CHECK(status_of([&] { model.classify_into({voxels, {4, 16, 16, 16}}, {mine.data(), 7}); }) ==
+        CINETOMO_STATUS_BUFFER_TOO_SMALL);
+  CHECK(status_of([&] { model.classify_into({voxels, {4, 16, 16, 16}}, {}); }) == CINETOMO_STATUS_INVALID_ARGUMENT);
+}
+
+// Loading at run time gives the very library that is linked; what is none is refused with a reason.
+static void check_loading(const cinetomo::Plugin &linked, const char *manifest) {
+  const cinetomo::Plugin found = cinetomo::Plugin::find(manifest);
+  CHECK(found.api() == linked.api());
+  CHECK(cinetomo::Plugin::load(cinetomo::find_in({manifest}).manifest).api() == linked.api());
+  CHECK(status_of([] { cinetomo::Plugin::find("/nowhere"); }) == CINETOMO_STATUS_IO);
+  CHECK(status_of([] { cinetomo::Plugin::open("/nowhere/libcinetomo.so"); }) == CINETOMO_STATUS_IO);
+  const std::string library = cinetomo::find_in({manifest}).manifest.library.string();
+  CHECK(status_of([&] { cinetomo::Plugin::open(library, "cinetomo_get_something"); }) ==
+        CINETOMO_STATUS_UNSUPPORTED);
+  cinetomo_api older = *linked.api();
+  older.struct_size = 64;
+  try {
+    cinetomo::Plugin plugin(&older);
+    CHECK(false);
+  } catch (const cinetomo::error &thrown) {
+    CHECK(std::string(thrown.what()).find("64 bytes") != std::string::npos);
+  }
+}
+
+int main(int, char **argv) {
   const auto plugin = cinetomo::Plugin::linked();
   CHECK(plugin.version() == plugin.runtime_info().version);
   CHECK(plugin.extension<void>("cinetomo.nothing/1") == nullptr);
@@ -81,6 +180,15 @@ int main() {
   CHECK(predictions.probabilities == calibrated.classify(boxes));
   CHECK(std::count(predictions.labels.begin(), predictions.labels.end(), -1) ==
         4 - calibrated.confidence().probability.n_accepted);
+
+  check_views(model, voxels);
+  check_loading(plugin, argv[1]);
+
+  // What was moved from is empty, and says so.
+  cinetomo::Model first = context.model_random({{"a", "b"}});
+  const cinetomo::Model second = std::move(first);
+  CHECK(second.info().backbone == "i3d");
+  CHECK(status_of([&] { first.info(); }) == CINETOMO_STATUS_NULL_ARGUMENT);
 
   // Evidence, a map for each box; of a class that there is.
   auto explanation = plugin.grad_cam_options();

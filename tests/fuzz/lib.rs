@@ -1,5 +1,6 @@
-//! What every fuzzer does with a file: describe it, then read all of it.
+//! What every fuzzer does with a checkpoint: describe it, then read all of it; and what those of other files share.
 
+pub mod voxels;
 #[path = "../../src/checkpoints/written.rs"]
 pub mod written;
 
@@ -43,4 +44,9 @@ pub fn read_with(file: Vec<u8>, beside: impl Fn(&str) -> Result<Box<dyn Source>,
             assert_eq!(n_read as u64, tensor.n_values(), "{tensor:?}");
         }
     }
+}
+
+/// The lines of a file, without their line feeds.
+pub fn lines(file: &[u8]) -> Vec<&[u8]> {
+    file.split(|&byte| byte == b'\n').collect()
 }

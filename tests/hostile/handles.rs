@@ -7,7 +7,7 @@ use std::{
 
 use cinetomo_abi::{cinetomo_status as Status, *};
 
-use crate::{fixture::*, null::NULL_CASES};
+use crate::{fixture::*, null};
 
 #[test]
 fn frees_and_questions_accept_anything() {
@@ -139,7 +139,7 @@ fn threads_share_models_and_free_them_under_each_other() {
             scope.spawn(move || {
                 for round in 0..3 {
                     assert_eq!(&scores(fixture), expected, "thread {thread}, round {round}");
-                    check(fixture, &NULL_CASES[thread * 5..thread * 5 + 5]);
+                    check(fixture, &null::cases()[thread * 5..thread * 5 + 5]);
                     let mut model = ptr::null_mut();
                     // SAFETY: valid arguments.
                     unsafe {

@@ -16,7 +16,7 @@ int main(void) {
     size_t n = 0;
     REQUIRE(cinetomo_volume_init(&volume, sizeof volume) == CINETOMO_STATUS_UNSUPPORTED);
     int32_t status = cinetomo_model_classify(model, NULL, NULL, scores, N * CLASSES, &n, &error);
-    REQUIRE(status == CINETOMO_STATUS_UNSUPPORTED);
+    REQUIRE_ERROR(status, CINETOMO_STATUS_UNSUPPORTED, error, "fork()");
     cinetomo_model_free(model);
     _exit(0);
   }

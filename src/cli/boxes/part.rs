@@ -12,6 +12,7 @@ use cinetomo_formats::{
     volumes::{self, VolumeSource},
 };
 
+use super::Contrast;
 use crate::failure::{Failure, Result};
 
 /// Subtomograms of one input.
@@ -116,6 +117,18 @@ impl Part {
         match &self.boxes {
             Source::Volumes { .. } => None,
             Source::Listed { list, .. } => Some(list),
+        }
+    }
+
+    /// Sign of the particles, where a list states it.
+    pub fn contrast(&self) -> Contrast {
+        match self.list() {
+            Some(List::Particles(file)) => match file.list().is_dark {
+                Some(true) => Contrast::Dark,
+                Some(false) => Contrast::Bright,
+                None => Contrast::Unknown,
+            },
+            _ => Contrast::Unknown,
         }
     }
 

@@ -339,12 +339,28 @@ mod tests {
             ("path,probability_x\na,b\n", "line 2, probability_x: \"b\" is not a number"),
             ("path,probability_x\na,1\nb,inf\n", "line 3, probability_x: \"inf\" is not"),
             ("path,label,probability_x\na,y,1\n", "line 2, label: \"y\" has no column"),
+            ("path,probability_x\na,NaN\n", "line 2, probability_x: \"NaN\" is not a number"),
             ("path,probability_x\n,1\n", "line 2, path: \"\" names no image"),
         ] {
             let message =
                 Results::parse(text.as_bytes(), Path::new("r.csv")).unwrap_err().to_string();
             assert!(message.starts_with("r.csv: ") && message.contains(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn every_part_of_a_good_file_is_an_error_or_fewer_rows() {
+        let whole = "path,label,probability_x\na,x,0.75\nb,,0.25\n";
+        for end in 0..whole.len() {
+            if let Ok(part) = Results::parse(&whole.as_bytes()[..end], Path::new("r.csv")) {
+                let n_rows = whole[..end].lines().count() - 1;
+                assert_eq!(part.images.len(), n_rows, "{end} bytes");
+            }
+        }
+        let marked = format!("\u{feff}{}", whole.replace('\n', "\r\n"));
+        let marked = Results::parse(marked.as_bytes(), Path::new("r.csv")).unwrap();
+        assert_eq!(marked.classes, [Some(0), None]);
+        assert_eq!(marked.probabilities, array![[0.75], [0.25]]);
     }
 
     #[test]

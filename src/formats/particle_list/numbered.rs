@@ -135,6 +135,7 @@ pub(super) fn read_dynamo(table: &DynamoTable, data: Option<&Path>) -> Result<Pa
             class: Some(name(CLASS)),
         },
         is_ctf_premultiplied: false,
+        is_dark: None,
         notes,
     })
 }
@@ -199,6 +200,7 @@ pub(super) fn read_stopgap(
             class: name(class, "class"),
         },
         is_ctf_premultiplied: false,
+        is_dark: None,
         notes,
     })
 }

@@ -108,6 +108,7 @@ pub(super) fn read(star: &Star) -> Result<ParticleList> {
         position_unit: labels.unit,
         columns: Columns { voxel_size: voxel_size.column(), ..labels.columns() },
         is_ctf_premultiplied: false,
+        is_dark: optics.as_ref().and_then(Optics::is_dark),
         notes,
     };
     let mut tomograms = Names::default();

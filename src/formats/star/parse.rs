@@ -4,13 +4,13 @@ use std::{collections::HashSet, path::Path};
 
 use super::{Label, Layout};
 use crate::{
-    cells::{Cell, Cells, OpenQuote, line_at, line_number, shown},
+    cells::{Cell, Cells, OpenQuote, line_at, line_number, shown, text_start},
     error::{Error, ErrorKind, Result},
 };
 
 /// Where the tables are, and what is odd but no error.
 pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<(Vec<Layout>, Vec<String>)> {
-    let start = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+    let start = text_start(bytes);
     if let Some(at) = bytes.iter().position(|&byte| byte == 0) {
         let message = "a zero byte: this is no STAR file, or one in UTF-16 or compressed; \
                        expected text in UTF-8";

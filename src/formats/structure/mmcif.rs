@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Atom, Element, Place, Reading, is_water, line_at, shown};
+use super::{Atom, Element, Place, Reading, is_water, line_at, shown, text_start};
 use crate::{cells::Cells, error::Result};
 
 pub(super) fn read(bytes: &[u8], path: &Path) -> Result<Reading> {
@@ -175,7 +175,7 @@ struct Tokens<'a> {
 
 impl<'a> Tokens<'a> {
     fn new(bytes: &'a [u8], path: &'a Path) -> Tokens<'a> {
-        let next_line = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        let next_line = text_start(bytes);
         Tokens { bytes, path, next_line, line: 0, cells: Cells::new(&[]) }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, path::Path};
 
-use super::{Atom, Element, Place, Reading, is_water, line_at, shown};
+use super::{Atom, Element, Place, Reading, is_water, line_at, shown, text_start};
 use crate::error::Result;
 
 const NAME: RangeInclusive<usize> = 13..=16;
@@ -19,7 +19,7 @@ pub(super) fn read(bytes: &[u8], path: &Path) -> Result<Reading> {
         lacks_end: Some("the file has no END record: it may be cut short"),
         ..Reading::default()
     };
-    let mut start = 0;
+    let mut start = text_start(bytes);
     let mut is_first_model = true;
     while start < bytes.len() {
         let line = line_at(bytes, start);

@@ -217,6 +217,32 @@ fn mmcif_may_be_laid_out_in_any_way() {
 }
 
 #[test]
+fn ends_of_lines_and_marks_before_them_change_nothing() {
+    let line = atom("ATOM", " CA ", "ALA");
+    let pdb = format!("{line}\n{}\nEND\n", line.replace("2.000", "3.000"));
+    let reference = reference();
+    for text in [pdb, text(&reference, "pdb"), text(&reference, "cif")] {
+        let plain = parse(&text).unwrap();
+        let odd = parse(format!("\u{feff}{}", text.replace('\n', "\r\n"))).unwrap();
+        assert_eq!((odd.atoms, odd.notes), (plain.atoms, plain.notes));
+    }
+}
+
+#[test]
+fn a_line_of_ten_megabytes_is_a_line() {
+    let line = atom("ATOM", " CA ", "ALA");
+    let long = "x".repeat(10 << 20);
+    let pdb = parse(format!("REMARK {long}\n{line}{long}\nEND\n")).unwrap_err().to_string();
+    assert!(pdb.contains("line 2: \"xx\" is no element"), "{pdb}");
+    let head = "data_x\nloop_\n_atom_site.type_symbol\n_atom_site.Cartn_x\n_atom_site.Cartn_y\n_atom_site.Cartn_z\n";
+    let n = 1 << 20;
+    let one_line = parse(format!("{head}{}\n#\n", "C 1 2 3 ".repeat(n))).unwrap();
+    assert_eq!(one_line.atoms.len(), n);
+    let cif = error(format!("{head}{long} 1 2 3\n"));
+    assert!(cif.contains("line 7: ") && cif.len() < 200, "{cif}");
+}
+
+#[test]
 fn a_described_assembly_is_noted() {
     let line = atom("ATOM", " CA ", "ALA");
     let remark = |copy| {

@@ -165,6 +165,30 @@ fn an_em_header_that_lies_is_told_so() {
 }
 
 #[test]
+fn an_archive_that_lies_is_told_so() {
+    // In the central directory: sizes of the first member, packed and unpacked, and the byte where it begins.
+    let (packed, unpacked, start) = (20, 24, 42);
+    for (name, field, value) in [
+        ("plain.npz", packed, 0xffff_fff0u32),
+        ("plain.npz", unpacked, 0xffff_fff0),
+        ("plain.npz", unpacked, 1),
+        ("plain.npz", start, 0x7fff_ffff),
+        ("medmnist_packed.npz", packed, 1),
+        ("medmnist_packed.npz", unpacked, 0xffff_fff0),
+        ("medmnist_packed.npz", unpacked, 1),
+        ("medmnist_packed.npz", start, 0x7fff_ffff),
+    ] {
+        let mut bytes = fs::read(data(name)).unwrap();
+        let entry = bytes.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+        bytes[entry + field..][..4].copy_from_slice(&value.to_le_bytes());
+        let before = peak_memory();
+        let error = devour(name, bytes).map(|array| array.dim()).unwrap_err().to_string();
+        assert!(error.starts_with(name), "{field}: {error}");
+        assert!(peak_memory() - before < 64 << 20, "{name}, {field}");
+    }
+}
+
+#[test]
 fn a_numpy_header_that_lies_is_told_so() {
     let array = |header: &str, n: usize| {
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString, c_char};
 
 use cinetomo_abi::{cinetomo_error, cinetomo_status as Status};
 
-use super::{guard::boundary_or, handles::Registry};
+use super::{guard::boundary_after_fork, handles::Registry};
 use crate::error::Result;
 
 struct ErrorObject {
@@ -64,7 +64,7 @@ const STATUSES: [(Status, &CStr); 15] = [
 /// [any thread]
 #[unsafe(no_mangle)]
 pub extern "C" fn cinetomo_status_name(status: i32) -> *const c_char {
-    boundary_or(c"UNKNOWN".as_ptr(), || {
+    boundary_after_fork(c"UNKNOWN".as_ptr(), || {
         STATUSES
             .iter()
             .find(|(known, _)| *known as i32 == status)
@@ -77,7 +77,7 @@ pub extern "C" fn cinetomo_status_name(status: i32) -> *const c_char {
 /// [any thread]
 #[unsafe(no_mangle)]
 pub extern "C" fn cinetomo_error_status(error: *const cinetomo_error) -> i32 {
-    boundary_or(Status::Panic as i32, || match ERRORS.find(error) {
+    boundary_after_fork(Status::Panic as i32, || match ERRORS.find(error) {
         Some(object) => object.status as i32,
         None if error.is_null() => Status::Ok as i32,
         None => Status::InvalidArgument as i32,
@@ -88,7 +88,7 @@ pub extern "C" fn cinetomo_error_status(error: *const cinetomo_error) -> i32 {
 /// Valid until the error is freed. "" for NULL. [any thread]
 #[unsafe(no_mangle)]
 pub extern "C" fn cinetomo_error_message(error: *const cinetomo_error) -> *const c_char {
-    boundary_or(c"".as_ptr(), || match ERRORS.find(error) {
+    boundary_after_fork(c"".as_ptr(), || match ERRORS.find(error) {
         // The registry keeps the object, and so the text, until the error is freed.
         Some(object) => object.message.as_ptr(),
         None if error.is_null() => c"".as_ptr(),
@@ -99,5 +99,5 @@ pub extern "C" fn cinetomo_error_message(error: *const cinetomo_error) -> *const
 /// Frees an error. NULL is fine. [any thread]
 #[unsafe(no_mangle)]
 pub extern "C" fn cinetomo_error_free(error: *mut cinetomo_error) {
-    boundary_or((), || ERRORS.remove(error))
+    boundary_after_fork((), || ERRORS.remove(error))
 }

@@ -39,6 +39,11 @@ pub(super) fn boundary_or<T>(fallback: T, body: impl FnOnce() -> T) -> T {
         .unwrap_or(fallback)
 }
 
+/// As `boundary_or`, also in a forked child: for what reads the error that the child got, and touches no libtorch.
+pub(super) fn boundary_after_fork<T>(fallback: T, body: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(fallback)
+}
+
 /// libtorch's threads and locks do not survive a fork, so neither do we.
 fn check_process() -> Result<()> {
     static FIRST: OnceLock<u32> = OnceLock::new();

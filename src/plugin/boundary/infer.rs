@@ -12,7 +12,7 @@ use super::{
     model::MODELS,
     read::{self, sized_struct},
     volume,
-    write::{self, OutBuffer, WantedArray},
+    write::{self, OutArray, OutBuffer},
 };
 use crate::{confidence::Reject, error::Result, model::Model, monitor::Monitor, volume::Volume};
 
@@ -101,21 +101,19 @@ pub unsafe extern "C" fn cinetomo_model_predict(
             let mut monitor = hooks::monitor(hooks, &object.context)?;
             let model = object.lock()?;
             let n = volume.len();
-            let labels = WantedArray::new(out.labels, out.labels_capacity, n, "labels")?;
-            let probabilities = WantedArray::new(
-                out.probabilities,
-                out.probabilities_capacity,
-                n * model.class_names.len(),
-                "probabilities",
-            )?;
-            let distances =
-                WantedArray::new(out.distances, out.distances_capacity, n, "distances")?;
+            let labels = OutArray::field(out.labels, out.labels_capacity, "labels")?;
+            let probabilities =
+                OutArray::field(out.probabilities, out.probabilities_capacity, "probabilities")?;
+            let distances = OutArray::field(out.distances, out.distances_capacity, "distances")?;
+            labels.check(n)?;
+            probabilities.check(n * model.class_names.len())?;
+            distances.check(n)?;
             object.context.compute();
             let predictions =
                 model.predict(&volume, reject, distances.is_wanted(), &mut monitor)?;
-            labels.write(&predictions.labels);
-            probabilities.write(&predictions.probabilities);
-            distances.write(&predictions.distances);
+            labels.write(predictions.labels);
+            probabilities.write(predictions.probabilities);
+            distances.write(predictions.distances);
             Ok(())
         })
     }

@@ -1,6 +1,6 @@
 //! The border to C: every export, and the only unsafe code of the library.
 //!
-//! An export is ONE `boundary(...)` (or `boundary_or(...)`) expression that reads its arguments through `read`, calls
+//! An export is ONE `boundary(...)` (or `boundary_or(...)`, `boundary_after_fork(...)`) expression that reads its arguments through `read`, calls
 //! one safe function, and writes its outputs through `write` once everything has succeeded. One file per C object.
 #![allow(unsafe_code)]
 #![allow(

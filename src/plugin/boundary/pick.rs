@@ -13,7 +13,7 @@ use super::{
     hooks,
     read::{self, sized_struct},
     volume,
-    write::{self, OutBuffer, OutRows},
+    write::{self, OutArray, OutBuffer},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -122,7 +122,7 @@ unsafe extern "C" fn pick(
             let n_positions = capacity.checked_mul(3).ok_or_else(|| {
                 Error::invalid(format!("capacity is {capacity}; that many do not fit into memory"))
             })?;
-            let positions = OutRows::new(out_positions, n_positions, "out_positions")?;
+            let positions = OutArray::new(out_positions, n_positions, "out_positions")?;
             let context = CONTEXTS.get(context, "context")?;
             let mut tomogram = self::tomogram(tomogram)?;
             let options = picking(&read::sized_or_default(options, "options")?)?;
@@ -159,7 +159,7 @@ unsafe extern "C" fn extract(
     unsafe {
         boundary(out_error, || {
             let out = OutBuffer::new(out_voxels, capacity, out_len, "out_voxels")?;
-            let indices = OutRows::new(out_indices, index_capacity, "out_indices")?;
+            let indices = OutArray::new(out_indices, index_capacity, "out_indices")?;
             let context = CONTEXTS.get(context, "context")?;
             let mut tomogram = self::tomogram(tomogram)?;
             let too_many = || {

@@ -20,7 +20,7 @@ use super::{
     hooks,
     read::{self, sized_struct},
     volume,
-    write::{self, OutBuffer, OutRows},
+    write::{self, OutArray, OutBuffer},
 };
 use crate::{
     error::{Error, Result},
@@ -144,7 +144,7 @@ unsafe extern "C" fn simulate(
         boundary(out_error, || {
             let out = OutBuffer::new(out_voxels, capacity, out_len, "out_voxels")?;
             let request = Request::read(context, densities, labels, n_labels, options)?;
-            let particles = OutRows::none();
+            let particles = OutArray::none();
             request.subtomograms(hooks, out, particles)
         })
     }
@@ -168,7 +168,7 @@ unsafe extern "C" fn simulate_particles(
     unsafe {
         boundary(out_error, || {
             let out = OutBuffer::new(out_voxels, capacity, out_len, "out_voxels")?;
-            let particles = OutRows::new(out_particles, particle_capacity, "out_particles")?;
+            let particles = OutArray::new(out_particles, particle_capacity, "out_particles")?;
             let request = Request::read(context, densities, labels, n_labels, options)?;
             request.subtomograms(hooks, out, particles)
         })
@@ -194,7 +194,7 @@ unsafe extern "C" fn simulate_tomogram(
     unsafe {
         boundary(out_error, || {
             let out = OutBuffer::new(out_voxels, capacity, out_len, "out_voxels")?;
-            let particles = OutRows::new(out_particles, particle_capacity, "out_particles")?;
+            let particles = OutArray::new(out_particles, particle_capacity, "out_particles")?;
             let shape = read::slice(shape, 3, "shape")?;
             let request = Request::read(context, densities, labels, n_labels, options)?;
             request.tomogram([shape[0], shape[1], shape[2]], hooks, out, particles)
@@ -237,7 +237,7 @@ impl Request<'_> {
         &self,
         hooks: *const cinetomo_hooks,
         out: OutBuffer<f32>,
-        particles: OutRows<cinetomo_synthetic_particle>,
+        particles: OutArray<cinetomo_synthetic_particle>,
     ) -> Result<()> {
         let too_many = || {
             Error::invalid(format!(
@@ -277,7 +277,7 @@ impl Request<'_> {
         shape: [i64; 3],
         hooks: *const cinetomo_hooks,
         out: OutBuffer<f32>,
-        particles: OutRows<cinetomo_synthetic_particle>,
+        particles: OutArray<cinetomo_synthetic_particle>,
     ) -> Result<()> {
         synthetic::check_tomogram_shape(shape)?;
         // SAFETY: passed on from the caller.

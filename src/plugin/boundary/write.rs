@@ -58,10 +58,7 @@ impl<T: Copy> OutBuffer<T> {
         if self.capacity == 0 {
             return Ok(false);
         }
-        Err(Error::new(
-            ErrorKind::BufferTooSmall,
-            format!("{} holds {} elements; the result has {len}", self.argument, self.capacity),
-        ))
+        Err(too_small(self.argument, self.capacity, len))
     }
 
     /// Writes a result of which the length alone was as much work, or answers a question for its length.
@@ -91,88 +88,76 @@ impl<T: Copy> OutBuffer<T> {
     }
 }
 
-/// A caller's array that goes along with another result, of a length that the caller knows; it may be left out.
-pub(super) struct OutRows<T> {
+/// A caller's array that goes along with other results, of a length that both sides know; it may be left out.
+pub(super) struct OutArray<T> {
+    /// NULL if it is left out.
     pointer: *mut T,
     capacity: usize,
     argument: &'static str,
 }
 
-impl<T: Copy> OutRows<T> {
-    /// An array that the caller did not ask for.
-    pub(super) fn none() -> OutRows<T> {
-        OutRows { pointer: std::ptr::null_mut(), capacity: 0, argument: "" }
+impl<T: Copy> OutArray<T> {
+    /// An array that the caller cannot ask for.
+    pub(super) fn none() -> OutArray<T> {
+        OutArray { pointer: std::ptr::null_mut(), capacity: 0, argument: "" }
     }
 
+    /// An argument, which is left out with capacity 0.
     pub(super) fn new(
         pointer: *mut T,
         capacity: usize,
         argument: &'static str,
-    ) -> Result<OutRows<T>> {
-        if capacity > 0 && pointer.is_null() {
+    ) -> Result<OutArray<T>> {
+        if capacity == 0 {
+            return Ok(OutArray::none());
+        }
+        if pointer.is_null() {
             return Err(null_argument(argument));
         }
-        check_array(pointer, capacity, argument)?;
-        Ok(OutRows { pointer, capacity, argument })
+        OutArray::field(pointer, capacity, argument)
     }
 
-    /// That there is room for `n` rows, or none is wanted.
+    /// A field of a struct, which is left out with NULL.
+    pub(super) fn field(
+        pointer: *mut T,
+        capacity: usize,
+        argument: &'static str,
+    ) -> Result<OutArray<T>> {
+        if !pointer.is_null() {
+            check_array(pointer, capacity, argument)?;
+        }
+        Ok(OutArray { pointer, capacity, argument })
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.pointer.is_null()
+    }
+
+    /// That there is room for `n` elements, or none are wanted.
     pub(super) fn check(&self, n: usize) -> Result<()> {
-        if self.capacity == 0 || self.capacity >= n {
+        if !self.is_wanted() || self.capacity >= n {
             return Ok(());
         }
-        Err(Error::new(
-            ErrorKind::BufferTooSmall,
-            format!("{} holds {} elements; the result has {n}", self.argument, self.capacity),
-        ))
+        Err(too_small(self.argument, self.capacity, n))
     }
 
     /// # Safety
-    /// The array has `capacity` writable elements.
-    pub(super) unsafe fn write(self, rows: impl Iterator<Item = T>) {
-        for (index, row) in rows.take(self.capacity).enumerate() {
-            // SAFETY: below the capacity; the caller's array overlaps nothing of ours.
-            unsafe { self.pointer.add(index).write(row) }
+    /// The array is left out or has `capacity` writable elements.
+    pub(super) unsafe fn write(self, values: impl IntoIterator<Item = T>) {
+        if self.is_wanted() {
+            for (index, value) in values.into_iter().take(self.capacity).enumerate() {
+                // SAFETY: below the capacity; the caller's array overlaps nothing of ours.
+                unsafe { self.pointer.add(index).write(value) }
+            }
         }
     }
 }
 
-/// An array of the caller that may be absent, for a result whose length both sides know.
-pub(super) struct WantedArray<T>(*mut T);
-
-impl<T: Copy> WantedArray<T> {
-    /// Checks before any work is done that `len` elements fit, unless the array is NULL.
-    pub(super) fn new(
-        pointer: *mut T,
-        capacity: usize,
-        len: usize,
-        argument: &str,
-    ) -> Result<WantedArray<T>> {
-        if pointer.is_null() {
-            return Ok(WantedArray(pointer));
-        }
-        check_array(pointer, capacity, argument)?;
-        if capacity < len {
-            return Err(Error::new(
-                ErrorKind::BufferTooSmall,
-                format!("{argument} holds {capacity} elements; the result has {len}"),
-            ));
-        }
-        Ok(WantedArray(pointer))
-    }
-
-    pub(super) fn is_wanted(&self) -> bool {
-        !self.0.is_null()
-    }
-
-    /// # Safety
-    /// The array is NULL, or has as many writable elements as were checked for and these are that many.
-    pub(super) unsafe fn write(self, values: &[T]) {
-        if self.is_wanted() {
-            // SAFETY: as the caller promises; the caller's array overlaps nothing of ours.
-            unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.0, values.len()) }
-        }
-    }
+fn too_small(argument: &str, capacity: usize, n: usize) -> Error {
+    Error::new(
+        ErrorKind::BufferTooSmall,
+        format!("{argument} holds {capacity} elements; the result has {n}"),
+    )
 }
 
 /// Fills a caller's struct with defaults, no further than the caller knows it. For the `_init` functions.

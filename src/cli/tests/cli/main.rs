@@ -7,3 +7,6 @@ mod interrupted;
 mod lab;
 mod lists;
 mod relion;
+mod report;
+mod tomograms;
+mod tutorial;

@@ -5,10 +5,13 @@ use std::collections::HashMap;
 use super::positive;
 use crate::{
     error::{Error, Result},
-    star::{Row, Star, Table},
+    star::{Row, Star, Table, Value},
 };
 
 const GROUP: &str = "rlnOpticsGroup";
+
+/// Sign of the particles: a column of ours.
+const CONTRAST: &str = "cinetomoContrast";
 
 /// Sizes that differ by more than this are not the same; what is written has five or six digits.
 const TOLERANCE: f64 = 0.01;
@@ -21,6 +24,7 @@ pub(super) struct Group {
     pub voxel_size: Option<f64>,
     pub dimension: Option<i64>,
     pub is_ctf_premultiplied: bool,
+    is_dark: Option<bool>,
 }
 
 /// The optics groups of a list.
@@ -43,6 +47,7 @@ impl Optics {
         let tilt_series = table.column("rlnTomoTiltSeriesPixelSize");
         let binning = table.column("rlnTomoSubtomogramBinning");
         let dimension = table.column("rlnImageDimensionality");
+        let contrast = table.column(CONTRAST);
         let premultiplied = table.column("rlnCtfDataAreCtfPremultiplied");
         let voxel_size = match (image, tilt_series, binning) {
             (Some(_), ..) => Some("rlnImagePixelSize of the optics group"),
@@ -66,12 +71,28 @@ impl Optics {
                 voxel_size: size,
                 dimension: integer(dimension)?,
                 is_ctf_premultiplied: integer(premultiplied)?.is_some_and(|flag| flag != 0),
+                is_dark: contrast.map(|column| read_contrast(row.get(column))).transpose()?,
             };
             if groups.insert(group.number, group).is_some() {
                 return Err(row.get(number).error("this optics group is there twice"));
             }
         }
         Ok(Some(Optics { groups, voxel_size }))
+    }
+
+    /// Whether particles are dark, if all groups say the same.
+    pub fn is_dark(&self) -> Option<bool> {
+        let mut groups = self.groups.values();
+        let first = groups.next()?.is_dark;
+        if groups.all(|group| group.is_dark == first) { first } else { None }
+    }
+}
+
+fn read_contrast(value: Value<'_>) -> Result<bool> {
+    match value.text()? {
+        "dark" => Ok(true),
+        "bright" => Ok(false),
+        other => Err(value.error(format_args!("{other:?}; expected dark or bright"))),
     }
 }
 

@@ -6,17 +6,15 @@
 
 #include "experiment.hpp"
 #include "options.hpp"
-#include "plugin_loader.hpp"
 #include "report.hpp"
 
 namespace {
 
 int run(const Options &options) {
-  const auto manifest =
-      options.plugin.empty() ? plugin_loader::find() : plugin_loader::find({options.plugin});
-  const cinetomo::Plugin plugin = plugin_loader::load(manifest);
-  std::printf("%s %s, %s\n%s\n\n", manifest.name.c_str(), plugin.version().c_str(), manifest.library.c_str(),
-              plugin.runtime_info().summary);
+  const cinetomo::Found found = options.plugin.empty() ? cinetomo::find() : cinetomo::find_in({options.plugin});
+  const cinetomo::Plugin plugin = cinetomo::Plugin::load(found.manifest);
+  std::printf("%s %s, %s\n%s\n\n", found.manifest.name.c_str(), plugin.version().c_str(),
+              found.manifest.library.c_str(), plugin.runtime_info().summary);
 
   Experiment experiment(plugin, options);
   const std::size_t n_classes = experiment.class_names().size();

@@ -1,17 +1,21 @@
 // Reads JSON (RFC 8259): what a manifest needs and no more. Throws std::runtime_error that says what and where.
-#pragma once
+#ifndef CINETOMO_JSON_HPP
+#define CINETOMO_JSON_HPP
 
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
-#include <cstdlib>
+#include <locale>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
-namespace json {
+namespace cinetomo::detail::json {
+
+// A value of any kind. What asks for another kind than it has throws.
 
 class Value {
  public:
@@ -24,6 +28,8 @@ class Value {
   const std::string &text() const { return get<std::string>("a string"); }
   double number() const { return get<double>("a number"); }
   const List &list() const { return get<List>("a list"); }
+  const Object &object() const { return get<Object>("an object"); }
+  bool is_text() const { return std::holds_alternative<std::string>(data_); }
 
   // The member of an object, or nullptr.
   const Value *find(const std::string &name) const {
@@ -159,14 +165,16 @@ class Parser {
     const std::string word = text_.substr(start, at_ - start);
     if (word == "null") return Value(nullptr);
     if (word == "true" || word == "false") return Value(word == "true");
-    // strtod also takes hexadecimal numbers, leading zeros and signs, and words.
+    // Streams also take leading zeros and signs.
     const std::size_t first = word.find_first_not_of('-');
     const bool digits_only = word.find_first_not_of("0123456789+-.eE") == std::string::npos;
     const bool starts_well = first <= 1 && word[first] >= '0' && word[first] <= '9' &&
                              (word[first] != '0' || word.find_first_of("0123456789", first + 1) != first + 1);
-    char *end = nullptr;
-    const double number = std::strtod(word.c_str(), &end);
-    if (!digits_only || !starts_well || *end != '\0') at_ = start, fail("a value");
+    std::istringstream stream(word);
+    stream.imbue(std::locale::classic());  // the host's locale may have a decimal comma
+    double number = 0.0;
+    stream >> number;
+    if (!digits_only || !starts_well || stream.fail() || !stream.eof()) at_ = start, fail("a value");
     return Value(number);
   }
 
@@ -190,4 +198,6 @@ class Parser {
 
 inline Value parse(const std::string &text) { return Parser(text).document(); }
 
-}  // namespace json
+}  // namespace cinetomo::detail::json
+
+#endif  // CINETOMO_JSON_HPP

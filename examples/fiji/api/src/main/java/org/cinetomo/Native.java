@@ -1,0 +1,93 @@
+package org.cinetomo;
+
+/** The native methods, one for each call of the contract, and what they call back. Their other side is src/jni. */
+final class Native {
+    static {
+        NativeLibrary.load();
+        // The JVM must not end under the hands of threads that compute.
+        Runtime.getRuntime().addShutdownHook(new Thread(Native::shutDown, "cinetomo-shutdown"));
+    }
+
+    private Native() {}
+
+    static native void shutDown();
+
+    static native long contextNew(
+            String plugin, int device, int deviceIndex, int nThreads, int logLevel, LogListener log);
+
+    static native void contextFree(long context);
+
+    static native String[] runtimeInfo(long context);
+
+    static native String weightsInspect(long context, String path);
+
+    static native long modelFromVideo(
+            long context,
+            String checkpoint,
+            String backbone,
+            String[] classNames,
+            String[] names,
+            double[] values,
+            ProgressListener progress);
+
+    static native long modelRandom(
+            long context, String backbone, String[] classNames, String[] names, double[] values);
+
+    static native long modelLoad(long context, String path);
+
+    static native void modelSave(long model, String path);
+
+    static native void modelFree(long model);
+
+    static native ModelInfo modelInfo(long model);
+
+    static native long modelFineTune(
+            long model,
+            Subtomograms subtomograms,
+            int[] labels,
+            int preset,
+            String[] names,
+            double[] values,
+            String checkpoint,
+            ProgressListener progress);
+
+    static native float[] modelClassify(long model, Subtomograms subtomograms, ProgressListener progress);
+
+    static native float[] modelEmbed(long model, Subtomograms subtomograms, ProgressListener progress);
+
+    static native Predictions modelPredict(
+            long model, Subtomograms subtomograms, int reject, ProgressListener progress);
+
+    static native float[] modelGradCam(
+            long model,
+            Subtomograms subtomograms,
+            String stage,
+            int classIndex,
+            int method,
+            int rectify,
+            ProgressListener progress);
+
+    /** Called by the native side; takes numbers alone, so that a long call piles up no references. */
+    @SuppressWarnings("unused")
+    private static boolean progress(
+            ProgressListener listener,
+            int stage,
+            int epoch,
+            int nEpochs,
+            int step,
+            int nSteps,
+            double fraction,
+            double loss,
+            double accuracy,
+            double validationAccuracy) {
+        return listener.progressed(
+                new Progress(
+                        stage, epoch, nEpochs, step, nSteps, fraction, loss, accuracy, validationAccuracy));
+    }
+
+    /** Called by the native side. */
+    @SuppressWarnings("unused")
+    private static void log(LogListener listener, int level, String line) {
+        listener.logged(LogLevel.of(level), line);
+    }
+}

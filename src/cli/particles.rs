@@ -1,0 +1,357 @@
+//! Particles with their positions in tomograms, from a list of any program.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use cinetomo_formats::{
+    particle_list::{Dialect, Folders, ParticleFile, PositionUnit},
+    star::Star,
+};
+use csv::StringRecord;
+
+use crate::{
+    console::Console,
+    failure::{Failure, Result},
+    outputs::extension,
+    tomogram::OpenTomogram,
+};
+
+/// Columns that are not carried over: those that are written anew, and those that are true of other images only.
+const NOT_CARRIED: [&str; 14] = [
+    "rlnMicrographName",
+    "rlnImageName",
+    "rlnOpticsGroup",
+    "rlnCoordinateX",
+    "rlnCoordinateY",
+    "rlnCoordinateZ",
+    "rlnCenteredCoordinateXAngst",
+    "rlnCenteredCoordinateYAngst",
+    "rlnCenteredCoordinateZAngst",
+    "rlnCtfImage",
+    "rlnPixelSize",
+    "rlnImagePixelSize",
+    "rlnDetectorPixelSize",
+    "rlnMagnification",
+];
+
+/// Particles with positions.
+#[derive(Debug)]
+pub struct Particles {
+    path: PathBuf,
+    /// As the list has them, `[z, y, x]`.
+    positions: Vec<[f64; 3]>,
+    /// Index of each particle's tomogram among the names.
+    tomograms: Vec<Option<usize>>,
+    names: Vec<String>,
+    /// The list counts voxels from this number on; nothing = angstrom from the centre.
+    first_voxel: Option<f64>,
+    rest: Rest,
+}
+
+/// What the list says besides.
+#[derive(Debug)]
+enum Rest {
+    Nothing,
+    /// Columns of a table of a STAR file.
+    Star {
+        star: Star,
+        table: usize,
+        columns: Vec<usize>,
+        labels: Vec<String>,
+    },
+    /// Columns of a CSV file.
+    Csv {
+        rows: Vec<StringRecord>,
+        columns: Vec<usize>,
+        labels: Vec<String>,
+    },
+}
+
+impl Particles {
+    /// Reads a list: STAR, Dynamo, or CSV with the columns z, y, x and maybe tomogram.
+    ///
+    /// # Errors
+    /// It cannot be read, or has no positions.
+    pub fn read(path: &Path, console: &Console) -> Result<Particles> {
+        if extension(path) == "csv" {
+            return Particles::of_csv(path);
+        }
+        let file = ParticleFile::open(path, Folders::default())?;
+        let list = file.list();
+        let Some(unit) = list.position_unit else {
+            return Err(Failure::at(path, "the list has no positions"));
+        };
+        let positions = list.particles.iter().enumerate().map(|(index, particle)| {
+            particle
+                .position
+                .ok_or_else(|| Failure::at(path, format!("particle {} has no position", index + 1)))
+        });
+        let first_voxel = match (unit, list.dialect) {
+            (PositionUnit::CentredAngstrom, _) => None,
+            // Both count as Matlab does.
+            (PositionUnit::Voxel, Dialect::Dynamo | Dialect::Stopgap) => Some(1.0),
+            (PositionUnit::Voxel, _) => Some(0.0),
+        };
+        let rest = if list.dialect == Dialect::Dynamo {
+            Rest::Nothing
+        } else {
+            let position = list.columns.position.as_ref().map(|[z, ..]| z.as_str());
+            Rest::of_star(Star::read(&list.path)?, position, console)?
+        };
+        Ok(Particles {
+            path: path.to_owned(),
+            positions: positions.collect::<Result<_>>()?,
+            tomograms: list.particles.iter().map(|particle| particle.tomogram).collect(),
+            names: list.tomograms.clone(),
+            first_voxel,
+            rest,
+        })
+    }
+
+    fn of_csv(path: &Path) -> Result<Particles> {
+        let failed = |error: csv::Error| Failure::at(path, error);
+        let mut reader =
+            csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(failed)?;
+        let header = reader.headers().map_err(failed)?.clone();
+        let column = |name: &str| header.iter().position(|other| other == name);
+        let [Some(z), Some(y), Some(x)] = ["z", "y", "x"].map(column) else {
+            let found = header.iter().collect::<Vec<_>>().join(", ");
+            let message = format!("line 1: expected the columns z, y and x, got {found:?}");
+            return Err(Failure::at(path, message));
+        };
+        let tomogram = column("tomogram");
+        let written = ["tomogram", "z", "y", "x", "path"];
+        let columns: Vec<usize> =
+            (0..header.len()).filter(|&column| !written.contains(&&header[column])).collect();
+        let word = |c: char| if c.is_whitespace() || c == '#' { '_' } else { c };
+        let labels = columns.iter().map(|&column| header[column].chars().map(word).collect());
+        let labels = labels.collect();
+        let (mut positions, mut tomograms, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+        let mut names: Vec<String> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        for row in reader.records() {
+            let row = row.map_err(failed)?;
+            let line = row.position().map_or(0, csv::Position::line);
+            let number = |column: usize| {
+                row[column].parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(
+                    || {
+                        let (name, text) = (&header[column], &row[column]);
+                        Failure::at(path, format!("line {line}, {name}: {text:?} is no number"))
+                    },
+                )
+            };
+            positions.push([number(z)?, number(y)?, number(x)?]);
+            tomograms.push(tomogram.map(|column| {
+                *known.entry(row[column].to_owned()).or_insert_with(|| {
+                    names.push(row[column].to_owned());
+                    names.len() - 1
+                })
+            }));
+            rows.push(row);
+        }
+        if positions.is_empty() {
+            return Err(Failure::at(path, "lists no particles"));
+        }
+        let rest = Rest::Csv { rows, columns, labels };
+        let first_voxel = Some(0.0);
+        Ok(Particles { path: path.to_owned(), positions, tomograms, names, first_voxel, rest })
+    }
+
+    /// Number of particles.
+    pub fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Where particles are in their tomogram: `[z, y, x]` in its voxels, from 0 at the centre of the first. `scale` is
+    /// the edge of a voxel that the list counts, over that of the tomogram's.
+    ///
+    /// # Errors
+    /// Positions are in angstrom, and the tomogram's voxel size is unknown.
+    pub fn positions(
+        &self,
+        indices: &[usize],
+        tomogram: &OpenTomogram,
+        scale: f64,
+    ) -> Result<Vec<[f32; 3]>> {
+        let size = tomogram.voxel_size();
+        if self.first_voxel.is_none() && size == 0.0 {
+            let message = "positions are in angstrom, and the tomogram's voxel size is unknown \
+                           (--voxel-size)";
+            return Err(Failure::at(&self.path, message));
+        }
+        let shape = tomogram.shape();
+        let place = |&index: &usize| {
+            let stated = self.positions[index];
+            [0, 1, 2].map(|axis| match self.first_voxel {
+                Some(first) => ((stated[axis] - first) * scale) as f32,
+                None => (stated[axis] / size + shape[axis] as f64 / 2.0) as f32,
+            })
+        };
+        Ok(indices.iter().map(place).collect())
+    }
+
+    /// Which particles are in which of these tomograms: those whose name in the list is that of the file, apart from
+    /// directories and endings. Without files, the names in the list are the files. Each file comes with the indices
+    /// of its particles, in the order of the list.
+    ///
+    /// # Errors
+    /// A name fits no file or several, or a file has no particles.
+    pub fn by_tomogram(
+        &self,
+        files: &[PathBuf],
+        console: &Console,
+    ) -> Result<Vec<(PathBuf, Vec<usize>)>> {
+        let of = |name: Option<usize>| -> Vec<usize> {
+            (0..self.len()).filter(|&index| self.tomograms[index] == name).collect()
+        };
+        if let ([file], 0 | 1) = (files, self.names.len()) {
+            if let [name] = &self.names[..]
+                && !fits(name, file)
+            {
+                console.warn(format!(
+                    "{} lists particles of {name}; they are taken for those of {}",
+                    self.path.display(),
+                    file.display()
+                ));
+            }
+            return Ok(vec![(file.clone(), (0..self.len()).collect())]);
+        }
+        if self.names.is_empty() || self.tomograms.contains(&None) {
+            let message = "does not say which tomogram each particle is in; name one tomogram";
+            return Err(Failure::at(&self.path, message));
+        }
+        if files.is_empty() {
+            let found = self.names.iter().enumerate().map(|(index, name)| {
+                let beside = self.path.parent().unwrap_or(Path::new("")).join(name);
+                let found = [PathBuf::from(name), beside].into_iter().find(|path| path.is_file());
+                let file = found.ok_or_else(|| {
+                    let message =
+                        format!("there is no file {name}; name the tomograms with --input");
+                    Failure::at(&self.path, message)
+                })?;
+                Ok((file, of(Some(index))))
+            });
+            return found.collect();
+        }
+        let mut found: Vec<(PathBuf, Vec<usize>)> = Vec::new();
+        for file in files {
+            let names = self.names.iter().enumerate().filter(|(_, name)| fits(name, file));
+            let indices: Vec<usize> = names.map(|(index, _)| index).collect();
+            match indices[..] {
+                [index] => found.push((file.clone(), of(Some(index)))),
+                [] => {
+                    let known = self.names.join(", ");
+                    let message =
+                        format!("{} lists no particles of it, but of {known}", self.path.display());
+                    return Err(Failure::at(file, message));
+                }
+                _ => {
+                    let names: Vec<&str> =
+                        indices.iter().map(|&index| self.names[index].as_str()).collect();
+                    let message = format!("could be any of {}", names.join(", "));
+                    return Err(Failure::at(file, message));
+                }
+            }
+        }
+        let n: usize = found.iter().map(|(_, indices)| indices.len()).sum();
+        if n < self.len() {
+            console.warn(format!(
+                "{}: {} of {} particles are in other tomograms than the {} that are named",
+                self.path.display(),
+                self.len() - n,
+                self.len(),
+                files.len()
+            ));
+        }
+        Ok(found)
+    }
+
+    /// Labels of the columns that are carried over.
+    pub fn labels(&self) -> &[String] {
+        match &self.rest {
+            Rest::Nothing => &[],
+            Rest::Star { labels, .. } | Rest::Csv { labels, .. } => labels,
+        }
+    }
+
+    /// What those columns say of a particle.
+    ///
+    /// # Errors
+    /// A value is not UTF-8.
+    pub fn values(&self, index: usize) -> Result<Vec<String>> {
+        match &self.rest {
+            Rest::Nothing => Ok(Vec::new()),
+            Rest::Csv { rows, columns, .. } => {
+                Ok(columns.iter().map(|&column| rows[index][column].to_owned()).collect())
+            }
+            Rest::Star { star, table, columns, .. } => {
+                // It was there when the list was read.
+                let Some(table) = star.tables().nth(*table) else { return Ok(Vec::new()) };
+                let row = table.row(index);
+                let values = columns.iter().map(|&column| Ok(row.get(column).text()?.to_owned()));
+                values.collect()
+            }
+        }
+    }
+}
+
+impl Rest {
+    fn of_star(star: Star, position: Option<&str>, console: &Console) -> Result<Rest> {
+        let has = |label: &str| star.tables().position(|table| table.column(label).is_some());
+        let Some(index) = position.and_then(has) else { return Ok(Rest::Nothing) };
+        // It was found just now.
+        let Some(table) = star.tables().nth(index) else { return Ok(Rest::Nothing) };
+        let shifted = ["rlnOriginXAngst", "rlnOriginX", "x_shift"]
+            .into_iter()
+            .find(|label| table.column(label).is_some());
+        if let Some(label) = shifted {
+            console.info(format!(
+                "{}: refined shifts ({label} ...) are carried over, not applied",
+                star.path().display()
+            ));
+        }
+        let (columns, labels) = table
+            .labels()
+            .map(str::to_owned)
+            .enumerate()
+            .filter(|(_, label)| !NOT_CARRIED.contains(&label.as_str()))
+            .unzip();
+        Ok(Rest::Star { star, table: index, columns, labels })
+    }
+}
+
+/// Whether a tomogram's name in a list means this file: equal, apart from directories and endings, or with more behind
+/// it in the file's name (Warp: `TS_01.tomostar` and `TS_01_10.00Apx.mrc`).
+fn fits(name: &str, file: &Path) -> bool {
+    let plain = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let (name, file_name) = (Path::new(name), plain(file));
+    let (whole, stem_of_name) = (plain(name), stem(name));
+    let goes_on = |start: &str| {
+        !start.is_empty()
+            && file_name.strip_prefix(start).is_some_and(|rest| rest.starts_with(['_', '.', '-']))
+    };
+    whole == file_name || goes_on(&whole) || goes_on(&stem_of_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_lists_mean_files() {
+        for (name, file, expected) in [
+            ("TS_01.mrc", "rec/TS_01.mrc", true),
+            ("old/TS_01.mrc", "rec/TS_01.mrc", true),
+            ("TS_01", "TS_01.mrc", true),
+            ("TS_01.tomostar", "TS_01_10.00Apx.mrc", true),
+            ("TS_1", "TS_10.mrc", false),
+            ("TS_01.mrc", "TS_02.mrc", false),
+            ("", "TS_02.mrc", false),
+        ] {
+            assert_eq!(fits(name, Path::new(file)), expected, "{name} {file}");
+        }
+    }
+}

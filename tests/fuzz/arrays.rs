@@ -1,0 +1,4 @@
+//! Volumes in numpy arrays and archives of them.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|file: &[u8]| cinetomo_fuzz::voxels::read("v", file));
