@@ -200,6 +200,12 @@ class Calls(unittest.TestCase):
         self.assertGreater(to_classify, 4 * info.n_parameters)
         sized = CONTEXT.model_random(["é", "b"], preprocess={"input_size": (16, 32, 32), "n_views": 1})
         self.assertEqual((sized.info().input_size, sized.info().class_names), ((16, 32, 32), ["é", "b"]))
+        paper = CONTEXT.model_random(["a", "b"], preprocess={"preset": "paper_video", "normalization": "fixed", "fixed_mean": 50})
+        self.assertIn("fixed", str(paper.info().metadata).lower())
+        with PLUGIN.context("cpu", precision="bf16", n_threads=1) as rounded:
+            scores = rounded.model_random(["a", "b"], seed=7).classify(boxes())
+        np.testing.assert_allclose(scores, MODEL.classify(boxes()), atol=0.05)
+        self.assertFalse(np.array_equal(scores, MODEL.classify(boxes())))
 
     def test_evaluation_is_that_by_hand(self):
         scores, labels = [[0.95, 0.05], [0.15, 0.85], [0.45, 0.55]], [0, 1, 0]

@@ -64,9 +64,10 @@ Edge = Literal["pad", "skip", "fail"]
 Head = Literal["auto", "keep", "random", "probe"]
 Interpolation = Literal["bicubic", "linear", "nearest"]
 LogLevel = Literal["off", "error", "warn", "info", "debug", "trace"]
-Normalization = Literal["min_max", "z_score", "percentile"]
+Normalization = Literal["min_max", "z_score", "percentile", "unit", "fixed"]
 Optimizer = Literal["adam", "adam_w", "sgd"]
 Part = Literal["none", "training", "validation", "test"]
+Precision = Literal["f32", "bf16", "auto"]
 Preset = Literal["default", "paper_video", "paper_random", "probe"]
 Regularizer = Literal["none", "l2_sp", "mars"]
 Resampling = Literal["fourier", "linear", "nearest"]
@@ -122,6 +123,8 @@ class CalibrationOptions(TypedDict, total=False):
 
 
 class PreprocessOptions(TypedDict, total=False):
+    #: What the others change.
+    preset: Preset
     input_size: Sequence[int]
     percentile_low: float
     percentile_high: float
@@ -129,6 +132,8 @@ class PreprocessOptions(TypedDict, total=False):
     interpolation: Interpolation
     contrast: Contrast
     n_views: int
+    fixed_mean: float
+    fixed_deviation: float
 
 
 class SplitOptions(TypedDict, total=False):
@@ -372,7 +377,7 @@ def _struct(name: str, fields: str, **types: Any) -> type[ctypes.Structure]:
 _LogSink = CFUNCTYPE(None, c_void_p, c_int32, c_char_p)
 _ContextOptions = _struct(
     "cinetomo_context_options",
-    "size struct_size; i32 device device_index n_threads log_level; sink log; ptr log_user_data",
+    "size struct_size; i32 device device_index n_threads log_level; sink log; ptr log_user_data;i32 precision reserved",
     sink=_LogSink,
 )
 _Volume = _struct(
@@ -388,7 +393,8 @@ _OnProgress = CFUNCTYPE(c_int32, c_void_p, ctypes.POINTER(_Progress))
 _Hooks = _struct("cinetomo_hooks", "size struct_size; ptr user_data; call progress; ptr cancel", call=_OnProgress)
 _Preprocess = _struct(
     "cinetomo_preprocess",
-    "size struct_size; i64 input_size[3]; f64 percentile_low percentile_high; i32 normalization interpolation contrast n_views",
+    "size struct_size; i64 input_size[3]; f64 percentile_low percentile_high; i32 normalization interpolation contrast n_views;"
+    "f64 fixed_mean fixed_deviation",
 )
 _ModelOptions = _struct(
     "cinetomo_model_options",
@@ -503,7 +509,7 @@ _Api = _table(
     i confidence_init(pz)        i model_confidence_get(ppp)
     i predictions_init(pz)       i model_predict(ppippp)
     i weights_inspect(spzpp)     i memory_estimate(pllllipp)
-    i grad_cam_options_init(pz)  i model_grad_cam(pppppzpp)
+    i grad_cam_options_init(pz)  i model_grad_cam(pppppzpp)     i preprocess_preset(pzi)
     """,
 )
 _SyntheticApi = _table(
@@ -1106,11 +1112,12 @@ class Plugin:
         *,
         device_index: int = 0,
         n_threads: int = 0,
+        precision: Precision = "f32",
         log: Callable[[LogLevel, str], object] | logging.Logger | None = _LOGGER,
         log_level: LogLevel = "warn",
     ) -> Context:
         """Where work runs. `log` receives a level and a line, or is a logger; what it raises is dropped."""
-        return Context(self, device, device_index, n_threads, log, log_level)
+        return Context(self, device, device_index, n_threads, precision, log, log_level)
 
     def cancel(self) -> Cancel:
         """A flag that stops calls."""
@@ -1204,11 +1211,14 @@ class Plugin:
 class Context(_Handle):
     """Device, threads and log, and the maker of models; from `Plugin.context`. Models live on without it."""
 
-    def __init__(self, plugin: Plugin, device: Device, device_index: int, n_threads: int, log: Any, log_level: LogLevel):
+    def __init__(
+        self, plugin: Plugin, device: Device, device_index: int, n_threads: int, precision: Precision, log: Any, log_level: LogLevel
+    ):
         api = plugin._api
         options = plugin._defaults(_ContextOptions, api.context_options_init)
         options.device = _index(Device, device, "device")
         options.device_index, options.n_threads = device_index, n_threads
+        options.precision = _index(Precision, precision, "precision")
         options.log_level = _index(LogLevel, log_level, "log_level")
         self._sink = _sink(log)
         if self._sink is not None:
@@ -1344,7 +1354,10 @@ class Context(_Handle):
         """The struct, and what it points to."""
         api = self._plugin._api
         names = (c_char_p * len(class_names))(*(name.encode() for name in class_names))
-        steps = _fill(self._plugin._defaults(_Preprocess, api.preprocess_init), PreprocessOptions, preprocess or {})
+        changes = dict(preprocess or {})
+        steps = self._plugin._defaults(_Preprocess, api.preprocess_init)
+        api.preprocess_preset(byref(steps), ctypes.sizeof(steps), _index(Preset, str(changes.pop("preset", "default")), "preset"))
+        _fill(steps, PreprocessOptions, changes)
         options = self._plugin._defaults(_ModelOptions, api.model_options_init)
         options.backbone = backbone.encode() or None
         options.class_names, options.n_classes = ctypes.addressof(names), len(class_names)
