@@ -18,8 +18,8 @@ fn trainings_without_meaning_are_refused() {
             ("model_fine_tune", INVALID, &["batch_norm", "4"], |f, e| {
                 with_training(f, e, |o| o.batch_norm = 4)
             }),
-            ("model_fine_tune", INVALID, &["head", "4"], |f, e| {
-                with_training(f, e, |o| o.head = 4)
+            ("model_fine_tune", INVALID, &["head", "5"], |f, e| {
+                with_training(f, e, |o| o.head = 5)
             }),
             ("model_fine_tune", INVALID, &["augment"], |f, e| {
                 with_training(f, e, |o| o.augment = 1 << 20)
