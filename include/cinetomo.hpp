@@ -582,6 +582,7 @@ class Plugin {
   cinetomo_split_options split_options() const { return defaults(api_->split_options_init); }
   // Defaults of preprocessing, for ModelOptions.
   cinetomo_preprocess preprocess() const { return defaults(api_->preprocess_init); }
+  // The preprocessing that goes with a preset.
   cinetomo_preprocess preprocess(cinetomo_preset preset) const {
     cinetomo_preprocess options = preprocess();
     api_->preprocess_preset(&options, sizeof options, preset);

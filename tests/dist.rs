@@ -15,12 +15,13 @@ const LIBTORCH: [&str; 5] =
     ["libc10.so", "libtorch_cpu.so", "libgomp.so.1", "libcudart.so.13", "libcupti.so.13"];
 
 /// What may come from the system: glibc, and the run-time libraries of gcc.
-const SYSTEM: [&str; 9] = [
+const SYSTEM: [&str; 10] = [
     "libc.so.6",
     "libm.so.6",
     "libdl.so.2",
     "libpthread.so.0",
     "librt.so.1",
+    "libutil.so.1",
     "libstdc++.so.6",
     "libgcc_s.so.1",
     "ld-linux-x86-64.so.2",
