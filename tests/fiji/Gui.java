@@ -32,7 +32,19 @@ public final class Gui {
     private Gui() {}
 
     /** Arguments: a folder with a model, which gets the pictures; ImageJ's folder. */
-    public static void main(String[] arguments) throws Exception {
+    public static void main(String[] arguments) {
+        try {
+            use(arguments);
+            System.out.println("ok");
+            System.exit(0);
+        } catch (Throwable problem) {
+            problem.printStackTrace();
+            // Windows would keep the JVM alive.
+            System.exit(1);
+        }
+    }
+
+    private static void use(String[] arguments) throws Exception {
         folder = new File(arguments[0]);
         System.setProperty("plugins.dir", arguments[1]);
         robot = new Robot();
@@ -45,7 +57,7 @@ public final class Gui {
         Dialog dialog = await("the dialog", () -> dialog("Classify Subtomograms"));
         find(dialog, TextField.class).get(0).setText(folder + "/model.safetensors");
         picture("dialog");
-        click(button(dialog, "OK"));
+        press(dialog, "OK");
         await("results", () -> ResultsTable.getResultsTable().size() == 4 ? true : null);
         String first = results();
         picture("results");
@@ -86,10 +98,7 @@ public final class Gui {
 
         // The user gives up: nothing happens, and the command can be called again.
         IJ.doCommand("Classify Subtomograms");
-        click(button(await("the dialog", () -> dialog("Classify Subtomograms")), "Cancel"));
-        await("the dialog's end", () -> dialog("Classify Subtomograms") == null ? true : null);
-        System.out.println("ok");
-        System.exit(0);
+        press(await("the dialog", () -> dialog("Classify Subtomograms")), "Cancel");
     }
 
     /** Goes to the slice with the most coloured pixels and returns how many it has. */
@@ -170,6 +179,15 @@ public final class Gui {
             }
         }
         return found;
+    }
+
+    /** Clicks on a button until the dialog is gone: a click on a window that has not come to rest is lost. */
+    private static void press(Dialog dialog, String label) {
+        for (int i = 0; i < 20 && dialog.isShowing(); i++) {
+            click(button(dialog, label));
+            robot.delay(1000);
+        }
+        check(!dialog.isShowing(), "the dialog does not hear " + label);
     }
 
     private static void click(Component component) {
