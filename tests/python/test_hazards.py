@@ -191,6 +191,8 @@ class Process(unittest.TestCase):
             python(
                 """
                 import signal
+                # As at a terminal; a shell's background jobs ignore it.
+                signal.signal(signal.SIGINT, signal.default_int_handler)
                 mine = model()
                 threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
                 try:
