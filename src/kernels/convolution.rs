@@ -1,0 +1,198 @@
+//! A convolution with its weights prepared, by whichever method is faster for it.
+
+use std::{
+    collections::TryReserveError,
+    ops::Range,
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use pulp::{Arch, WithSimd};
+
+use crate::{
+    direct::{self, Direct, Outputs},
+    map::{Finish, Map},
+    matrix::PANEL,
+    winograd::{Planes, TILE_Z, Winograd},
+};
+
+/// What a convolution is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Geometry {
+    /// Input channels.
+    pub n_in: usize,
+    /// Output channels.
+    pub n_out: usize,
+    /// Size of the kernel along z, y, x.
+    pub kernel: [usize; 3],
+    /// Along z, y, x.
+    pub stride: [usize; 3],
+}
+
+/// How the windows of a convolution lie over its input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Windows {
+    /// How many there are along z, y, x: the size of the output. Zeros lie around the input as far as they reach.
+    pub size: [usize; 3],
+    /// Zeros before the first voxel along z, y, x.
+    pub before: [usize; 3],
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Method {
+    /// As products of matrices.
+    Direct,
+    /// By Winograd's F(2, 3) along z and F(m, 3) along y and x, of this m: 2 or 4.
+    Winograd(usize),
+}
+
+/// A convolution with a bias.
+pub struct Convolution {
+    geometry: Geometry,
+    method: Method,
+    weights: Weights,
+    bias: Vec<f32>,
+    arch: Arch,
+}
+
+enum Weights {
+    Direct(Direct),
+    Winograd(Winograd),
+}
+
+impl Convolution {
+    /// Whether there is a method for it: the number of output channels must be a multiple of 16.
+    pub fn is_possible(geometry: Geometry) -> bool {
+        direct::fits(geometry.n_out)
+    }
+
+    /// Prepares weights `[n_out, n_in, z, y, x]` and a bias `[n_out]`. The method must be possible for that geometry. Fails if there is no memory.
+    pub fn new(
+        geometry: Geometry,
+        method: Method,
+        weights: &[f32],
+        bias: &[f32],
+    ) -> Result<Convolution, TryReserveError> {
+        let channels = [geometry.n_in, geometry.n_out];
+        let weights = match method {
+            Method::Direct => Weights::Direct(Direct::new(weights, geometry)?),
+            Method::Winograd(tile) => Weights::Winograd(Winograd::new(weights, channels, tile)?),
+        };
+        Ok(Convolution { geometry, method, weights, bias: bias.to_vec(), arch: Arch::new() })
+    }
+
+    /// Fills `out`, `[n, z', y', x', n_out]`, with the convolution of `input` on up to `n_threads` threads, which end before this does. Fails if
+    /// there is no memory to work in.
+    pub fn run(
+        &self,
+        input: Map<'_>,
+        windows: Windows,
+        finish: Finish<'_>,
+        out: &mut [f32],
+        n_threads: usize,
+    ) -> Result<(), TryReserveError> {
+        let (n_out, bias) = (self.geometry.n_out, &self.bias[..]);
+        let [n_z, n_y, n_x] = windows.size;
+        assert_eq!(input.n_channels, self.geometry.n_in, "channels of the input");
+        assert_eq!(out.len(), input.n() * n_z * n_y * n_x * n_out, "values of the output");
+        match &self.weights {
+            Weights::Direct(weights) => {
+                let n_voxels = input.n() * n_z * n_y * n_x;
+                let work = |voxels, out, scratch| Outputs {
+                    weights,
+                    bias,
+                    input,
+                    windows,
+                    finish,
+                    voxels,
+                    out,
+                    scratch,
+                };
+                self.on_threads(n_voxels, |voxel| voxel * n_out, out, n_threads, work)
+            }
+            Weights::Winograd(weights) => {
+                assert_eq!(windows, Windows { size: input.size, before: [1; 3] }, "windows");
+                let pairs_of_map = n_z.div_ceil(TILE_Z);
+                // The last pair of a map may be one plane.
+                let first_plane =
+                    |pair: usize| pair / pairs_of_map * n_z + pair % pairs_of_map * TILE_Z;
+                let start = |pair: usize| first_plane(pair) * n_y * n_x * n_out;
+                let work = |pairs: Range<usize>, out, scratch| {
+                    let out_start = start(pairs.start);
+                    Planes { weights, bias, input, finish, pairs, out, out_start, scratch }
+                };
+                self.on_threads(input.n() * pairs_of_map, start, out, n_threads, work)
+            }
+        }
+    }
+
+    /// Does `n_units` of work, a range of them on each thread; the output of a unit begins at `start` of it. A thread that cannot be had is done
+    /// without.
+    fn on_threads<'a, W: WithSimd<Output = ()> + Send>(
+        &self,
+        n_units: usize,
+        start: impl Fn(usize) -> usize,
+        mut out: &'a mut [f32],
+        n_threads: usize,
+        work: impl Fn(Range<usize>, &'a mut [f32], Vec<f32>) -> W,
+    ) -> Result<(), TryReserveError> {
+        let of_thread = n_units.div_ceil(n_threads.max(1)).max(1);
+        let mut works = Vec::new();
+        for first in (0..n_units).step_by(of_thread) {
+            let units = first..(first + of_thread).min(n_units);
+            let (own, others) = out.split_at_mut(start(units.end) - start(units.start));
+            out = others;
+            let scratch = zeros(Convolution::scratch_values(self.geometry, self.method))?;
+            works.push(Mutex::new(Some(work(units, own, scratch))));
+        }
+        let arch = self.arch;
+        let do_work = |work: &Mutex<Option<W>>| {
+            if let Some(work) = work.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                arch.dispatch(work);
+            }
+        };
+        thread::scope(|scope| {
+            for work in works.iter().skip(1) {
+                let _ = thread::Builder::new().spawn_scoped(scope, || do_work(work));
+            }
+            // This thread takes the first, and what no thread was there for.
+            works.iter().for_each(do_work);
+        });
+        Ok(())
+    }
+
+    /// Bytes that the weights take, prepared by that method.
+    pub fn bytes(geometry: Geometry, method: Method) -> usize {
+        let channels = [geometry.n_in, geometry.n_out];
+        match method {
+            Method::Direct => {
+                let n_rows = geometry.kernel.iter().product::<usize>() * geometry.n_in;
+                n_rows * geometry.n_out.next_multiple_of(PANEL) * size_of::<f32>()
+            }
+            Method::Winograd(tile) => Winograd::bytes(channels, tile),
+        }
+    }
+
+    /// Bytes that each thread works in.
+    pub fn scratch_bytes(geometry: Geometry, method: Method) -> usize {
+        Convolution::scratch_values(geometry, method) * size_of::<f32>()
+    }
+
+    fn scratch_values(geometry: Geometry, method: Method) -> usize {
+        match method {
+            Method::Direct => Direct::scratch_values(geometry),
+            Method::Winograd(tile) => {
+                Winograd::scratch_values([geometry.n_in, geometry.n_out], tile)
+            }
+        }
+    }
+}
+
+/// So many zeros, if there is memory for them.
+pub fn zeros(n: usize) -> Result<Vec<f32>, TryReserveError> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(n)?;
+    values.resize(n, 0.0);
+    Ok(values)
+}
