@@ -10,9 +10,10 @@ use std::{
 use pulp::{Arch, WithSimd};
 
 use crate::{
-    direct::{self, Direct, Outputs},
+    direct::{Direct, Outputs},
     map::{Finish, Map},
     matrix::PANEL,
+    stem::{Rows, Stem},
     winograd::{Planes, TILE_Z, Winograd},
 };
 
@@ -43,9 +44,35 @@ pub struct Windows {
 pub enum Method {
     /// As products of matrices.
     Direct,
+    /// As sums over windows that are read where they lie: of one input channel.
+    Stem,
     /// By Winograd's F(2, 3) along z and F(m, 3) along y and x, of this m: 2 or 4.
     Winograd(usize),
 }
+
+impl Method {
+    /// The faster method for that geometry, if there is any: the number of output channels must be a multiple of 16.
+    pub fn of(Geometry { n_in, n_out, kernel, stride }: Geometry) -> Option<Method> {
+        let fits = |n: usize| n % PANEL == 0;
+        match fits(n_out) {
+            false => None,
+            true if kernel == [3; 3] && stride == [1; 3] && fits(n_in) => match n_in * n_out {
+                0..=LARGE_TILES => Some(Method::Winograd(4)),
+                ..=SMALL_TILES => Some(Method::Winograd(2)),
+                _ => Some(Method::Direct),
+            },
+            true if n_in == 1 => Some(Method::Stem),
+            true => Some(Method::Direct),
+        }
+    }
+}
+
+/// Most pairs of channels for which tiles of 4 x 4 outputs are taken in the plane: beyond, their 144 products for each pair take more memory than the
+/// time they save is worth.
+const LARGE_TILES: usize = 192 * 192;
+
+/// Most pairs of channels for which Winograd's way is taken.
+const SMALL_TILES: usize = 384 * 384;
 
 /// A convolution with a bias.
 pub struct Convolution {
@@ -58,15 +85,11 @@ pub struct Convolution {
 
 enum Weights {
     Direct(Direct),
+    Stem(Stem),
     Winograd(Winograd),
 }
 
 impl Convolution {
-    /// Whether there is a method for it: the number of output channels must be a multiple of 16.
-    pub fn is_possible(geometry: Geometry) -> bool {
-        direct::fits(geometry.n_out)
-    }
-
     /// Prepares weights `[n_out, n_in, z, y, x]` and a bias `[n_out]`. The method must be possible for that geometry. Fails if there is no memory.
     pub fn new(
         geometry: Geometry,
@@ -77,6 +100,7 @@ impl Convolution {
         let channels = [geometry.n_in, geometry.n_out];
         let weights = match method {
             Method::Direct => Weights::Direct(Direct::new(weights, geometry)?),
+            Method::Stem => Weights::Stem(Stem::new(weights, geometry)?),
             Method::Winograd(tile) => Weights::Winograd(Winograd::new(weights, channels, tile)?),
         };
         Ok(Convolution { geometry, method, weights, bias: bias.to_vec(), arch: Arch::new() })
@@ -110,6 +134,20 @@ impl Convolution {
                     scratch,
                 };
                 self.on_threads(n_voxels, |voxel| voxel * n_out, out, n_threads, work)
+            }
+            Weights::Stem(weights) => {
+                let work = |rows, out, scratch| Rows {
+                    weights,
+                    bias,
+                    input,
+                    windows,
+                    finish,
+                    rows,
+                    out,
+                    scratch,
+                };
+                let n_rows = input.n() * n_z * n_y;
+                self.on_threads(n_rows, |row| row * n_x * n_out, out, n_threads, work)
             }
             Weights::Winograd(weights) => {
                 assert_eq!(windows, Windows { size: input.size, before: [1; 3] }, "windows");
@@ -166,7 +204,7 @@ impl Convolution {
     pub fn bytes(geometry: Geometry, method: Method) -> usize {
         let channels = [geometry.n_in, geometry.n_out];
         match method {
-            Method::Direct => {
+            Method::Direct | Method::Stem => {
                 let n_rows = geometry.kernel.iter().product::<usize>() * geometry.n_in;
                 n_rows * geometry.n_out.next_multiple_of(PANEL) * size_of::<f32>()
             }
@@ -182,6 +220,7 @@ impl Convolution {
     fn scratch_values(geometry: Geometry, method: Method) -> usize {
         match method {
             Method::Direct => Direct::scratch_values(geometry),
+            Method::Stem => Stem::scratch_values(geometry),
             Method::Winograd(tile) => {
                 Winograd::scratch_values([geometry.n_in, geometry.n_out], tile)
             }

@@ -8,7 +8,7 @@ use pulp::{Simd, WithSimd};
 use crate::{
     convolution::{Geometry, Windows},
     map::{Finish, Map, load, store},
-    matrix::{PANEL, Packed},
+    matrix::Packed,
 };
 
 /// Outputs whose voxels are copied at once: a multiple of the rows that are multiplied at once.
@@ -146,9 +146,4 @@ impl Outputs<'_> {
             right.fill(0.0);
         }
     }
-}
-
-/// Whether channels of that number can be written a register at a time.
-pub fn fits(n_out: usize) -> bool {
-    n_out % PANEL == 0
 }

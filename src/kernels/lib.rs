@@ -8,6 +8,7 @@ mod convolution;
 mod direct;
 mod map;
 mod matrix;
+mod stem;
 mod winograd;
 
 pub use self::{

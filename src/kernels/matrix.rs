@@ -57,7 +57,21 @@ impl Packed {
         out: &mut [f32],
         add: bool,
     ) {
-        let product = Product { simd, a, b: self, band, add };
+        let lines = std::iter::once(Line { values: a, first_row: band.start });
+        self.multiply_lines(simd, Lines { lines, step: band.len(), length: band.len() }, out, add);
+    }
+
+    /// `out` `[rows, n_columns]` becomes the sum over `lines` of the products of their windows with as many of this matrix's rows. Row r of `out` has
+    /// windows that begin at `r * step`. With `add`, the sum is added to `out`.
+    #[inline(always)]
+    pub fn multiply_lines<'a, S: Simd>(
+        &self,
+        simd: S,
+        lines: Lines<impl Iterator<Item = Line<'a>> + Clone>,
+        out: &mut [f32],
+        add: bool,
+    ) {
+        let product = Product { simd, lines, b: self, add };
         match S::F32_LANES {
             16 => product.wide(out),
             8 => product.narrow::<2>(out),
@@ -67,16 +81,34 @@ impl Packed {
     }
 }
 
+/// Values with windows at regular distances, and which rows of a matrix these are multiplied with.
+#[derive(Clone, Copy)]
+pub struct Line<'a> {
+    /// The values.
+    pub values: &'a [f32],
+    /// The first row; there are as many as a window has values.
+    pub first_row: usize,
+}
+
+/// Lines with the same windows.
+pub struct Lines<I> {
+    /// They.
+    pub lines: I,
+    /// Values from the beginning of a window to that of the next.
+    pub step: usize,
+    /// Values of a window.
+    pub length: usize,
+}
+
 /// A product in the making.
-struct Product<'a, S> {
+struct Product<'b, S, I> {
     simd: S,
-    a: &'a [f32],
-    b: &'a Packed,
-    band: Range<usize>,
+    lines: Lines<I>,
+    b: &'b Packed,
     add: bool,
 }
 
-impl<S: Simd> Product<'_, S> {
+impl<'a, S: Simd, I: Iterator<Item = Line<'a>> + Clone> Product<'_, S, I> {
     /// With registers of a whole panel: four panels at once.
     #[inline(always)]
     fn wide(&self, out: &mut [f32]) {
@@ -106,8 +138,7 @@ impl<S: Simd> Product<'_, S> {
     /// `P` panels of the result, the first of which is `panel`; a panel takes `V` registers.
     #[inline(always)]
     fn panels<const P: usize, const V: usize>(&self, panel: usize, out: &mut [f32]) {
-        let k = self.band.len();
-        let n_rows = self.a.len() / k;
+        let n_rows = out.len() / self.b.n_columns();
         let mut row = 0;
         while row + ROWS <= n_rows {
             self.block::<ROWS, P, V>(row, panel, out);
@@ -134,22 +165,26 @@ impl<S: Simd> Product<'_, S> {
         panel: usize,
         out: &mut [f32],
     ) {
-        let (simd, k, n) = (self.simd, self.band.len(), self.b.n_columns());
-        let a: [&[f32]; R] = std::array::from_fn(|r| &self.a[(row + r) * k..][..k]);
-        let b: [&[S::f32s]; P] = std::array::from_fn(|p| {
-            let start = (panel + p) * self.b.n_rows + self.band.start;
-            let (panel, _) = S::as_simd_f32s(&self.b.values[start * PANEL..][..k * PANEL]);
-            &panel[..k * V]
-        });
+        let (simd, n) = (self.simd, self.b.n_columns());
+        let Lines { step, length, .. } = self.lines;
         let mut sums = [[[simd.splat_f32s(0.0); V]; P]; R];
-        for step in 0..k {
-            let factors: [[S::f32s; V]; P] =
-                std::array::from_fn(|p| std::array::from_fn(|v| b[p][step * V + v]));
-            for r in 0..R {
-                let factor = simd.splat_f32s(a[r][step]);
-                for p in 0..P {
-                    for v in 0..V {
-                        sums[r][p][v] = simd.mul_add_e_f32s(factor, factors[p][v], sums[r][p][v]);
+        for line in self.lines.lines.clone() {
+            let a: [&[f32]; R] =
+                std::array::from_fn(|r| &line.values[(row + r) * step..][..length]);
+            let b: [&[S::f32s]; P] = std::array::from_fn(|p| {
+                let start = (panel + p) * self.b.n_rows + line.first_row;
+                S::as_simd_f32s(&self.b.values[start * PANEL..][..length * PANEL]).0
+            });
+            for k in 0..length {
+                let factors: [[S::f32s; V]; P] =
+                    std::array::from_fn(|p| std::array::from_fn(|v| b[p][k * V + v]));
+                for r in 0..R {
+                    let factor = simd.splat_f32s(a[r][k]);
+                    for p in 0..P {
+                        for v in 0..V {
+                            sums[r][p][v] =
+                                simd.mul_add_e_f32s(factor, factors[p][v], sums[r][p][v]);
+                        }
                     }
                 }
             }

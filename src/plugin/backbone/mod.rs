@@ -4,6 +4,7 @@
 
 mod architecture;
 pub mod attention;
+mod folded;
 mod i3d;
 mod inception;
 pub mod layers;
@@ -111,6 +112,9 @@ impl PartialEq for BackboneSpec {
 pub enum BatchNormMode {
     /// Normalise by the running statistics, which stay as they are.
     Running,
+    /// The inference form of the network: as `Running`, folded into the convolutions, which may take other ways to the same sums. There are no
+    /// gradients.
+    Folded,
     /// Normalise by the batch and update the running statistics with the layer's own momentum.
     Batch,
     /// Normalise by the batch and move the running statistics to it by this factor (1 replaces them).
@@ -214,12 +218,21 @@ impl Network {
         })
     }
 
-    /// What a pass of a sample of size `input_size` (z, y, x) allocates and multiplies: an empty batch walks through.
+    /// What a pass of a sample of size `input_size` (z, y, x) allocates and multiplies, as training makes it: an empty batch walks through.
     pub fn cost(&self, input_size: [i64; 3]) -> Result<Ledger> {
+        self.cost_of(input_size, BatchNormMode::Running)
+    }
+
+    /// The same of a pass in the network's inference form.
+    pub fn cost_of_inference(&self, input_size: [i64; 3]) -> Result<Ledger> {
+        in_precision(self.precision, || self.cost_of(input_size, BatchNormMode::Folded))
+    }
+
+    fn cost_of(&self, input_size: [i64; 3], mode: BatchNormMode) -> Result<Ledger> {
         let _guard = tch::no_grad_guard();
         let [z, y, x] = input_size;
         let nothing = Tensor::f_zeros([0, 1, z, y, x], (Kind::Float, self.parameters.device()))?;
-        let pass = Pass::of(&nothing, BatchNormMode::Running)?;
+        let pass = Pass::of(&nothing, mode)?;
         Ledger::of(|| {
             let mut x = nothing;
             for stage in &self.stages {
