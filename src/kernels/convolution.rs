@@ -2,18 +2,17 @@
 
 use std::{
     collections::TryReserveError,
-    ops::Range,
     sync::{Mutex, PoisonError},
-    thread,
 };
 
-use pulp::{Arch, WithSimd};
+use pulp::Arch;
 
 use crate::{
     direct::{Direct, Outputs},
     map::{Finish, Map},
     matrix::PANEL,
     stem::{Rows, Stem},
+    threads::on_threads,
     winograd::{Planes, TILE_Z, Winograd},
 };
 
@@ -120,83 +119,80 @@ impl Convolution {
         let [n_z, n_y, n_x] = windows.size;
         assert_eq!(input.n_channels, self.geometry.n_in, "channels of the input");
         assert_eq!(out.len(), input.n() * n_z * n_y * n_x * n_out, "values of the output");
+        let (arch, n) = (self.arch, input.n());
+        let n_scratch = Convolution::scratch_values(self.geometry, self.method);
+        // One for each thread, all there before any starts.
+        let scratch: Vec<Vec<f32>> =
+            (0..n_threads.max(1)).map(|_| zeros(n_scratch)).collect::<Result<_, _>>()?;
+        let scratch = Mutex::new(scratch);
+        let take =
+            || scratch.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         match &self.weights {
             Weights::Direct(weights) => {
-                let n_voxels = input.n() * n_z * n_y * n_x;
-                let work = |voxels, out, scratch| Outputs {
-                    weights,
-                    bias,
-                    input,
-                    windows,
-                    finish,
-                    voxels,
+                on_threads(
+                    n * n_z * n_y * n_x,
+                    |voxel| voxel * n_out,
                     out,
-                    scratch,
-                };
-                self.on_threads(n_voxels, |voxel| voxel * n_out, out, n_threads, work)
+                    n_threads,
+                    |voxels, out| {
+                        let scratch = take();
+                        arch.dispatch(Outputs {
+                            weights,
+                            bias,
+                            input,
+                            windows,
+                            finish,
+                            voxels,
+                            out,
+                            scratch,
+                        });
+                    },
+                );
             }
             Weights::Stem(weights) => {
-                let work = |rows, out, scratch| Rows {
-                    weights,
-                    bias,
-                    input,
-                    windows,
-                    finish,
-                    rows,
+                on_threads(
+                    n * n_z * n_y,
+                    |row| row * n_x * n_out,
                     out,
-                    scratch,
-                };
-                let n_rows = input.n() * n_z * n_y;
-                self.on_threads(n_rows, |row| row * n_x * n_out, out, n_threads, work)
+                    n_threads,
+                    |rows, out| {
+                        let scratch = take();
+                        arch.dispatch(Rows {
+                            weights,
+                            bias,
+                            input,
+                            windows,
+                            finish,
+                            rows,
+                            out,
+                            scratch,
+                        });
+                    },
+                );
             }
             Weights::Winograd(weights) => {
                 assert_eq!(windows, Windows { size: input.size, before: [1; 3] }, "windows");
                 let pairs_of_map = n_z.div_ceil(TILE_Z);
                 // The last pair of a map may be one plane.
-                let first_plane =
-                    |pair: usize| pair / pairs_of_map * n_z + pair % pairs_of_map * TILE_Z;
-                let start = |pair: usize| first_plane(pair) * n_y * n_x * n_out;
-                let work = |pairs: Range<usize>, out, scratch| {
-                    let out_start = start(pairs.start);
-                    Planes { weights, bias, input, finish, pairs, out, out_start, scratch }
+                let start = |pair: usize| {
+                    let plane = pair / pairs_of_map * n_z + pair % pairs_of_map * TILE_Z;
+                    plane * n_y * n_x * n_out
                 };
-                self.on_threads(input.n() * pairs_of_map, start, out, n_threads, work)
+                on_threads(n * pairs_of_map, start, out, n_threads, |pairs, out| {
+                    let (out_start, scratch) = (start(pairs.start), take());
+                    arch.dispatch(Planes {
+                        weights,
+                        bias,
+                        input,
+                        finish,
+                        pairs,
+                        out,
+                        out_start,
+                        scratch,
+                    });
+                });
             }
         }
-    }
-
-    /// Does `n_units` of work, a range of them on each thread; the output of a unit begins at `start` of it. A thread that cannot be had is done
-    /// without.
-    fn on_threads<'a, W: WithSimd<Output = ()> + Send>(
-        &self,
-        n_units: usize,
-        start: impl Fn(usize) -> usize,
-        mut out: &'a mut [f32],
-        n_threads: usize,
-        work: impl Fn(Range<usize>, &'a mut [f32], Vec<f32>) -> W,
-    ) -> Result<(), TryReserveError> {
-        let of_thread = n_units.div_ceil(n_threads.max(1)).max(1);
-        let mut works = Vec::new();
-        for first in (0..n_units).step_by(of_thread) {
-            let units = first..(first + of_thread).min(n_units);
-            let (own, others) = out.split_at_mut(start(units.end) - start(units.start));
-            out = others;
-            let scratch = zeros(Convolution::scratch_values(self.geometry, self.method))?;
-            works.push(Mutex::new(Some(work(units, own, scratch))));
-        }
-        let arch = self.arch;
-        let do_work = |work: &Mutex<Option<W>>| {
-            if let Some(work) = work.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                arch.dispatch(work);
-            }
-        };
-        thread::scope(|scope| {
-            for work in works.iter().skip(1) {
-                let _ = thread::Builder::new().spawn_scoped(scope, || do_work(work));
-            }
-            // This thread takes the first, and what no thread was there for.
-            works.iter().for_each(do_work);
-        });
         Ok(())
     }
 

@@ -8,10 +8,13 @@ mod convolution;
 mod direct;
 mod map;
 mod matrix;
+mod pool;
 mod stem;
+mod threads;
 mod winograd;
 
 pub use self::{
     convolution::{Convolution, Geometry, Method, Windows},
     map::{Finish, Map},
+    pool::max_pool,
 };

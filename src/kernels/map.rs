@@ -38,7 +38,8 @@ impl Finish<'_> {
         if let Some(summand) = self.summand {
             value = simd.add_f32s(value, load::<S>(summand, start));
         }
-        if self.relu { simd.max_f32s(value, simd.splat_f32s(0.0)) } else { value }
+        // In this order NaN stays NaN.
+        if self.relu { simd.max_f32s(simd.splat_f32s(0.0), value) } else { value }
     }
 }
 

@@ -31,10 +31,9 @@ const HEAD_STREAM: u64 = 1;
 /// threads, in ms a box, for batches of 1, 2, 4, 8, 16, 32: 28, 19, 14, 11, 9.5, 11.
 const MAX_BATCH: usize = 16;
 
-/// Most voxels that go through the network at once. Larger batches of larger boxes gain less than a tenth (boxes of
-/// 32 x 64 x 64: best at 4; of 32 x 128 x 128: 528, 484, 544 ms a box for batches of 1, 2, 4 on one thread) and let
-/// the host wait longer for progress.
-const MAX_BATCH_VOXELS: i64 = 16 * 32 * 32 * 32;
+/// Most voxels that go through the network at once: four inputs of 32 x 128 x 128, so that prepared weights that come from memory serve several. More would
+/// let the host wait longer for progress.
+const MAX_BATCH_VOXELS: i64 = 4 * 32 * 128 * 128;
 
 /// Most bytes that a batch may take in the network, so that networks that need more for a voxel than convolutions do
 /// stay within what any machine has. I3D's batches take a tenth of it.

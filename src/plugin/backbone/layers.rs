@@ -373,6 +373,9 @@ pub fn max_pool3d(
     padding: Padding,
 ) -> Result<Tensor> {
     let amount = padding.amount(spatial_size(input)?, kernel, stride);
+    if let Some(output) = folded::max_pool(input, kernel, stride, amount)? {
+        return Ok(output);
+    }
     let before = amount.map(|[before, _]| before);
     let symmetric = amount.iter().all(|[before, after]| before == after);
     // With a stride of 2 or more libtorch's ceil mode lets the last window hang over by the odd voxel: no copy.

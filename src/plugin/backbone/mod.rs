@@ -25,12 +25,15 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use self::precision::{in_precision, single};
 pub use self::{
     architecture::{Architecture, Choice, Shapes, Wanted},
     ledger::Ledger,
     precision::Precision,
     view::View,
+};
+use self::{
+    folded::in_form,
+    precision::{in_precision, single},
 };
 use crate::{
     error::Result,
@@ -213,8 +216,11 @@ impl Network {
     /// Output of the last of these stages, f32, for the input `x` of the first of them. Stages leave their input as it is.
     pub fn through(&self, stages: Range<usize>, x: &Tensor, pass: Pass) -> Result<Tensor> {
         in_precision(self.precision, || {
-            let x = x.shallow_clone();
-            single(&self.stages[stages].iter().try_fold(x, |x, stage| (stage.forward)(&x, pass))?)
+            in_form(pass.batch_norm == BatchNormMode::Folded, || {
+                let x = x.shallow_clone();
+                let mut stages = self.stages[stages].iter();
+                single(&stages.try_fold(x, |x, stage| (stage.forward)(&x, pass))?)
+            })
         })
     }
 
@@ -225,7 +231,9 @@ impl Network {
 
     /// The same of a pass in the network's inference form.
     pub fn cost_of_inference(&self, input_size: [i64; 3]) -> Result<Ledger> {
-        in_precision(self.precision, || self.cost_of(input_size, BatchNormMode::Folded))
+        in_precision(self.precision, || {
+            in_form(true, || self.cost_of(input_size, BatchNormMode::Folded))
+        })
     }
 
     fn cost_of(&self, input_size: [i64; 3], mode: BatchNormMode) -> Result<Ledger> {
