@@ -11,7 +11,7 @@ FUZZERS ?= torch_zip torch_legacy torch_pickle safetensors flax npz npy index \
   volumes arrays images star tables structure
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build demo test check header fiji install dist manual clean parity fuzz
+.PHONY: help setup build demo test check header fiji install dist manual clean parity fuzz bench
 
 help: ## list the targets
 	@echo "make setup && make demo, or:"
@@ -58,6 +58,11 @@ parity: ## compute tests/reference/*.json anew with PyTorch, scikit-learn and ot
 	$(PYTHON) -m venv $(TARGET)/parity
 	$(TARGET)/parity/bin/pip install -q -r tests/reference/requirements.txt
 	for script in tests/reference/*.py; do echo "$$script"; $(TARGET)/parity/bin/python "$$script" || exit 1; done
+
+bench: build ## classification beside PyTorch, torch.compile, ONNX Runtime and OpenVINO: benches/record/speed.md (20 minutes, an idle machine)
+	@$(PYTHON) src/setup/setup.py --tests
+	cargo build --release -p cinetomo-benches --bin speed
+	@.cargo/with-libtorch benches/speed.sh $(TARGET) --record benches/record/speed.md $(BENCH_ARGS)
 
 fuzz: ## feed all readers of files with broken ones, FUZZ_SECONDS=60 each (needs nightly Rust and cargo-fuzz)
 	@for fuzzer in $(FUZZERS); do \

@@ -46,6 +46,9 @@ struct Options {
     /// Seconds after which no further round of a network begins.
     #[arg(long, default_value_t = 120)]
     seconds: u64,
+    /// File whose last table is replaced by what is measured.
+    #[arg(long)]
+    record: Option<PathBuf>,
     /// Size of the networks' input along z, y, x.
     #[arg(long, value_delimiter = ',', default_value = "32,128,128")]
     input_size: Vec<i64>,
@@ -64,23 +67,35 @@ fn main() {
     let shape = [options.batch as i64, BOX_SIZE, BOX_SIZE, BOX_SIZE];
     let volume = Volume::new(&voxels, shape).expect("a volume");
 
-    println!(
-        "{}, {} threads, batches of {}, input {:?}\n",
+    let mut report = format!(
+        "{}, {} threads, batches of {}, input {:?}, up to {} rounds\n\n\
+         | network | | least, ms | median, ms | ours / it |\n|---|---|---|---|---|\n",
         processor(),
         options.threads,
         options.batch,
-        options.input_size
+        options.input_size,
+        options.rounds
     );
-    println!("| network | | least, ms | median, ms | ours / it |\n|---|---|---|---|---|");
+    print!("{report}");
     for network in &options.network {
         let model = model(&plugin, &context, network, &options);
         let classify = || drop(model.classify(&volume, Hooks::none()).expect("probabilities"));
-        compare(network, classify, &options);
+        let rows = compare(network, classify, &options);
+        print!("{rows}");
+        report.push_str(&rows);
+    }
+    if let Some(path) = &options.record {
+        let old = fs::read_to_string(path).expect("the record");
+        let (text, _) = old.split_once(MEASURED).expect("where the record's table begins");
+        fs::write(path, format!("{text}{MEASURED}\n\n{report}")).expect("the new record");
     }
 }
 
-/// Prints a row for each contender.
-fn compare(network: &str, ours: impl Fn(), options: &Options) {
+/// What the measurements in the record follow.
+const MEASURED: &str = "## Measured";
+
+/// A row for each contender.
+fn compare(network: &str, ours: impl Fn(), options: &Options) -> String {
     let mut peers = Peers::start(network, options);
     let mut names = vec!["cinetomo".to_owned()];
     names.extend(peers.names.iter().cloned());
@@ -104,13 +119,11 @@ fn compare(network: &str, ours: impl Fn(), options: &Options) {
         least.push(times[0] / options.batch as f64);
         median.push(times[times.len() / 2] / options.batch as f64);
     }
-    for (index, name) in names.iter().enumerate() {
-        let ratio = least[0] / least[index];
-        println!(
-            "| `{network}` | {name} | {:.0} | {:.0} | {ratio:.2} |",
-            least[index], median[index]
-        );
-    }
+    let row = |(index, name): (usize, &String)| {
+        let (ratio, least, median) = (least[0] / least[index], least[index], median[index]);
+        format!("| `{network}` | {name} | {least:.0} | {median:.0} | {ratio:.2} |\n")
+    };
+    names.iter().enumerate().map(row).collect()
 }
 
 /// A Python process with the peers of a network.

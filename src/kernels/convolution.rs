@@ -231,3 +231,7 @@ pub fn zeros(n: usize) -> Result<Vec<f32>, TryReserveError> {
     values.resize(n, 0.0);
     Ok(values)
 }
+
+#[cfg(test)]
+#[path = "convolution_test.rs"]
+mod convolution_test;

@@ -36,6 +36,12 @@ impl Direct {
         Ok(Direct { weights: Packed::new(n_taps * n_in, n_out, value)?, geometry })
     }
 
+    /// Bytes that the weights take.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        self.weights.bytes()
+    }
+
     /// Values that a thread works in.
     pub fn scratch_values(geometry: Geometry) -> usize {
         BLOCK * lines_at_once(geometry) * geometry.kernel[2] * geometry.n_in

@@ -41,6 +41,12 @@ impl Packed {
         self.values.len() / self.n_rows.max(1)
     }
 
+    /// Bytes that it takes.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.values[..])
+    }
+
     /// `out` `[rows, n_columns]` becomes `a` `[rows, k]` times this.
     #[inline(always)]
     pub fn multiply<S: Simd>(&self, simd: S, a: &[f32], out: &mut [f32]) {

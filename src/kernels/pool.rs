@@ -78,3 +78,7 @@ impl WithSimd for Rows<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "pool_test.rs"]
+mod pool_test;

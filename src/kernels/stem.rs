@@ -28,6 +28,12 @@ impl Stem {
         Ok(Stem { weights: Packed::new(n_taps, geometry.n_out, value)?, geometry })
     }
 
+    /// Bytes that the weights take.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        self.weights.bytes()
+    }
+
     /// Values that a thread works in.
     pub fn scratch_values(Geometry { kernel: [z, y, x], stride, .. }: Geometry) -> usize {
         z * y * border_length(x, stride[2])

@@ -68,6 +68,12 @@ impl Winograd {
         PLACES_Z * (tile + 2) * (tile + 2) * n_in * n_out * size_of::<f32>()
     }
 
+    /// Bytes that the weights take.
+    #[cfg(test)]
+    pub fn own_bytes(&self) -> usize {
+        self.places.iter().map(Packed::bytes).sum()
+    }
+
     /// Values that a thread works in.
     pub fn scratch_values([n_in, n_out]: [usize; 2], tile: usize) -> usize {
         let of_tile = PLACES_Z * (tile + 2) * (tile + 2) * (n_in + n_out);
