@@ -1,9 +1,6 @@
 //! A convolution with its weights prepared, by whichever method is faster for it.
 
-use std::{
-    collections::TryReserveError,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::TryReserveError;
 
 use pulp::Arch;
 
@@ -122,53 +119,24 @@ impl Convolution {
         let (arch, n) = (self.arch, input.n());
         let n_scratch = Convolution::scratch_values(self.geometry, self.method);
         // One for each thread, all there before any starts.
-        let scratch: Vec<Vec<f32>> =
-            (0..n_threads.max(1)).map(|_| zeros(n_scratch)).collect::<Result<_, _>>()?;
-        let scratch = Mutex::new(scratch);
-        let take =
-            || scratch.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let mut scratch =
+            (0..n_threads.max(1)).map(|_| zeros(n_scratch)).collect::<Result<Vec<_>, _>>()?;
+        let threads = &mut scratch[..];
         match &self.weights {
             Weights::Direct(weights) => {
-                on_threads(
-                    n * n_z * n_y * n_x,
-                    |voxel| voxel * n_out,
-                    out,
-                    n_threads,
-                    |voxels, out| {
-                        let scratch = take();
-                        arch.dispatch(Outputs {
-                            weights,
-                            bias,
-                            input,
-                            windows,
-                            finish,
-                            voxels,
-                            out,
-                            scratch,
-                        });
-                    },
-                );
+                let (n_voxels, start) = (n * n_z * n_y * n_x, |voxel| voxel * n_out);
+                on_threads(threads, n_voxels, start, out, |scratch, voxels, out| {
+                    let outputs =
+                        Outputs { weights, bias, input, windows, finish, voxels, out, scratch };
+                    arch.dispatch(outputs);
+                });
             }
             Weights::Stem(weights) => {
-                on_threads(
-                    n * n_z * n_y,
-                    |row| row * n_x * n_out,
-                    out,
-                    n_threads,
-                    |rows, out| {
-                        let scratch = take();
-                        arch.dispatch(Rows {
-                            weights,
-                            bias,
-                            input,
-                            windows,
-                            finish,
-                            rows,
-                            out,
-                            scratch,
-                        });
-                    },
-                );
+                let (n_rows, start) = (n * n_z * n_y, |row| row * n_x * n_out);
+                on_threads(threads, n_rows, start, out, |scratch, rows, out| {
+                    let rows = Rows { weights, bias, input, windows, finish, rows, out, scratch };
+                    arch.dispatch(rows);
+                });
             }
             Weights::Winograd(weights) => {
                 assert_eq!(windows, Windows { size: input.size, before: [1; 3] }, "windows");
@@ -178,18 +146,11 @@ impl Convolution {
                     let plane = pair / pairs_of_map * n_z + pair % pairs_of_map * TILE_Z;
                     plane * n_y * n_x * n_out
                 };
-                on_threads(n * pairs_of_map, start, out, n_threads, |pairs, out| {
-                    let (out_start, scratch) = (start(pairs.start), take());
-                    arch.dispatch(Planes {
-                        weights,
-                        bias,
-                        input,
-                        finish,
-                        pairs,
-                        out,
-                        out_start,
-                        scratch,
-                    });
+                on_threads(threads, n * pairs_of_map, start, out, |scratch, pairs, out| {
+                    let out_start = start(pairs.start);
+                    let planes =
+                        Planes { weights, bias, input, finish, pairs, out, out_start, scratch };
+                    arch.dispatch(planes);
                 });
             }
         }

@@ -70,7 +70,7 @@ pub struct Outputs<'a> {
     /// Their values.
     pub out: &'a mut [f32],
     /// What is worked in: `scratch_values` of them.
-    pub scratch: Vec<f32>,
+    pub scratch: &'a mut [f32],
 }
 
 impl WithSimd for Outputs<'_> {
@@ -84,7 +84,7 @@ impl WithSimd for Outputs<'_> {
         let at_once = lines_at_once(geometry);
         let n_lines = kernel[0] * kernel[1];
         let of_line = kernel[2] * n_in;
-        let mut scratch = std::mem::take(&mut self.scratch);
+        let scratch = std::mem::take(&mut self.scratch);
         let blocks = self.voxels.clone().step_by(BLOCK);
         for (first_voxel, out) in std::iter::zip(blocks, out.chunks_mut(BLOCK * n_out)) {
             let block = first_voxel..first_voxel + out.len() / n_out;

@@ -25,15 +25,26 @@ impl Packed {
         n_columns: usize,
         value: impl Fn(usize, usize) -> f32,
     ) -> Result<Packed, TryReserveError> {
-        let mut values = zeros(n_columns.div_ceil(PANEL) * n_rows * PANEL)?;
-        for (index, value_there) in values.iter_mut().enumerate() {
-            let (panel, row) = (index / (n_rows * PANEL), index / PANEL % n_rows);
-            let column = panel * PANEL + index % PANEL;
-            if column < n_columns {
-                *value_there = value(row, column);
+        let mut packed = Packed::zeros(n_rows, n_columns)?;
+        for (panel, rows) in packed.values.chunks_exact_mut(n_rows * PANEL).enumerate() {
+            let first = panel * PANEL;
+            for (row, values) in rows.chunks_exact_mut(PANEL).enumerate() {
+                for (column, there) in (first..n_columns).zip(values) {
+                    *there = value(row, column);
+                }
             }
         }
-        Ok(Packed { values, n_rows })
+        Ok(packed)
+    }
+
+    /// A matrix of zeros.
+    pub fn zeros(n_rows: usize, n_columns: usize) -> Result<Packed, TryReserveError> {
+        Ok(Packed { values: zeros(n_columns.div_ceil(PANEL) * n_rows * PANEL)?, n_rows })
+    }
+
+    /// Sets a value.
+    pub fn set(&mut self, row: usize, column: usize, value: f32) {
+        self.values[(column / PANEL * self.n_rows + row) * PANEL + column % PANEL] = value;
     }
 
     /// Columns, with those of zeros.

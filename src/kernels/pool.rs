@@ -26,7 +26,8 @@ pub fn max_pool(
     assert_eq!(out.len(), input.n() * n_z * n_y * n_x * n_channels, "values of the output");
     let start = |row: usize| row * n_x * n_channels;
     let arch = Arch::new();
-    on_threads(input.n() * n_z * n_y, start, out, n_threads, |rows, out| {
+    let mut threads = vec![(); n_threads.max(1)];
+    on_threads(&mut threads, input.n() * n_z * n_y, start, out, |_, rows, out| {
         arch.dispatch(Rows { input, kernel, stride, windows, rows, out });
     });
 }

@@ -62,7 +62,7 @@ pub struct Rows<'a> {
     /// Their values.
     pub out: &'a mut [f32],
     /// What is worked in: `scratch_values` of them.
-    pub scratch: Vec<f32>,
+    pub scratch: &'a mut [f32],
 }
 
 impl WithSimd for Rows<'_> {
@@ -73,7 +73,7 @@ impl WithSimd for Rows<'_> {
         let Geometry { n_out, kernel, stride, .. } = self.weights.geometry;
         let Windows { size: [_, _, n_x], before } = self.windows;
         let out = std::mem::take(&mut self.out);
-        let mut scratch = std::mem::take(&mut self.scratch);
+        let scratch = std::mem::take(&mut self.scratch);
         let (step, length) = (stride[2], kernel[2]);
         // The outputs of a row whose windows do not reach beyond it.
         let first = before[2].div_ceil(step).min(n_x);

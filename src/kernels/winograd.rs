@@ -54,12 +54,16 @@ impl Winograd {
             n_in % PANEL == 0 && n_out % PANEL == 0 && weights.len() == n_in * n_out * 27
         );
         let lines = [kernel_lines(TILE_Z), kernel_lines(tile), kernel_lines(tile)];
-        let transformed: Vec<Vec<f32>> =
-            weights.chunks_exact(27).map(|kernel| transform_kernel(kernel, &lines)).collect();
-        let place =
-            |place: usize| Packed::new(n_in, n_out, |i, o| transformed[o * n_in + i][place]);
         let n_places = lines.iter().map(Vec::len).product();
-        let places = (0..n_places).map(place).collect::<Result<Vec<Packed>, _>>()?;
+        let mut places = (0..n_places)
+            .map(|_| Packed::zeros(n_in, n_out))
+            .collect::<Result<Vec<Packed>, TryReserveError>>()?;
+        for (pair, kernel) in weights.chunks_exact(27).enumerate() {
+            let transformed = transform_kernel(kernel, &lines);
+            for (place, value) in std::iter::zip(&mut places, transformed) {
+                place.set(pair % n_in, pair / n_in, value);
+            }
+        }
         Ok(Winograd { places, n_in, tile })
     }
 
@@ -107,21 +111,21 @@ fn kernel_lines(m: usize) -> Vec<[f64; 3]> {
 }
 
 /// A kernel `[3, 3, 3]` at every place of a tile.
-fn transform_kernel(kernel: &[f32], [along_z, along_y, along_x]: &[Vec<[f64; 3]>; 3]) -> Vec<f32> {
-    let mut places = Vec::with_capacity(along_z.len() * along_y.len() * along_x.len());
-    for z in along_z {
-        // Of one z after the other first: what is left is a plane.
+fn transform_kernel<'a>(
+    kernel: &'a [f32],
+    [along_z, along_y, along_x]: &'a [Vec<[f64; 3]>; 3],
+) -> impl Iterator<Item = f32> + 'a {
+    along_z.iter().flat_map(move |z| {
         let plane: [f64; 9] =
             std::array::from_fn(|i| (0..3).map(|j| z[j] * f64::from(kernel[j * 9 + i])).sum());
-        for y in along_y {
+        along_y.iter().flat_map(move |y| {
             let line: [f64; 3] =
                 std::array::from_fn(|i| (0..3).map(|j| y[j] * plane[j * 3 + i]).sum());
-            places.extend(along_x.iter().map(|x| {
+            along_x.iter().map(move |x| {
                 std::iter::zip(x, line).map(|(factor, value)| factor * value).sum::<f64>() as f32
-            }));
-        }
-    }
-    places
+            })
+        })
+    })
 }
 
 /// Some planes of the output of a convolution.
@@ -141,7 +145,7 @@ pub struct Planes<'a> {
     /// What of the whole output comes before.
     pub out_start: usize,
     /// What is worked in: `scratch_values` of them.
-    pub scratch: Vec<f32>,
+    pub scratch: &'a mut [f32],
 }
 
 impl WithSimd for Planes<'_> {
@@ -165,7 +169,7 @@ impl Planes<'_> {
         let block = block(n_places * (n_in + n_out));
         let [_, n_y, n_x] = self.input.size;
         let of_pair = n_y.div_ceil(M) * n_x.div_ceil(M);
-        let mut scratch = std::mem::take(&mut self.scratch);
+        let scratch = std::mem::take(&mut self.scratch);
         let (transformed, products) = scratch.split_at_mut(n_places * block * n_in);
         let end = self.pairs.end * of_pair;
         for first in (self.pairs.start * of_pair..end).step_by(block) {

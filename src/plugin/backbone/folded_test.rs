@@ -42,22 +42,23 @@ fn the_inference_form_of_every_network_gives_what_its_training_form_gives() {
         let network = Network::new(architecture, Device::Cpu, Start::random(3)).unwrap();
         disturb(network.parameters.iter());
         let head = waves(&[4, spec.n_features], 0.37) / (spec.n_features as f64).sqrt();
-        for size in [[8, 32, 32], [9, 37, 35]] {
-            let [z, y, x] = std::array::from_fn(|axis| size[axis].max(spec.min_input[axis]));
-            let input = waves(&[2, 1, z, y, x], 0.013);
-            let features =
-                |mode| tch::no_grad(|| network.features(&input, mode)).expect("features");
-            let (expected, found) =
-                (features(BatchNormMode::Running), features(BatchNormMode::Folded));
-            let error = relative_error(&found, &expected);
-            assert!(error < 2e-5, "{} {size:?}: features {error}", spec.name);
-            let probabilities = |features: &Tensor| {
-                let deviation = expected.std(true).double_value(&[]);
-                (features / deviation).matmul(&head.transpose(0, 1)).softmax(1, Kind::Float)
-            };
-            let apart = (probabilities(&found) - probabilities(&expected)).abs().max();
-            assert!(apart.double_value(&[]) < 1e-5, "{}: probabilities {apart:?}", spec.name);
-        }
+        let [z, y, x] = std::array::from_fn(|axis| [9, 37, 35][axis].max(spec.min_input[axis]));
+        let input = waves(&[2, 1, z, y, x], 0.013);
+        let features = |mode| tch::no_grad(|| network.features(&input, mode)).unwrap();
+        let (expected, found) = (features(BatchNormMode::Running), features(BatchNormMode::Folded));
+        let error = relative_error(&found, &expected);
+        assert!(error < 2e-5, "{}: features {error}", spec.name);
+        let probabilities = |features: &Tensor| {
+            let deviation = expected.std(true).double_value(&[]);
+            (features / deviation).matmul(&head.transpose(0, 1)).softmax(1, Kind::Float)
+        };
+        let apart = (probabilities(&found) - probabilities(&expected)).abs().max();
+        assert!(apart.double_value(&[]) < 1e-5, "{}: probabilities {apart:?}", spec.name);
+        // What the walk through its layers says of them.
+        let walked = network.cost_of_inference([z, y, x]).unwrap();
+        let trained = network.cost([z, y, x]).unwrap();
+        assert_eq!(walked.multiply_adds, trained.multiply_adds, "{}", spec.name);
+        assert!(walked.prepared > 0 && trained.prepared == 0, "{}", spec.name);
     }
 }
 
