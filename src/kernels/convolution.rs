@@ -49,12 +49,12 @@ pub enum Method {
 impl Method {
     /// The faster method for that geometry, if there is any: the number of output channels must be a multiple of 16.
     pub fn of(Geometry { n_in, n_out, kernel, stride }: Geometry) -> Option<Method> {
-        let fits = |n: usize| n % PANEL == 0;
+        let fits = |n: usize| n.is_multiple_of(PANEL);
         match fits(n_out) {
             false => None,
             true if kernel == [3; 3] && stride == [1; 3] && fits(n_in) => match n_in * n_out {
-                0..=LARGE_TILES => Some(Method::Winograd(4)),
-                ..=SMALL_TILES => Some(Method::Winograd(2)),
+                n if n <= LARGE_TILES => Some(Method::Winograd(4)),
+                n if n <= SMALL_TILES => Some(Method::Winograd(2)),
                 _ => Some(Method::Direct),
             },
             true if n_in == 1 => Some(Method::Stem),

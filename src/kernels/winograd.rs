@@ -7,6 +7,11 @@
 //! matrices, and transformed back. Here it is F(2, 3) along z, and along y and x either F(2, 3), which takes 8 products for an output and
 //! pair of channels instead of 27, or F(4, 3), which takes 4.5.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "places of a tile are turned over, and indices say how"
+)]
+
 use std::{collections::TryReserveError, ops::Range};
 
 use pulp::{Simd, WithSimd};
@@ -51,7 +56,9 @@ impl Winograd {
         tile: usize,
     ) -> Result<Winograd, TryReserveError> {
         debug_assert!(
-            n_in % PANEL == 0 && n_out % PANEL == 0 && weights.len() == n_in * n_out * 27
+            n_in.is_multiple_of(PANEL)
+                && n_out.is_multiple_of(PANEL)
+                && weights.len() == n_in * n_out * 27
         );
         let lines = [kernel_lines(TILE_Z), kernel_lines(tile), kernel_lines(tile)];
         let n_places = lines.iter().map(Vec::len).product();
