@@ -3,8 +3,7 @@
     python benches/peers.py NETWORK THREADS BATCH Z Y X
 
 prints the names of the peers in one line, between tabs, once all are ready, then reads a name a line, lets that peer work once on a batch and prints the
-milliseconds that it took. Each gets its input ready-made: upsampled, in three channels, in the layout that it likes. "train" as the seventh argument:
-the peers are those of a training step instead, forward, backward and an update of Adam, with an input that requires no gradient.
+milliseconds that it took. Each gets its input ready-made: upsampled, in three channels, in the layout that it likes.
 
 What a peer says when it cannot be made goes to the error stream; it is then no peer.
 """
@@ -15,9 +14,8 @@ import sys
 import time
 import warnings
 
-network, threads, batch, *size = sys.argv[1:7]
+network, threads, batch, *size = sys.argv[1:]
 threads, batch, size = int(threads), int(batch), [int(edge) for edge in size]
-training = sys.argv[7:] == ["train"]
 os.environ["OMP_NUM_THREADS"] = str(threads)
 warnings.simplefilter("ignore")
 
@@ -161,28 +159,7 @@ def open_vino():
     return lambda: request.infer([x])
 
 
-def step(model, x):
-    model.train()
-    labels = torch.arange(batch) % 2
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
-
-    def run():
-        optimizer.zero_grad()
-        functional.cross_entropy(model(x), labels).backward()
-        optimizer.step()
-
-    return run
-
-
-def step_contiguous():
-    return step(Logits(network), video)
-
-
-def step_channels_last():
-    return step(Logits(network).to(memory_format=last), video.contiguous(memory_format=last))
-
-
-INFERENCE = {
+MAKERS = {
     "PyTorch": contiguous,
     "PyTorch, channels last": channels_last,
     "PyTorch, folded, channels last": folded_channels_last,
@@ -190,7 +167,6 @@ INFERENCE = {
     "ONNX Runtime": onnx_runtime,
     "OpenVINO": open_vino,
 }
-TRAINING = {"PyTorch": step_contiguous, "PyTorch, channels last": step_channels_last}
 
 # What the makers print is not for whoever asks.
 replies, sys.stdout = sys.stdout, sys.stderr
@@ -199,7 +175,7 @@ torch.manual_seed(0)
 last = torch.channels_last_3d
 video = torch.randn(batch, 1, *size).repeat(1, 3, 1, 1, 1)
 peers = {}
-for name, make in (TRAINING if training else INFERENCE).items():
+for name, make in MAKERS.items():
     try:
         run = make()
         run()
