@@ -6,9 +6,10 @@ use std::{
 };
 
 use cinetomo_formats::{
-    particle_list::{Dialect, Folders, ParticleFile, PositionUnit},
+    particle_list::{Dialect, Folders, ParticleFile, ParticleList, PositionUnit, ShiftUnit},
     star::Star,
 };
+use clap::Args;
 use csv::StringRecord;
 
 use crate::{
@@ -36,18 +37,59 @@ const NOT_CARRIED: [&str; 14] = [
     "rlnMagnification",
 ];
 
+/// How positions of a list are understood.
+#[derive(Args, Clone, Debug)]
+pub struct PositionArgs {
+    /// Edge in angstrom of the voxels that positions count; by default as the list says (RELION from 4 on: the pixels of
+    /// the tilt series), or else the tomogram's
+    #[arg(long, value_name = "ANGSTROM")]
+    pub position_voxel_size: Option<f64>,
+    /// Take positions as they stand, without the shifts that a refinement found; these are carried over
+    #[arg(long)]
+    pub ignore_shifts: bool,
+}
+
+impl PositionArgs {
+    /// Fails if the voxel size is none.
+    pub fn check(&self) -> Result<()> {
+        match self.position_voxel_size {
+            Some(size) if !(size.is_finite() && size > 0.0) => Err(Failure::Usage(format!(
+                "--position-voxel-size {size}: expected a positive number of angstrom"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Sizes that differ by no more are the same: lists have five or six digits.
+const TOLERANCE: f64 = 1e-3;
+
 /// Particles with positions.
 #[derive(Debug)]
 pub struct Particles {
     path: PathBuf,
     /// As the list has them, `[z, y, x]`.
     positions: Vec<[f64; 3]>,
+    /// What is to be added to them, if anything is.
+    shifts: Option<Shifts>,
+    /// Edge in angstrom of the voxels that positions count, if somebody says it.
+    position_voxel_size: Option<f64>,
     /// Index of each particle's tomogram among the names.
     tomograms: Vec<Option<usize>>,
     names: Vec<String>,
     /// The list counts voxels from this number on; nothing = angstrom from the centre.
     first_voxel: Option<f64>,
     rest: Rest,
+}
+
+/// Refined shifts that are applied.
+#[derive(Debug)]
+struct Shifts {
+    /// `[z, y, x]`.
+    of_particles: Vec<[f32; 3]>,
+    unit: ShiftUnit,
+    /// Angstrom, of the image of each particle; 0 = unknown. Only where shifts count them.
+    image_voxel_sizes: Vec<f32>,
 }
 
 /// What the list says besides.
@@ -74,9 +116,10 @@ impl Particles {
     ///
     /// # Errors
     /// It cannot be read, or has no positions.
-    pub fn read(path: &Path, console: &Console) -> Result<Particles> {
+    pub fn read(path: &Path, args: &PositionArgs, console: &Console) -> Result<Particles> {
+        args.check()?;
         if extension(path) == "csv" {
-            return Particles::of_csv(path);
+            return Particles::of_csv(path, args);
         }
         let file = ParticleFile::open(path, Folders::default())?;
         let list = file.list();
@@ -94,15 +137,27 @@ impl Particles {
             (PositionUnit::Voxel, Dialect::Dynamo | Dialect::Stopgap) => Some(1.0),
             (PositionUnit::Voxel, _) => Some(0.0),
         };
+        if let (None, Some(size)) = (first_voxel, args.position_voxel_size) {
+            return Err(Failure::Usage(format!(
+                "--position-voxel-size {size}: the positions of {} are in angstrom",
+                path.display()
+            )));
+        }
+        let positions = positions.collect::<Result<_>>()?;
+        let shifts = Shifts::of(list, args, console);
         let rest = if list.dialect == Dialect::Dynamo {
             Rest::Nothing
         } else {
             let position = list.columns.position.as_ref().map(|[z, ..]| z.as_str());
-            Rest::of_star(Star::read(&list.path)?, position, console)?
+            // Applied twice, a shift would be wrong.
+            let applied = if shifts.is_some() { list.columns.shift.as_slice() } else { &[] };
+            Rest::of_star(Star::read(&list.path)?, position, applied)
         };
         Ok(Particles {
             path: path.to_owned(),
-            positions: positions.collect::<Result<_>>()?,
+            positions,
+            shifts,
+            position_voxel_size: args.position_voxel_size.or(list.position_voxel_size),
             tomograms: list.particles.iter().map(|particle| particle.tomogram).collect(),
             names: list.tomograms.clone(),
             first_voxel,
@@ -110,7 +165,7 @@ impl Particles {
         })
     }
 
-    fn of_csv(path: &Path) -> Result<Particles> {
+    fn of_csv(path: &Path, args: &PositionArgs) -> Result<Particles> {
         let failed = |error: csv::Error| Failure::at(path, error);
         let mut reader =
             csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(failed)?;
@@ -155,8 +210,16 @@ impl Particles {
             return Err(Failure::at(path, "lists no particles"));
         }
         let rest = Rest::Csv { rows, columns, labels };
-        let first_voxel = Some(0.0);
-        Ok(Particles { path: path.to_owned(), positions, tomograms, names, first_voxel, rest })
+        Ok(Particles {
+            path: path.to_owned(),
+            positions,
+            shifts: None,
+            position_voxel_size: args.position_voxel_size,
+            tomograms,
+            names,
+            first_voxel: Some(0.0),
+            rest,
+        })
     }
 
     /// Number of particles.
@@ -164,32 +227,68 @@ impl Particles {
         self.positions.len()
     }
 
-    /// Where particles are in their tomogram: `[z, y, x]` in its voxels, from 0 at the centre of the first. `scale` is
-    /// the edge of a voxel that the list counts, over that of the tomogram's.
+    /// Where particles are in their tomogram: `[z, y, x]` in its voxels, from 0 at the centre of the first.
     ///
     /// # Errors
-    /// Positions are in angstrom, and the tomogram's voxel size is unknown.
+    /// Positions or shifts are in angstrom, or voxels of a size that was asked for, and the tomogram's voxel size is
+    /// unknown.
     pub fn positions(
         &self,
         indices: &[usize],
         tomogram: &OpenTomogram,
-        scale: f64,
+        console: &Console,
     ) -> Result<Vec<[f32; 3]>> {
         let size = tomogram.voxel_size();
-        if self.first_voxel.is_none() && size == 0.0 {
-            let message = "positions are in angstrom, and the tomogram's voxel size is unknown \
-                           (--voxel-size)";
+        let in_angstrom = if self.first_voxel.is_none() {
+            Some("positions are")
+        } else if self.shifts.as_ref().is_some_and(|shifts| shifts.unit == ShiftUnit::Angstrom) {
+            Some("refined shifts (--ignore-shifts leaves them out) are")
+        } else {
+            None
+        };
+        if let (Some(what), 0.0) = (in_angstrom, size) {
+            let name = tomogram.name();
+            let message = format!(
+                "{what} in angstrom, and the voxel size of {name} is unknown; say it with --voxel-size"
+            );
             return Err(Failure::at(&self.path, message));
         }
+        let scale = self.scale(tomogram, console);
         let shape = tomogram.shape();
         let place = |&index: &usize| {
             let stated = self.positions[index];
-            [0, 1, 2].map(|axis| match self.first_voxel {
-                Some(first) => ((stated[axis] - first) * scale) as f32,
-                None => (stated[axis] / size + shape[axis] as f64 / 2.0) as f32,
+            let shift =
+                self.shifts.as_ref().map_or([0.0; 3], |shifts| shifts.voxels(index, scale, size));
+            [0, 1, 2].map(|axis| {
+                let place = match self.first_voxel {
+                    Some(first) => (stated[axis] - first) * scale,
+                    None => stated[axis] / size + shape[axis] as f64 / 2.0,
+                };
+                (place + shift[axis]) as f32
             })
         };
         Ok(indices.iter().map(place).collect())
+    }
+
+    /// The edge of a voxel that positions count, over that of the tomogram's.
+    fn scale(&self, tomogram: &OpenTomogram, console: &Console) -> f64 {
+        let (Some(stated), Some(_)) = (self.position_voxel_size, self.first_voxel) else {
+            return 1.0;
+        };
+        let (size, name, list) = (tomogram.voxel_size(), tomogram.name(), self.path.display());
+        if size == 0.0 {
+            console.warn(format!(
+                "{list}: positions count voxels of {stated} angstrom; the voxel size of {name} is unknown \
+                 (--voxel-size) and taken for the same"
+            ));
+            return 1.0;
+        }
+        if (stated / size - 1.0).abs() > TOLERANCE {
+            console.info(format!(
+                "{list}: positions count voxels of {stated} angstrom, those of {name} have {size}"
+            ));
+        }
+        stated / size
     }
 
     /// Which particles are in which of these tomograms: those whose name in the list is that of the file, apart from
@@ -297,28 +396,64 @@ impl Particles {
     }
 }
 
-impl Rest {
-    fn of_star(star: Star, position: Option<&str>, console: &Console) -> Result<Rest> {
-        let has = |label: &str| star.tables().position(|table| table.column(label).is_some());
-        let Some(index) = position.and_then(has) else { return Ok(Rest::Nothing) };
-        // It was found just now.
-        let Some(table) = star.tables().nth(index) else { return Ok(Rest::Nothing) };
-        let shifted = ["rlnOriginXAngst", "rlnOriginX", "x_shift"]
-            .into_iter()
-            .find(|label| table.column(label).is_some());
-        if let Some(label) = shifted {
+impl Shifts {
+    /// Those of a list, unless there are none or they are to be ignored; says what is done with them.
+    fn of(list: &ParticleList, args: &PositionArgs, console: &Console) -> Option<Shifts> {
+        let unit = list.shift_unit?;
+        let n = list.particles.iter().filter(|particle| particle.shift != [0.0; 3]).count();
+        let (path, first) = (list.path.display(), list.columns.shift.last()?);
+        if args.ignore_shifts {
+            if n > 0 {
+                console.info(format!("{path}: refined shifts ({first} ...) are not applied"));
+            }
+            return None;
+        }
+        if n > 0 {
             console.info(format!(
-                "{}: refined shifts ({label} ...) are carried over, not applied",
-                star.path().display()
+                "{path}: refined shifts ({first} ...) of {n} particles are applied; --ignore-shifts leaves them out"
             ));
         }
+        let sizes = list.particles.iter().map(|particle| particle.voxel_size as f32);
+        Some(Shifts {
+            of_particles: list.particles.iter().map(|particle| particle.shift).collect(),
+            unit,
+            image_voxel_sizes: match unit {
+                ShiftUnit::ImageVoxel => sizes.collect(),
+                ShiftUnit::Voxel | ShiftUnit::Angstrom => Vec::new(),
+            },
+        })
+    }
+
+    /// The shift of a particle in voxels of `size` angstrom (0 = unknown); `scale` is the edge of a voxel that positions
+    /// count, over that.
+    fn voxels(&self, index: usize, scale: f64, size: f64) -> [f64; 3] {
+        let voxels = match self.unit {
+            ShiftUnit::Voxel => scale,
+            // Not asked for where the size is unknown.
+            ShiftUnit::Angstrom => 1.0 / size,
+            ShiftUnit::ImageVoxel => {
+                let image = f64::from(self.image_voxel_sizes[index]);
+                // Of unknown size, images were most likely cut out as they were.
+                if image > 0.0 && size > 0.0 { image / size } else { scale }
+            }
+        };
+        self.of_particles[index].map(|along| f64::from(along) * voxels)
+    }
+}
+
+impl Rest {
+    fn of_star(star: Star, position: Option<&str>, applied: &[String]) -> Rest {
+        let has = |label: &str| star.tables().position(|table| table.column(label).is_some());
+        let Some(index) = position.and_then(has) else { return Rest::Nothing };
+        // It was found just now.
+        let Some(table) = star.tables().nth(index) else { return Rest::Nothing };
         let (columns, labels) = table
             .labels()
             .map(str::to_owned)
             .enumerate()
-            .filter(|(_, label)| !NOT_CARRIED.contains(&label.as_str()))
+            .filter(|(_, label)| !NOT_CARRIED.contains(&label.as_str()) && !applied.contains(label))
             .unzip();
-        Ok(Rest::Star { star, table: index, columns, labels })
+        Rest::Star { star, table: index, columns, labels }
     }
 }
 
