@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -61,6 +62,9 @@ impl PositionArgs {
     }
 }
 
+/// Characters of a value that a message shows at most.
+const MAX_SHOWN: usize = 60;
+
 /// Sizes that differ by no more are the same: lists have five or six digits.
 const TOLERANCE: f64 = 1e-3;
 
@@ -119,7 +123,7 @@ impl Particles {
     pub fn read(path: &Path, args: &PositionArgs, console: &Console) -> Result<Particles> {
         args.check()?;
         if extension(path) == "csv" {
-            return Particles::of_csv(path, args);
+            return Particles::of_csv(path, args, console);
         }
         let file = ParticleFile::open(path, Folders::default())?;
         let list = file.list();
@@ -165,10 +169,28 @@ impl Particles {
         })
     }
 
-    fn of_csv(path: &Path, args: &PositionArgs) -> Result<Particles> {
-        let failed = |error: csv::Error| Failure::at(path, error);
-        let mut reader =
-            csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(failed)?;
+    fn of_csv(path: &Path, args: &PositionArgs, console: &Console) -> Result<Particles> {
+        let bytes = fs::read(path).map_err(|error| Failure::at(path, error))?;
+        if !bytes.ends_with(b"\n") {
+            let path = path.display();
+            console.warn(format!(
+                "{path}: the file ends within a line; its last value may be cut short"
+            ));
+        }
+        Particles::parse_csv(path, &bytes, args)
+    }
+
+    /// The bytes of a CSV file; `path` names it in messages.
+    fn parse_csv(path: &Path, bytes: &[u8], args: &PositionArgs) -> Result<Particles> {
+        let failed = |error: csv::Error| match error.kind() {
+            csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+                let line = pos.as_ref().map_or(0, csv::Position::line);
+                let message = format!("line {line}: {len} values, but the header has {expected_len}");
+                Failure::at(path, message)
+            }
+            _ => Failure::at(path, error),
+        };
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
         let header = reader.headers().map_err(failed)?.clone();
         let column = |name: &str| header.iter().position(|other| other == name);
         let [Some(z), Some(y), Some(x)] = ["z", "y", "x"].map(column) else {
@@ -193,7 +215,8 @@ impl Particles {
                 row[column].parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(
                     || {
                         let (name, text) = (&header[column], &row[column]);
-                        Failure::at(path, format!("line {line}, {name}: {text:?} is no number"))
+                        let shown: String = text.chars().take(MAX_SHOWN).collect();
+                        Failure::at(path, format!("line {line}, {name}: {shown:?} is no number"))
                     },
                 )
             };
@@ -204,7 +227,10 @@ impl Particles {
                     names.len() - 1
                 })
             }));
-            rows.push(row);
+            // Of a file of positions alone, nothing is kept: a row takes ten times its numbers.
+            if !columns.is_empty() {
+                rows.push(row);
+            }
         }
         if positions.is_empty() {
             return Err(Failure::at(path, "lists no particles"));
@@ -487,6 +513,56 @@ mod tests {
             ("", "TS_02.mrc", false),
         ] {
             assert_eq!(fits(name, Path::new(file)), expected, "{name} {file}");
+        }
+    }
+
+    fn parse(text: impl AsRef<[u8]>) -> Result<Particles> {
+        let args = PositionArgs { position_voxel_size: None, ignore_shifts: false };
+        Particles::parse_csv(Path::new("p.csv"), text.as_ref(), &args)
+    }
+
+    #[test]
+    fn positions_are_read_with_marks_and_any_ends_of_lines() {
+        let text = "\u{feff}tomogram, x ,y,z,score\r\nTS_1,1,2.5,-3e0,0.5\r\n\r\n\"TS,2\",4,5,6,\r\n";
+        let particles = parse(text).unwrap();
+        assert_eq!(particles.positions, [[-3.0, 2.5, 1.0], [6.0, 5.0, 4.0]]);
+        assert_eq!(particles.names, ["TS_1", "TS,2"]);
+        assert_eq!(particles.labels(), ["score"]);
+        assert_eq!(particles.values(0).unwrap(), ["0.5"]);
+        let bare = parse("z,y,x\n1,2,3\n").unwrap();
+        assert!(matches!(&bare.rest, Rest::Csv { rows, .. } if rows.is_empty()));
+        assert_eq!(bare.values(0).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_positions_is_named_with_its_line() {
+        let long = "x".repeat(10 << 20);
+        let (value, values) = (format!("z,y,x\n1,2,{long}\n"), ",".repeat(10 << 20));
+        for (text, expected) in [
+            ("", "line 1: expected the columns z, y and x, got \"\""),
+            ("z,y\n1,2\n", "line 1: expected the columns z, y and x, got \"z, y\""),
+            ("z,y,x\n", "lists no particles"),
+            ("z,y,x\n1,2\n", "line 2: 2 values, but the header has 3"),
+            ("z,y,x\n1,2,3\n\n1,,3\n", "line 4, y: \"\" is no number"),
+            ("z,y,x\n1,2,nan\n", "line 2, x: \"nan\" is no number"),
+            ("z,y,x\n1,2,1e400\n", "line 2, x: \"1e400\" is no number"),
+            (&value, "line 2, x: \"xxxx"),
+            (&format!("z,y,x\n{values}\n"), "line 2: 10485761 values, but the header has 3"),
+        ] {
+            let message = parse(text).unwrap_err().to_string();
+            assert!(message.starts_with("p.csv: ") && message.len() < 200, "{message}");
+            assert!(message.contains(expected), "{expected}: {message}");
+        }
+        assert!(parse(b"z,y,x\n1,2,\xff\n").is_err());
+    }
+
+    #[test]
+    fn every_part_of_a_file_of_positions_is_an_error_or_fewer_rows() {
+        let whole = "z,y,x,note\n1,2,3,\"a, b\"\n4,5,6,c\n";
+        for end in 0..whole.len() {
+            if let Ok(part) = parse(&whole[..end]) {
+                assert!(part.len() <= whole[..end].lines().count() - 1, "{end} bytes");
+            }
         }
     }
 }

@@ -131,7 +131,9 @@ pub fn classify(
                 counts.push(class, probabilities);
                 writers.push(boxes, index, class, probabilities)?;
             }
-            writers.distances.extend(found.distances.into_iter().flatten());
+            if !writers.lists.is_empty() {
+                writers.distances.extend(found.distances.into_iter().flatten());
+            }
             Ok(())
         },
     )?;

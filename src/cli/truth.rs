@@ -227,7 +227,7 @@ impl Stated {
         for row in &labels.rows {
             let volume = row.image.index.map_or(0, |number| number as usize - 1);
             let found = places.iter().find_map(|place| {
-                let path = place.join(&row.image.path).canonicalize().ok()?;
+                let path = place.join(&*row.image.path).canonicalize().ok()?;
                 indices.get(&(path, volume)).copied()
             });
             let Some(index) = found else {

@@ -82,7 +82,8 @@ impl Labels {
             };
             // Records have as many fields as the header.
             let field = |column: usize| record.get(column).unwrap_or("");
-            let Some(reference) = ImageReference::parse(field(image)) else {
+            let before = labels.rows.last().map(|row| &row.image);
+            let Some(reference) = ImageReference::parse_after(field(image), before) else {
                 return error("path", format!("{:?} names no image", field(image)));
             };
             if field(label).is_empty() {
@@ -196,7 +197,7 @@ mod tests {
                     proteasome,,3@stack.mrcs,\r\n";
         let labels = parse(text).unwrap();
         let row = |path: &str, index, label: &str, group: Option<&str>, line| LabelRow {
-            image: ImageReference { path: path.to_owned(), index },
+            image: ImageReference { path: path.into(), index },
             label: label.to_owned(),
             group: group.map(str::to_owned),
             line,
@@ -242,7 +243,7 @@ mod tests {
     #[test]
     fn a_line_of_ten_megabytes_is_a_line() {
         let long = "x".repeat(10 << 20);
-        assert_eq!(parse(format!("path,label\n{long},a\n")).unwrap().rows[0].image.path, long);
+        assert_eq!(parse(format!("path,label\n{long},a\n")).unwrap().rows[0].image.path, *long);
         let commas = ",".repeat(10 << 20);
         let message = parse(format!("path,label\na,b\n{commas}\n")).unwrap_err().to_string();
         assert!(message.contains("line 3: 10485761 values, but the header has 2"), "{message}");

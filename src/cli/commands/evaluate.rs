@@ -301,12 +301,12 @@ fn match_labels<'a>(
     /// Several results have this name.
     const SEVERAL: usize = usize::MAX;
     let file_name = |image: &ImageReference| {
-        let name = Path::new(&image.path).file_name().unwrap_or_default();
+        let name = Path::new(&*image.path).file_name().unwrap_or_default();
         (name.to_os_string(), image.index.unwrap_or(1))
     };
     let (mut exact, mut by_name) = (HashMap::new(), HashMap::new());
     for (index, image) in results.images.iter().enumerate() {
-        if exact.insert((image.path.as_str(), image.index.unwrap_or(1)), index).is_some() {
+        if exact.insert((&*image.path, image.index.unwrap_or(1)), index).is_some() {
             return Err(Failure::at(&results.path, format!("{image} is there twice")));
         }
         by_name.entry(file_name(image)).and_modify(|found| *found = SEVERAL).or_insert(index);
@@ -315,7 +315,7 @@ fn match_labels<'a>(
     let mut strangers = Vec::new();
     let (mut n_missing, mut first_missing) = (0usize, None);
     for Truth { image, class, line } in truth {
-        let found = exact.get(&(image.path.as_str(), image.index.unwrap_or(1)));
+        let found = exact.get(&(&*image.path, image.index.unwrap_or(1)));
         let found = found.or_else(|| by_name.get(&file_name(image))).copied();
         match found {
             Some(index) if index != SEVERAL => match class {

@@ -208,7 +208,7 @@ impl Results {
             };
             // Records have as many fields as the header.
             let field = |column: usize| record.get(column).unwrap_or("");
-            let Some(reference) = ImageReference::parse(field(image)) else {
+            let Some(reference) = ImageReference::parse_after(field(image), images.last()) else {
                 return error("path", format!("{:?} names no image", field(image)));
             };
             images.push(reference);
@@ -361,6 +361,20 @@ mod tests {
         let marked = Results::parse(marked.as_bytes(), Path::new("r.csv")).unwrap();
         assert_eq!(marked.classes, [Some(0), None]);
         assert_eq!(marked.probabilities, array![[0.75], [0.25]]);
+    }
+
+    #[test]
+    fn a_line_of_ten_megabytes_is_a_line() {
+        let parse = |text: &str| Results::parse(text.as_bytes(), Path::new("r.csv"));
+        let long = "x".repeat(10 << 20);
+        let read = parse(&format!("path,probability_x\n{long},1\n")).unwrap();
+        assert_eq!(*read.images[0].path, *long);
+        let digits = "1".repeat(10 << 20);
+        let error = parse(&format!("path,probability_x\na,{digits}\n")).unwrap_err().to_string();
+        assert!(error.starts_with("r.csv: line 2, probability_x: ") && error.len() < 300);
+        let commas = ",".repeat(10 << 20);
+        let error = parse(&format!("path,probability_x\na,1\n{commas}\n")).unwrap_err().to_string();
+        assert!(error.contains("line 3: 10485761 values, but the header has 2"), "{error}");
     }
 
     #[test]

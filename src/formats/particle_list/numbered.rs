@@ -62,7 +62,7 @@ impl DataFolder {
     fn image(&self, number: i64) -> Option<ImageReference> {
         let name = self.names.get(&u64::try_from(number).ok()?)?;
         let path = self.directory.join(name).into_os_string().into_string().ok()?;
-        Some(ImageReference { path, index: None })
+        Some(ImageReference { path: path.into(), index: None })
     }
 }
 

@@ -123,7 +123,8 @@ pub(super) fn read(star: &Star) -> Result<ParticleList> {
     let mut tomograms = Names::default();
     let mut check = voxel_size.check(table);
     for row in table.rows() {
-        let image = labels.image.map(|column| read_image(row.get(column))).transpose()?;
+        let before = list.particles.last().and_then(|particle| particle.image.as_ref());
+        let image = labels.image.map(|column| read_image(row.get(column), before)).transpose()?;
         let group = voxel_size.group(&row)?;
         if let (Some(group), Some(_)) = (group, &image) {
             if group.dimension == Some(2) {
@@ -234,9 +235,9 @@ impl<'a> Labels<'a> {
     }
 }
 
-fn read_image(value: Value<'_>) -> Result<ImageReference> {
+fn read_image(value: Value<'_>, before: Option<&ImageReference>) -> Result<ImageReference> {
     let text = value.text()?;
-    let Some(image) = ImageReference::parse(text) else {
+    let Some(image) = ImageReference::parse_after(text, before) else {
         return Err(value.error(format_args!(
             "{text:?} names no image; expected a path, or a number from 1 on, @ and a path"
         )));
