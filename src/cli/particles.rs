@@ -185,7 +185,8 @@ impl Particles {
         let failed = |error: csv::Error| match error.kind() {
             csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
                 let line = pos.as_ref().map_or(0, csv::Position::line);
-                let message = format!("line {line}: {len} values, but the header has {expected_len}");
+                let message =
+                    format!("line {line}: {len} values, but the header has {expected_len}");
                 Failure::at(path, message)
             }
             _ => Failure::at(path, error),
@@ -523,7 +524,8 @@ mod tests {
 
     #[test]
     fn positions_are_read_with_marks_and_any_ends_of_lines() {
-        let text = "\u{feff}tomogram, x ,y,z,score\r\nTS_1,1,2.5,-3e0,0.5\r\n\r\n\"TS,2\",4,5,6,\r\n";
+        let text =
+            "\u{feff}tomogram, x ,y,z,score\r\nTS_1,1,2.5,-3e0,0.5\r\n\r\n\"TS,2\",4,5,6,\r\n";
         let particles = parse(text).unwrap();
         assert_eq!(particles.positions, [[-3.0, 2.5, 1.0], [6.0, 5.0, 4.0]]);
         assert_eq!(particles.names, ["TS_1", "TS,2"]);

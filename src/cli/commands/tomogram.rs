@@ -21,11 +21,11 @@ use crate::{
     particles::{Particles, PositionArgs},
     picking::PickArgs,
     picture::{self, COLOURS, Ring, colour_of_class},
-    predictions::{Counts, Selection, column_labels},
+    predictions::{Counts, Selection, column_labels, reject_rules},
     run_file::RunFile,
     session::Session,
     tomogram::{OpenTomogram, TomogramArgs},
-    training::{Reject, reject_bits},
+    training::Reject,
 };
 
 const EXAMPLES: &str = "\
@@ -204,7 +204,7 @@ impl TomogramCommand {
         found: &Found,
         selection: &Selection,
     ) -> Result<(Counts, Vec<Ring>)> {
-        let reject = reject_bits(&self.reject);
+        let reject = reject_rules(model, &self.model, &self.reject)?;
         let kind = BoxKind::of(options, tomogram);
         let [edge, n_classes] = [kind.edge, info.class_names.len()];
         let with_distances = self.reject.contains(&Reject::Distance);

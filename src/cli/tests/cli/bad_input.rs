@@ -97,6 +97,36 @@ fn boxes_that_are_wrong_are_named() {
 }
 
 #[test]
+fn what_is_meant_for_another_command_is_told_so() {
+    let lab = Lab::new().with_data();
+    lab.cinetomo("pick -i test.mrc --contrast dark -o no.star").fails(
+        1,
+        "test.mrc: 24 volumes of 32 x 32 x 32 voxels; expected one tomogram. Boxes are what `cinetomo classify` takes",
+    );
+    let tomogram =
+        Array3::from_shape_fn([20, 64, 48], |(z, y, x)| ((7 * z + 5 * y + x) % 31) as f32);
+    mrc::write(lab.at("tomo.mrc"), tomogram.view(), 10.0).unwrap();
+    let run = lab.cinetomo("classify -m tuned.safetensors -i tomo.mrc -o whole.csv");
+    let words =
+        "tomo.mrc is one box of 20 x 64 x 48 voxels; if it is a tomogram, `cinetomo tomogram`";
+    assert!(run.stderr.contains(words), "{}", run.stderr);
+    // Stacks of images, as many programs write tomograms, are one.
+    let mut bytes = fs::read(lab.at("tomo.mrc")).unwrap();
+    bytes[88..92].copy_from_slice(&0i32.to_le_bytes());
+    bytes[36..40].copy_from_slice(&1i32.to_le_bytes());
+    lab.write("images.mrc", bytes);
+    lab.cinetomo("pick -i images.mrc --contrast dark -o picks.star").ok();
+    lab.cinetomo("experiment --medmnist test.mrc --random -o no.csv")
+        .fails(1, "test.mrc: no .npz file, which is a zip archive of arrays");
+    lab.cinetomo("init --random --classes a b -o plain.safetensors").ok();
+    lab.cinetomo("classify -m plain.safetensors -i test.mrc --reject distance -o no.csv").fails(
+        2,
+        "--reject distance: plain.safetensors has no threshold for it; `cinetomo calibrate",
+    );
+    assert!(!lab.at("no.csv").exists() && leftovers(&lab).is_empty());
+}
+
+#[test]
 fn what_may_be_wrong_is_said_once() {
     let lab = Lab::new().with_data();
     mrc::write(lab.at("unknown.mrc"), blob(32, 0.5).view(), 0.0).unwrap();

@@ -290,6 +290,9 @@ fn refined_shifts_are_applied_with_the_sign_and_unit_of_each_program() {
             assert!(written.contains("Origin") || written.contains("_shift"), "{list}: {written}");
         }
     }
+    let info = lab.cinetomo("info relion40.star").ok();
+    let line = "positions: in voxels of 4 angstrom; 1 with refined shifts (rlnOriginZAngst, rlnOriginYAngst, rlnOriginXAngst)";
+    assert!(info.contains(line), "{info}");
     let voxels = volumes::open(lab.at("TS_1.mrc")).unwrap().read(0).unwrap();
     mrc::write(lab.at("unknown.mrc"), voxels.view(), 0.0).unwrap();
     let extract = "extract -i unknown.mrc -o no.mrcs --particles";
