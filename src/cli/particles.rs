@@ -184,7 +184,7 @@ impl Particles {
     fn parse_csv(path: &Path, bytes: &[u8], args: &PositionArgs) -> Result<Particles> {
         let failed = |error: csv::Error| match error.kind() {
             csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-                let line = pos.as_ref().map_or(0, csv::Position::line);
+                let line = pos.as_ref().map_or(0, |position| line_of(position, bytes));
                 let message =
                     format!("line {line}: {len} values, but the header has {expected_len}");
                 Failure::at(path, message)
@@ -211,7 +211,7 @@ impl Particles {
         let mut known: HashMap<String, usize> = HashMap::new();
         for row in reader.records() {
             let row = row.map_err(failed)?;
-            let line = row.position().map_or(0, csv::Position::line);
+            let line = row.position().map_or(0, |position| line_of(position, bytes));
             let number = |column: usize| {
                 row[column].parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(
                     || {
@@ -484,6 +484,13 @@ impl Rest {
     }
 }
 
+/// The line where a row of a CSV file begins: the position that the reader gives comes before blank lines.
+fn line_of(position: &csv::Position, bytes: &[u8]) -> u64 {
+    let rest = usize::try_from(position.byte()).ok().and_then(|start| bytes.get(start..));
+    let ends = rest.unwrap_or_default().iter().take_while(|byte| b"\r\n".contains(byte));
+    position.line() + ends.filter(|&&byte| byte == b'\n').count() as u64
+}
+
 /// Whether a tomogram's name in a list means this file: equal, apart from directories and endings, or with more behind
 /// it in the file's name (Warp: `TS_01.tomostar` and `TS_01_10.00Apx.mrc`).
 fn fits(name: &str, file: &Path) -> bool {
@@ -546,6 +553,7 @@ mod tests {
             ("z,y,x\n", "lists no particles"),
             ("z,y,x\n1,2\n", "line 2: 2 values, but the header has 3"),
             ("z,y,x\n1,2,3\n\n1,,3\n", "line 4, y: \"\" is no number"),
+            ("z,y,x\r\n1,2,3\r\n\r\n1,,3\r\n", "line 4, y: \"\" is no number"),
             ("z,y,x\n1,2,nan\n", "line 2, x: \"nan\" is no number"),
             ("z,y,x\n1,2,1e400\n", "line 2, x: \"1e400\" is no number"),
             (&value, "line 2, x: \"xxxx"),

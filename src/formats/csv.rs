@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn a_line_of_ten_megabytes_is_a_line() {
         let long = "x".repeat(10 << 20);
-        assert_eq!(parse(format!("path,label\n{long},a\n")).unwrap().rows[0].image.path, *long);
+        assert_eq!(*parse(format!("path,label\n{long},a\n")).unwrap().rows[0].image.path, *long);
         let commas = ",".repeat(10 << 20);
         let message = parse(format!("path,label\na,b\n{commas}\n")).unwrap_err().to_string();
         assert!(message.contains("line 3: 10485761 values, but the header has 2"), "{message}");
