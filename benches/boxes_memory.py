@@ -32,11 +32,11 @@ def main() -> None:
     run(command, "init --random --backbone resnet3d_10 --views 1 --classes a b c -o m.safetensors --force")
     random.seed(0)
     block = array.array("f", (random.gauss(0, 1) for _ in range(1000 * EDGE**3))).tobytes()
-    write_mrc("tomogram.mrc", [128, 128, 128], EDGE**3 * 512, block, space_group=1)
+    write_mrc("tomogram.mrc", [128, 128, 128], block, space_group=1)
     print("| what | boxes | seconds | peak memory (MiB) |\n|---|---|---|---|", flush=True)
     n = 1000
     while n <= arguments.largest:
-        write_mrc("stack.mrcs", [n * EDGE, EDGE, EDGE], n * EDGE**3, block, space_group=401)
+        write_mrc("stack.mrcs", [n * EDGE, EDGE, EDGE], block, space_group=401)
         write_list("list.star", n)
         write_positions("positions.csv", n)
         model = "-m m.safetensors -j 1 --device cpu --force --quiet"
@@ -68,7 +68,7 @@ def run(command: list, arguments: str) -> tuple:
     return time.monotonic() - begin, usage.ru_maxrss / 1024
 
 
-def write_mrc(path: str, shape: list, n_voxels: int, block: bytes, space_group: int) -> None:
+def write_mrc(path: str, shape: list, block: bytes, space_group: int) -> None:
     nz, ny, nx = shape
     mz = nx if space_group == 401 else nz
     header = bytearray(1024)
@@ -79,7 +79,7 @@ def write_mrc(path: str, shape: list, n_voxels: int, block: bytes, space_group: 
     header[208:216] = b"MAP \x44\x44\0\0"
     with open(path, "wb") as file:
         file.write(header)
-        left = 4 * n_voxels
+        left = 4 * nz * ny * nx
         while left > 0:
             left -= file.write(block[:left])
 

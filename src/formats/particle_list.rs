@@ -207,6 +207,14 @@ impl ParticleFile {
         &self.list
     }
 
+    /// The STAR file, without what was understood of it; `None` for a Dynamo table.
+    pub fn into_star(self) -> Option<Star> {
+        match self.document {
+            Document::Star(star) => Some(star),
+            Document::Dynamo(_) => None,
+        }
+    }
+
     /// Writes the list to `path` with changes, and otherwise as it was. The file at `path`, which may be the one that
     /// was read, is replaced as a whole or not at all.
     ///
