@@ -197,6 +197,7 @@ impl Particles {
         let column = |name: &str| header.iter().position(|other| other == name);
         let [Some(z), Some(y), Some(x)] = ["z", "y", "x"].map(column) else {
             let found = header.iter().collect::<Vec<_>>().join(", ");
+            let found: String = found.chars().take(MAX_SHOWN).collect();
             let message = format!("line 1: expected the columns z, y and x, got {found:?}");
             return Err(Failure::at(path, message));
         };

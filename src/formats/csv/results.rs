@@ -6,7 +6,7 @@ use ndarray::Array2;
 
 use super::{contents, in_file, reader, start_of};
 use crate::{
-    cells::line_number,
+    cells::{line_number, shown},
     error::{Error, ErrorKind, Result},
     particle_list::ImageReference,
     whole::{self, Replacement},
@@ -193,7 +193,8 @@ impl Results {
         let Some(image) = named("path").filter(|_| !columns.is_empty()) else {
             let names = header.iter().collect::<Vec<_>>().join(", ");
             let message = format!(
-                "line 1: expected the columns path and {PROBABILITY}<class> for each class, got {names:?}"
+                "line 1: expected the columns path and {PROBABILITY}<class> for each class, got {}",
+                shown(names.as_bytes())
             );
             return Err(Error::format(path, message));
         };
@@ -209,13 +210,14 @@ impl Results {
             // Records have as many fields as the header.
             let field = |column: usize| record.get(column).unwrap_or("");
             let Some(reference) = ImageReference::parse_after(field(image), images.last()) else {
-                return error("path", format!("{:?} names no image", field(image)));
+                return error("path", format!("{} names no image", shown(field(image).as_bytes())));
             };
             images.push(reference);
             let text = label.map_or("", field);
             let class = class_names.iter().position(|name| name == text);
             if class.is_none() && !text.is_empty() {
-                return error("label", format!("{text:?} has no column {PROBABILITY}{text}"));
+                let label = shown(text.as_bytes());
+                return error("label", format!("{label} has no column {PROBABILITY}<label>"));
             }
             classes.push(class);
             for &column in &columns {
@@ -223,7 +225,8 @@ impl Results {
                     Ok(number) if number.is_finite() => probabilities.push(number),
                     _ => {
                         let name = &header[column];
-                        return error(name, format!("{:?} is not a number", field(column)));
+                        let value = shown(field(column).as_bytes());
+                        return error(name, format!("{value} is not a number"));
                     }
                 }
             }

@@ -115,7 +115,7 @@ fn what_is_meant_for_another_command_is_told_so() {
     bytes[88..92].copy_from_slice(&0i32.to_le_bytes());
     bytes[36..40].copy_from_slice(&1i32.to_le_bytes());
     lab.write("images.mrc", bytes);
-    lab.cinetomo("pick -i images.mrc --contrast dark -o picks.star").ok();
+    lab.cinetomo("pick -i images.mrc --contrast dark --voxel-size 10 -o picks.star").ok();
     lab.cinetomo("experiment --medmnist test.mrc --random -o no.csv")
         .fails(1, "test.mrc: no .npz file, which is a zip archive of arrays");
     lab.cinetomo("init --random --classes a b -o plain.safetensors").ok();

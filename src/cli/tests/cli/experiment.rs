@@ -98,7 +98,7 @@ fn medmnist_gives_its_row_of_table_2() {
     assert_eq!(lab.read("c.csv").lines().count(), 13);
 
     let info = lab.cinetomo("info organmnist3d_64.npz").ok();
-    assert!(info.contains("64 x 64 x 64"), "{info}");
+    assert!(info.contains("volumes of [64, 64, 64] voxels"), "{info}");
     let json = lab
         .cinetomo(
             "experiment --medmnist organmnist3d_64.npz --random --backbone resnet3d_10 --starts random --epochs 0 \
