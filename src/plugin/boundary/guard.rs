@@ -11,7 +11,10 @@ use std::{
 use cinetomo_abi::cinetomo_error;
 
 use super::{error, threads::OpenMpSetting};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    quiet::{self, Quiet},
+};
 
 /// Runs the body of a fallible export: returns its status and stores its error.
 ///
@@ -22,6 +25,7 @@ pub(super) unsafe fn boundary(
     body: impl FnOnce() -> Result<()>,
 ) -> i32 {
     let _setting = OpenMpSetting::save();
+    let _quiet = Quiet::new();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         check_process()?;
         body()
@@ -34,6 +38,7 @@ pub(super) unsafe fn boundary(
 /// Runs the body of an export that cannot fail; `fallback` is the answer after a fork or a defect of ours.
 pub(super) fn boundary_or<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     let _setting = OpenMpSetting::save();
+    let _quiet = Quiet::new();
     catch_unwind(AssertUnwindSafe(|| check_process().is_ok().then(body)))
         .unwrap_or_default()
         .unwrap_or(fallback)
@@ -41,6 +46,7 @@ pub(super) fn boundary_or<T>(fallback: T, body: impl FnOnce() -> T) -> T {
 
 /// As `boundary_or`, also in a forked child: for what reads the error that the child got, and touches no libtorch.
 pub(super) fn boundary_after_fork<T>(fallback: T, body: impl FnOnce() -> T) -> T {
+    let _quiet = Quiet::new();
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(fallback)
 }
 
@@ -68,5 +74,5 @@ fn panicked(payload: Box<dyn Any + Send>) -> Error {
         .unwrap_or_else(|| "no message".to_owned());
     // Dropping an arbitrary payload may panic again.
     std::mem::forget(payload);
-    Error::new(ErrorKind::Panic, format!("a defect in cinetomo, please report it: {text}"))
+    Error::from_panic(&text, &quiet::place().unwrap_or_default())
 }

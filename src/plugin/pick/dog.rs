@@ -8,6 +8,7 @@ use super::{
     tomogram::{Region, Tomogram},
 };
 use crate::{
+    allocation,
     error::{Error, Result},
     monitor::{Monitor, Progress, Stage},
     parallel::in_slabs,
@@ -118,7 +119,7 @@ impl Finder {
         let level = self.level;
         self.voxels.iter_mut().for_each(|voxel| *voxel -= level);
         let extent = block.filtered.clone().map(|range| (range.end - range.start) as usize);
-        self.difference.resize(extent.iter().product(), 0.0);
+        allocation::resize(&mut self.difference, extent.iter().product(), 0.0)?;
         let sign = self.sign;
         let narrow = |out: &mut [f32], row: &[f32]| {
             out.iter_mut().zip(row).for_each(|(out, &value)| *out = sign * value);
@@ -128,8 +129,8 @@ impl Finder {
         };
         let ranges = [&block.input, &block.filtered];
         let (voxels, out) = (&self.voxels, &mut self.difference);
-        self.passes.filter(&self.gaussians[0], voxels, ranges, out, narrow);
-        self.passes.filter(&self.gaussians[1], voxels, ranges, out, wide);
+        self.passes.filter(&self.gaussians[0], voxels, ranges, out, narrow)?;
+        self.passes.filter(&self.gaussians[1], voxels, ranges, out, wide)?;
         self.collect(block, extent, peaks);
         Ok(())
     }

@@ -8,7 +8,10 @@ use super::{
     options::{Contrast, Simulation, SimulationOptions},
     transfer::Filters,
 };
-use crate::error::{Error, Result};
+use crate::{
+    allocation,
+    error::{Error, Result},
+};
 
 /// The optics of a simulation for volumes of one shape.
 pub(super) struct Microscope<'a> {
@@ -117,8 +120,7 @@ fn noise_power(noise: &Tensor) -> Result<f64> {
 /// Variance of all voxels.
 pub(super) fn variance(volume: &Tensor) -> Result<f64> {
     let n = volume.numel();
-    let mut voxels = vec![0.0f32; n];
-    volume.f_copy_data(&mut voxels, n)?;
+    let voxels = allocation::values(volume)?;
     let mean = voxels.iter().map(|&voxel| f64::from(voxel)).sum::<f64>() / n as f64;
     let squares = voxels.iter().map(|&voxel| (f64::from(voxel) - mean).powi(2));
     Ok(squares.sum::<f64>() / n as f64)
