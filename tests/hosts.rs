@@ -177,3 +177,9 @@ fn a_killed_save_leaves_a_whole_file() {
         fs::remove_file(&started).expect("the host says it anew");
     }
 }
+
+#[test]
+fn want_of_memory_is_an_error_and_the_host_lives() {
+    let installation = Installation::cpu_only();
+    installation.run("memory_limit", &[installation.path()]);
+}

@@ -54,7 +54,7 @@ static int32_t infer_large(cinetomo_error **error) {
   size_t n = 0;
   cinetomo_volume volume = boxes();
   volume.shape[0] = 1;
-  volume.shape[1] = volume.shape[2] = volume.shape[3] = 96;
+  volume.shape[1] = volume.shape[2] = volume.shape[3] = 64;
   volume.strides[0] = volume.strides[1] = volume.strides[2] = 1;
   volume.strides[3] = 3;
   return cinetomo_model_classify(model, &volume, NULL, scores, CLASSES, &n, error);
@@ -100,20 +100,15 @@ static int32_t load(cinetomo_error **error) {
   return status;
 }
 
-static int32_t inspect(cinetomo_error **error) {
-  size_t n = 0;
-  return cinetomo_weights_inspect(path, (char *)big, BIG, &n, error);
-}
-
 static int32_t simulate(cinetomo_error **error) {
   size_t n = 0;
-  static int32_t many[64];
-  return synthetic->simulate(context, NULL, many, 64, NULL, NULL, big, BIG, &n, error);
+  static int32_t many[16];
+  return synthetic->simulate(context, NULL, many, 16, NULL, NULL, big, BIG, &n, error);
 }
 
 static int32_t simulate_tomogram(cinetomo_error **error) {
   size_t n = 0;
-  const int64_t shape[3] = {128, 256, 256};
+  const int64_t shape[3] = {64, 128, 128};
   return synthetic->simulate_tomogram(context, NULL, labels, N, shape, NULL, NULL, big, BIG, &n, NULL, 0, error);
 }
 
@@ -152,11 +147,11 @@ static int32_t extract(cinetomo_error **error) {
 
 static int32_t map_embeddings(cinetomo_error **error) {
   size_t n = 0;
-  static float positions[2 * 2000];
+  static float positions[2 * 600];
   cinetomo_tsne_options options;
   REQUIRE(project2d->options_init(&options, sizeof options) == CINETOMO_STATUS_OK);
   options.n_iterations = 250;
-  return project2d->tsne(context, big, 2000 * 16, 16, &options, NULL, positions, 4000, &n, error);
+  return project2d->tsne(context, big, 600 * 16, 16, &options, NULL, positions, 1200, &n, error);
 }
 
 static int32_t tell_apart(cinetomo_error **error) {
@@ -174,10 +169,10 @@ int main(int argc, char **argv) {
   } calls[] = {{"model_random", make},         {"classify", infer},      {"classify large", infer_large},
                {"embed", embed},               {"grad_cam", explain},    {"fine_tune", tune},
                {"calibrate", calibrate},       {"save", save},           {"load", load},
-               {"weights_inspect", inspect},   {"simulate", simulate},   {"simulate_tomogram", simulate_tomogram},
+               {"simulate", simulate},   {"simulate_tomogram", simulate_tomogram},
                {"pick", pick},                 {"extract", extract},     {"tsne", map_embeddings},
                {"separation", tell_apart}};
-  static const size_t left[] = {0, 1 << 16, 1 << 20, 1 << 23, 1 << 25, 1 << 27, (size_t)1 << 32};
+  static const size_t left[] = {0, 1 << 20, 1 << 23, 1 << 26};
   enum { N_CALLS = sizeof calls / sizeof *calls, N_LEFT = sizeof left / sizeof *left };
   REQUIRE(argc == 2 || argc == 3);
   snprintf(path, sizeof path, "%s/model.safetensors", argv[1]);
@@ -193,11 +188,11 @@ int main(int argc, char **argv) {
   for (int i = 0; i < N_CALLS; i++) {
     if (argc == 3 && strcmp(argv[2], calls[i].name) != 0) continue;
     /* First with memory enough: oneDNN remembers for good that it could not compile its matrix product. */
-    int32_t status = calls[i].call(NULL);
+    REQUIRE_OK(calls[i].call(&error));
     for (int j = 0; j < N_LEFT; j++) {
       cinetomo_error *error = NULL;
       leave(left[j]);
-      status = calls[i].call(&error);
+      int32_t status = calls[i].call(&error);
       leave_all();
       if (argc == 3) fprintf(stderr, "%s, %zu bytes left: %s\n", calls[i].name, left[j], cinetomo_error_message(error));
       if (status == CINETOMO_STATUS_OUT_OF_MEMORY) {
@@ -209,8 +204,8 @@ int main(int argc, char **argv) {
       }
       cinetomo_error_free(error);
     }
-    /* With memory enough it works. */
-    REQUIRE(status == CINETOMO_STATUS_OK);
+    /* With memory enough it works again. */
+    REQUIRE_OK(calls[i].call(&error));
   }
   REQUIRE(argc == 3 || n_refused >= N_CALLS);
   return 0;

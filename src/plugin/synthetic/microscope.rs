@@ -40,7 +40,7 @@ impl<'a> Microscope<'a> {
         let tensor = |values: &[f32]| -> Result<Tensor> {
             Ok(Tensor::f_from_slice(values)?.f_view(half)?.f_to_device(device)?)
         };
-        let filters = Filters::new(simulation, shape);
+        let filters = Filters::new(simulation, shape)?;
         let (lens, detector) = (tensor(&filters.lens)?, tensor(&filters.detector)?);
         Ok(Microscope { options: simulation.options(), shape, device, lens, detector })
     }
@@ -96,7 +96,8 @@ impl<'a> Microscope<'a> {
     fn white_noise(&self, generator: &mut impl Rng) -> Result<Tensor> {
         let n = self.shape.iter().product::<i64>() as usize;
         let normal = Distribution::<f32>::sample_iter(StandardNormal, generator);
-        let values: Vec<f32> = normal.take(n).collect();
+        let mut values: Vec<f32> = allocation::room(n)?;
+        values.extend(normal.take(n));
         Ok(Tensor::f_from_slice(&values)?.f_view(self.shape)?.f_to_device(self.device)?)
     }
 
