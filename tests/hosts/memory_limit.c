@@ -147,11 +147,11 @@ static int32_t extract(cinetomo_error **error) {
 
 static int32_t map_embeddings(cinetomo_error **error) {
   size_t n = 0;
-  static float positions[2 * 600];
+  static float positions[2 * 300];
   cinetomo_tsne_options options;
   REQUIRE(project2d->options_init(&options, sizeof options) == CINETOMO_STATUS_OK);
   options.n_iterations = 250;
-  return project2d->tsne(context, big, 600 * 16, 16, &options, NULL, positions, 1200, &n, error);
+  return project2d->tsne(context, big, 300 * 16, 16, &options, NULL, positions, 600, &n, error);
 }
 
 static int32_t tell_apart(cinetomo_error **error) {
@@ -172,7 +172,7 @@ int main(int argc, char **argv) {
                {"simulate", simulate},   {"simulate_tomogram", simulate_tomogram},
                {"pick", pick},                 {"extract", extract},     {"tsne", map_embeddings},
                {"separation", tell_apart}};
-  static const size_t left[] = {0, 1 << 20, 1 << 23, 1 << 26};
+  static const size_t left[] = {0, 1 << 23, 1 << 26};
   enum { N_CALLS = sizeof calls / sizeof *calls, N_LEFT = sizeof left / sizeof *left };
   REQUIRE(argc == 2 || argc == 3);
   snprintf(path, sizeof path, "%s/model.safetensors", argv[1]);
