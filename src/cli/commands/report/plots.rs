@@ -117,17 +117,19 @@ fn lines(axes: &Axes, lines: &[Line]) -> Result<String> {
         let mut ends: Vec<(f64, &Line)> =
             lines.iter().filter_map(|line| Some((line.points.last()?.1, line))).collect();
         ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut lowest = f64::MIN;
-        for (end, line) in ends {
+        for (_, line) in &ends {
             let color = COLORS[line.color];
             chart
                 .draw_series(LineSeries::new(line.points.iter().copied(), color.stroke_width(2)))?;
             let dots = line.points.iter().map(|&point| Circle::new(point, 2, color.filled()));
             chart.draw_series(dots.collect::<Vec<_>>())?;
+        }
+        let mut lowest = f64::MIN;
+        for (end, line) in ends {
             let at = end.max(lowest + height);
             lowest = at;
             let x = line.points.last().map_or(axes.x.end, |point| point.0);
-            let style = text(&color).pos(Pos::new(HPos::Left, VPos::Center));
+            let style = text(&COLORS[line.color]).pos(Pos::new(HPos::Left, VPos::Center));
             let name = EmptyElement::at((x, at)) + Text::new(line.name.clone(), (8, 0), style);
             chart.plotting_area().draw(&name)?;
         }
