@@ -87,7 +87,10 @@ impl From<TchError> for Error {
             return Error::new(ErrorKind::OutOfMemory, format!("libtorch: {first_line}"));
         }
         if ONEDNN_FAILURES.iter().any(|sign| first_line.ends_with(sign)) {
-            let message = format!("libtorch: {first_line} (oneDNN's words where memory runs out)");
+            let message = format!(
+                "libtorch: {first_line} (oneDNN's words where memory runs out; it remembers some failures: if this \
+                 comes again with memory enough, only a new process helps)"
+            );
             return Error::new(ErrorKind::OutOfMemory, message);
         }
         Error::new(ErrorKind::Backend, format!("libtorch: {first_line}"))
