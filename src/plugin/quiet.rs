@@ -53,15 +53,15 @@ pub(crate) fn is_quiet() -> bool {
 
 /// Where the last panic of this thread was, `file:line`; told once.
 pub(crate) fn place() -> Option<String> {
-    PLACE.take()
+    PLACE.try_with(RefCell::take).ok().flatten()
 }
 
 fn note(info: &PanicHookInfo<'_>, before: &(dyn Fn(&PanicHookInfo<'_>) + Sync + Send)) {
     if !IS_QUIET.get() {
         return before(info);
     }
-    // A panic within a panic: what is borrowed already stays.
-    PLACE.with(|place| {
+    // A panic within a panic, what is borrowed already stays; while the thread ends, there is no place any more.
+    let _ = PLACE.try_with(|place| {
         if let Ok(mut place) = place.try_borrow_mut() {
             *place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
         }
