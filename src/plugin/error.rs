@@ -125,7 +125,8 @@ mod tests {
         let text = "DefaultCPUAllocator: can't allocate memory: you tried 8\nException raised from";
         let error = Error::from_panic(&unwrapped(text), "scalar.rs:58");
         assert_eq!(error.kind(), ErrorKind::OutOfMemory);
-        assert_eq!(error.to_string(), format!("libtorch: {}", text.lines().next().unwrap()));
+        let returned = Error::from(TchError::Torch(text.to_owned()));
+        assert_eq!(error.to_string(), returned.to_string());
         for text in [unwrapped("shape '[2]' is invalid"), "index out of memory".to_owned()] {
             let error = Error::from_panic(&text, "file.rs:3");
             assert_eq!(error.kind(), ErrorKind::Panic, "{error}");
