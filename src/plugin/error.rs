@@ -111,15 +111,13 @@ const ONEDNN_FAILURES: [&str; 3] = [
 
 #[cfg(test)]
 mod tests {
-    use std::panic::AssertUnwindSafe;
-
     use super::*;
 
     #[test]
     fn want_of_memory_that_tch_panics_with_is_no_defect() {
         let unwrapped = |text: &str| -> String {
-            let failed: Result<(), TchError> = Err(TchError::Torch(text.to_owned()));
-            let panic = std::panic::catch_unwind(AssertUnwindSafe(|| failed.unwrap())).unwrap_err();
+            let fail = || -> Result<(), TchError> { Err(TchError::Torch(text.to_owned())) };
+            let panic = std::panic::catch_unwind(|| fail().unwrap()).unwrap_err();
             panic.downcast_ref::<String>().unwrap().clone()
         };
         let text = "DefaultCPUAllocator: can't allocate memory: you tried 8\nException raised from";

@@ -93,7 +93,7 @@ fn random_calls_never_break_the_host() {
     let mut seed = only.unwrap_or(number("CINETOMO_CALLS_FIRST").unwrap_or(1));
     while n_runs == 0 || (only.is_none() && start.elapsed() < time) {
         // Every third run from three threads.
-        let (n_threads, n_calls) = if seed % 3 == 0 { (3, 60) } else { (1, 150) };
+        let (n_threads, n_calls) = if seed.is_multiple_of(3) { (3, 60) } else { (1, 150) };
         if let Err(text) = run(seed, n_threads, n_calls) {
             eprintln!("{text}");
             failures.push(seed);
