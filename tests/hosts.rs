@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cinetomo_tests::{library, root};
@@ -62,7 +62,7 @@ impl Installation {
         let lib = self.path().join("lib");
         let executable = self.path().join(host);
         let build = Command::new("gcc")
-            .args(["-std=gnu99", "-Wall", "-Wextra", "-Wno-unused", "-Werror", "-fopenmp", "-o"])
+            .args(["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused", "-Werror", "-fopenmp", "-o"])
             .arg(&executable)
             .arg(root().join("tests/hosts").join(format!("{host}.c")))
             .arg(format!("-I{}", root().join("include").display()))
@@ -104,6 +104,26 @@ fn the_hosts_open_mp_setting_survives() {
 #[test]
 fn a_forked_child_is_refused() {
     Installation::cpu_only().run("fork", &[]);
+}
+
+#[test]
+fn exit_waits_for_nobody_long() {
+    let installation = Installation::cpu_only();
+    let host = installation.build("exit");
+    let ways = ["train", "classify", "make", "everything", "callback", "blocked", "child", "quick"];
+    for way in ways {
+        for milliseconds in ["0", "300"] {
+            let start = Instant::now();
+            let mut command = Command::new(host.get_program());
+            command.args([way, milliseconds]).env_remove("LD_LIBRARY_PATH");
+            let run = command.output().expect("the host starts");
+            let said = String::from_utf8_lossy(&run.stderr);
+            assert_eq!(run.status.code(), Some(7), "{way} {milliseconds}: {} {said}", run.status);
+            assert!(said.is_empty(), "{way} {milliseconds}: {said}");
+            // Far below what a call that is waited for in vain takes.
+            assert!(start.elapsed() < Duration::from_secs(25), "{way} {milliseconds}");
+        }
+    }
 }
 
 #[test]

@@ -17,7 +17,6 @@ use crate::{
     failure::{Failure, Throw},
     handles::{CONTEXTS, MODELS},
     listeners, options,
-    shutdown::{self, Call},
 };
 
 type Texts<'local> = JObjectArray<'local, JString<'local>>;
@@ -31,7 +30,6 @@ macro_rules! method {
 
 /// What `JNI_OnLoad` registers.
 pub(crate) const METHODS: &[NativeMethod] = &[
-    method!(shut_down()),
     method!(context_new(plugin: JString, device: jint, device_index: jint, n_threads: jint, log_level: jint,
         log: org.cinetomo.LogListener) -> jlong),
     method!(context_free(context: jlong)),
@@ -57,11 +55,6 @@ pub(crate) const METHODS: &[NativeMethod] = &[
         method: jint, rectify: jint, progress: org.cinetomo.ProgressListener) -> jfloat[]),
 ];
 
-fn shut_down<'local>(_: &mut Env<'local>, _: JClass<'local>) -> Result<(), Failure> {
-    shutdown::stop_all();
-    Ok(())
-}
-
 fn context_new<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,
@@ -73,7 +66,6 @@ fn context_new<'local>(
     log: JObject<'local>,
 ) -> Result<i64, Failure> {
     let place = optional_text(env, &plugin)?;
-    let _call = Call::begin(None)?;
     let plugin = Plugin::find(place.as_deref().map(Path::new))?;
     let mut options = plugin.context_options();
     if !log.is_null() {
@@ -141,7 +133,7 @@ fn model_from_video<'local>(
     let class_names = texts(env, &class_names, "class names")?;
     let settings = settings(env, &names, &values)?;
     let options = options::model(context.plugin(), backbone, class_names, &settings)?;
-    let model = listeners::with_progress(context.plugin(), &progress, |hooks| {
+    let model = listeners::with_progress(&progress, |hooks| {
         context.model_from_video(&checkpoint, &options, hooks)
     })?;
     Ok(MODELS.insert(model))
@@ -243,7 +235,7 @@ fn model_fine_tune<'local>(
     if let Some(path) = optional_text(env, &checkpoint)? {
         options = options.checkpoint(Path::new(&path))?;
     }
-    let tuned = listeners::with_progress(model.context().plugin(), &progress, |hooks| {
+    let tuned = listeners::with_progress(&progress, |hooks| {
         model.fine_tune(&volume, &classes, &options, hooks)
     })?;
     Ok(MODELS.insert(tuned))
@@ -257,9 +249,8 @@ fn model_classify<'local>(
     progress: JObject<'local>,
 ) -> Result<JFloatArray<'local>, Failure> {
     let (model, volume) = (MODELS.get(model)?, volume(env, &subtomograms)?);
-    let probabilities = listeners::with_progress(model.context().plugin(), &progress, |hooks| {
-        model.classify(&volume, hooks)
-    })?;
+    let probabilities =
+        listeners::with_progress(&progress, |hooks| model.classify(&volume, hooks))?;
     java_floats(env, &probabilities)
 }
 
@@ -271,9 +262,7 @@ fn model_embed<'local>(
     progress: JObject<'local>,
 ) -> Result<JFloatArray<'local>, Failure> {
     let (model, volume) = (MODELS.get(model)?, volume(env, &subtomograms)?);
-    let embeddings = listeners::with_progress(model.context().plugin(), &progress, |hooks| {
-        model.embed(&volume, hooks)
-    })?;
+    let embeddings = listeners::with_progress(&progress, |hooks| model.embed(&volume, hooks))?;
     java_floats(env, &embeddings)
 }
 
@@ -286,9 +275,7 @@ fn model_predict<'local>(
     progress: JObject<'local>,
 ) -> Result<JObject<'local>, Failure> {
     let (model, volume) = (MODELS.get(model)?, volume(env, &subtomograms)?);
-    let found = listeners::with_progress(model.context().plugin(), &progress, |hooks| {
-        model.predict(&volume, reject, hooks)
-    })?;
+    let found = listeners::with_progress(&progress, |hooks| model.predict(&volume, reject, hooks))?;
     let labels = JIntArray::new(env, found.labels.len())?;
     labels.set_region(env, 0, &found.labels)?;
     let probabilities = java_floats(env, &found.probabilities)?;
@@ -317,9 +304,8 @@ fn model_grad_cam<'local>(
     let (model, volume) = (MODELS.get(model)?, volume(env, &subtomograms)?);
     let stage = optional_text(env, &stage)?;
     let options = options::grad_cam(stage, class_index, method, rectify)?;
-    let maps = listeners::with_progress(model.context().plugin(), &progress, |hooks| {
-        model.grad_cam(&volume, &options, hooks)
-    })?;
+    let maps =
+        listeners::with_progress(&progress, |hooks| model.grad_cam(&volume, &options, hooks))?;
     java_floats(env, &maps)
 }
 

@@ -67,7 +67,7 @@ public final class Hostile {
     private static void nativeMethods() throws Exception {
         int n = 0;
         for (Method method : Class.forName("org.cinetomo.Native").getDeclaredMethods()) {
-            if (!Modifier.isNative(method.getModifiers()) || method.getName().equals("shutDown")) {
+            if (!Modifier.isNative(method.getModifiers())) {
                 continue;
             }
             method.setAccessible(true);

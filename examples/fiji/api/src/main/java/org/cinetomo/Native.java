@@ -4,13 +4,9 @@ package org.cinetomo;
 final class Native {
     static {
         NativeLibrary.load();
-        // The JVM must not end under the hands of threads that compute.
-        Runtime.getRuntime().addShutdownHook(new Thread(Native::shutDown, "cinetomo-shutdown"));
     }
 
     private Native() {}
-
-    static native void shutDown();
 
     static native long contextNew(
             String plugin, int device, int deviceIndex, int nThreads, int logLevel, LogListener log);

@@ -1,0 +1,159 @@
+//! The end of the process. `exit()` destroys libtorch's static objects while other threads go on, and one that computes then
+//! crashes. So a handler that runs before they are destroyed stops the calls, waits until they have left, and lets none begin.
+//!
+//! Handlers run in the reverse order of their registration, and libtorch makes objects as late as in its first computation of
+//! a kind. So ours is registered anew now and then: the first one that runs does it all.
+
+use std::{
+    cell::Cell,
+    ffi::c_int,
+    process,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use cinetomo_abi::cinetomo_stage;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long the end waits for calls to leave, which takes a batch: more than any that a host would wait for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long it waits for callbacks to return. They may never: that of a JVM which is ending does not.
+const PATIENCE_WITH_THE_HOST: Duration = Duration::from_secs(1);
+
+/// The process goes on.
+const RUNNING: u8 = 0;
+/// Calls stop; none begins.
+const ENDING: u8 = 1;
+/// Who is with the host stays there.
+const CLOSED: u8 = 2;
+
+static STATE: AtomicU8 = AtomicU8::new(RUNNING);
+
+/// Threads at work in the library.
+static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+
+/// Threads in a callback of the host, or that wait for a model.
+static ASIDE: AtomicUsize = AtomicUsize::new(0);
+
+/// The process that this is about: a forked child has none of the threads.
+static PROCESS: OnceLock<u32> = OnceLock::new();
+
+thread_local! {
+    /// How many of `ASIDE` are this thread's: a callback may call the library, which calls back.
+    static MINE_ASIDE: Cell<usize> = const { Cell::new(0) };
+}
+
+unsafe extern "C" {
+    /// C11 7.22.4.2. Of this library's own copy in glibc, so that the handler belongs to the library.
+    safe fn atexit(handler: extern "C" fn()) -> c_int;
+}
+
+/// A call, which the end of the process waits for, until it is dropped.
+pub(super) struct Call(());
+
+impl Call {
+    /// Fails once the process is ending.
+    pub(super) fn begin() -> Result<Call> {
+        static N_BEGUN: AtomicU32 = AtomicU32::new(0);
+        register_now_and_then(&N_BEGUN);
+        AT_WORK.fetch_add(1, SeqCst);
+        let call = Call(());
+        check()?;
+        Ok(call)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        AT_WORK.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Whether calls must stop.
+pub(super) fn is_ending() -> bool {
+    STATE.load(SeqCst) != RUNNING
+}
+
+/// That the process goes on.
+pub(super) fn check() -> Result<()> {
+    if is_ending() {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "the process is ending (exit() was called); cinetomo does nothing more in it",
+        ));
+    }
+    Ok(())
+}
+
+/// Runs what is not ours to stop: a callback of the host, or the wait for a model that another call holds. If the process
+/// ends meanwhile, this never returns, as nothing of libtorch may be touched again.
+pub(super) fn aside<T>(body: impl FnOnce() -> T) -> T {
+    let _aside = Aside::new();
+    body()
+}
+
+struct Aside(());
+
+impl Aside {
+    fn new() -> Aside {
+        MINE_ASIDE.set(MINE_ASIDE.get() + 1);
+        ASIDE.fetch_add(1, SeqCst);
+        AT_WORK.fetch_sub(1, SeqCst);
+        Aside(())
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        AT_WORK.fetch_add(1, SeqCst);
+        ASIDE.fetch_sub(1, SeqCst);
+        MINE_ASIDE.set(MINE_ASIDE.get() - 1);
+        if STATE.load(SeqCst) == CLOSED {
+            AT_WORK.fetch_sub(1, SeqCst);
+            loop {
+                thread::park();
+            }
+        }
+    }
+}
+
+/// Work of this stage has been seen: libtorch may have made objects for it.
+pub(super) fn note(stage: cinetomo_stage) {
+    const N_STAGES: usize = 32;
+    static N_SEEN: [AtomicU32; N_STAGES] = [const { AtomicU32::new(0) }; N_STAGES];
+    register_now_and_then(&N_SEEN[stage as usize % N_STAGES]);
+}
+
+/// Registers the handler at the 1st, 2nd, 4th, 8th ... time.
+fn register_now_and_then(n_times: &AtomicU32) {
+    if n_times.fetch_add(1, SeqCst).wrapping_add(1).is_power_of_two() {
+        PROCESS.get_or_init(process::id);
+        // It fails when there is no memory for the entry; the one before does it then.
+        atexit(end);
+    }
+}
+
+/// Stops the calls and waits for them; at most for a while, as the host wants to end.
+extern "C" fn end() {
+    if PROCESS.get() != Some(&process::id()) || STATE.swap(ENDING, SeqCst) != RUNNING {
+        return;
+    }
+    let start = Instant::now();
+    let mine = MINE_ASIDE.get();
+    let wait_while = |at_work: &dyn Fn() -> bool, patience: Duration| {
+        while at_work() && start.elapsed() < patience {
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    wait_while(&|| ASIDE.load(SeqCst) > mine, PATIENCE_WITH_THE_HOST);
+    wait_while(&|| AT_WORK.load(SeqCst) > 0, PATIENCE);
+    STATE.store(CLOSED, SeqCst);
+    // Whoever came back in between is stopped, too.
+    wait_while(&|| AT_WORK.load(SeqCst) > 0, PATIENCE);
+}
