@@ -110,7 +110,17 @@ fn a_forked_child_is_refused() {
 fn exit_waits_for_nobody_long() {
     let installation = Installation::cpu_only();
     let host = installation.build("exit");
-    let ways = ["train", "classify", "make", "everything", "callback", "blocked", "child", "quick"];
+    let ways = [
+        "early",
+        "train",
+        "classify",
+        "make",
+        "everything",
+        "callback",
+        "blocked",
+        "child",
+        "quick",
+    ];
     for way in ways {
         for milliseconds in ["0", "300"] {
             let start = Instant::now();

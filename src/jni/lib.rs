@@ -6,11 +6,14 @@
 //! `RegisterNatives` holds the methods' types against those that Java declares when the library is loaded.
 
 mod arguments;
+mod evaluation;
 mod failure;
 mod handles;
 mod listeners;
 mod methods;
 mod options;
+mod picking;
+mod simulation;
 
 use std::{
     ffi::c_void,

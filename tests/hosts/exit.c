@@ -11,17 +11,18 @@
 
 enum { STATUS = 7 };
 
+static cinetomo_volume volume;
 static cinetomo_context *context;
 static cinetomo_model *model, *other;
 static atomic_bool at_work;
 
 static int32_t train(const cinetomo_model *of, int32_t (*progress)(void *, const cinetomo_progress *)) {
-  cinetomo_volume volume = boxes();
   cinetomo_fine_tune_options options;
   cinetomo_hooks hooks;
   cinetomo_model *tuned = NULL;
-  cinetomo_fine_tune_options_init(&options, sizeof options);
-  cinetomo_hooks_init(&hooks, sizeof hooks);
+  if (cinetomo_fine_tune_options_init(&options, sizeof options) || cinetomo_hooks_init(&hooks, sizeof hooks)) {
+    return CINETOMO_STATUS_UNSUPPORTED;
+  }
   options.n_epochs = 100000;
   hooks.progress = progress;
   return cinetomo_model_fine_tune(of, &volume, labels, N, &options, &hooks, &tuned, NULL);
@@ -43,14 +44,8 @@ static void *training(void *of) {
 static void *classifying(void *of) {
   float scores[N * CLASSES];
   for (;;) {
-    cinetomo_error *error = NULL;
-    cinetomo_volume volume;
     size_t n = 0;
-    int32_t status = cinetomo_volume_init(&volume, sizeof volume);
-    if (status == CINETOMO_STATUS_OK) {
-      volume = boxes();
-      status = cinetomo_model_classify(of, &volume, NULL, scores, N * CLASSES, &n, &error);
-    }
+    int32_t status = cinetomo_model_classify(of, &volume, NULL, scores, N * CLASSES, &n, NULL);
     at_work = true;
     if (status != CINETOMO_STATUS_OK) {
       REQUIRE(status == CINETOMO_STATUS_CANCELLED || status == CINETOMO_STATUS_UNSUPPORTED);
@@ -108,11 +103,15 @@ static void afterwards(void) {
   cinetomo_context_free(context);
 }
 
-static void start(void *(*work)(void *), cinetomo_model *of) {
+static void begin(void *(*work)(void *), cinetomo_model *of) {
   pthread_t thread;
   at_work = false;
   REQUIRE(pthread_create(&thread, NULL, work, of) == 0);
   REQUIRE(pthread_detach(thread) == 0);
+}
+
+static void start(void *(*work)(void *), cinetomo_model *of) {
+  begin(work, of);
   while (!at_work) usleep(1000);
 }
 
@@ -120,10 +119,14 @@ int main(int argc, char **argv) {
   REQUIRE(argc == 3);
   const char *way = argv[1];
   REQUIRE(atexit(afterwards) == 0);
+  volume = boxes();
   context = context_on(CINETOMO_DEVICE_CPU);
   model = random_model(context);
   other = random_model(context);
-  if (!strcmp(way, "train")) {
+  if (!strcmp(way, "early")) {
+    /* In the very first computation, perhaps. */
+    begin(training, model);
+  } else if (!strcmp(way, "train")) {
     start(training, model);
   } else if (!strcmp(way, "classify")) {
     start(classifying, model);
@@ -141,8 +144,7 @@ int main(int argc, char **argv) {
   } else if (!strcmp(way, "callback")) {
     /* By a thread in a callback, while one waits for its model and another is at work. */
     start(training, other);
-    pthread_t thread;
-    REQUIRE(pthread_create(&thread, NULL, classifying, model) == 0);
+    begin(classifying, model);
     train(model, exit_here);
   } else if (!strcmp(way, "blocked")) {
     start(blocked, model);

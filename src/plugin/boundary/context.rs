@@ -52,6 +52,7 @@ impl Context {
     pub(super) fn compute(&self) {
         cuda::note_computation();
         self.enter();
+        exit::prepare();
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     ffi::c_int,
     process,
     sync::{
-        OnceLock,
+        Once, OnceLock,
         atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering::SeqCst},
     },
     thread,
@@ -17,6 +17,7 @@ use std::{
 };
 
 use cinetomo_abi::cinetomo_stage;
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -123,6 +124,26 @@ impl Drop for Aside {
     }
 }
 
+/// Called before a computation: the first one is a tiny one of ours, so that libtorch makes what it makes then (oneDNN's engine and
+/// caches, the autograd engine) before the handler is registered, and not in the middle of a host's long first batch.
+pub(super) fn prepare() {
+    static PREPARED: Once = Once::new();
+    PREPARED.call_once(|| {
+        // Where it fails, so will the host's computation, which can say so.
+        drop(compute_a_little());
+        register();
+    });
+}
+
+/// A convolution and its gradient, large enough that libtorch hands them to oneDNN.
+fn compute_a_little() -> std::result::Result<(), TchError> {
+    let options = (Kind::Float, Device::Cpu);
+    let voxels = Tensor::f_ones([2, 1, 8, 8, 8], options)?;
+    let kernel = Tensor::f_ones([1, 1, 5, 5, 5], options)?.f_set_requires_grad(true)?;
+    let out = voxels.f_conv3d(&kernel, None::<Tensor>, [2, 2, 2], [2, 2, 2], [1, 1, 1], 1)?;
+    out.f_sum(Kind::Float)?.f_backward()
+}
+
 /// Work of this stage has been seen: libtorch may have made objects for it.
 pub(super) fn note(stage: cinetomo_stage) {
     const N_STAGES: usize = 32;
@@ -133,10 +154,14 @@ pub(super) fn note(stage: cinetomo_stage) {
 /// Registers the handler at the 1st, 2nd, 4th, 8th ... time.
 fn register_now_and_then(n_times: &AtomicU32) {
     if n_times.fetch_add(1, SeqCst).wrapping_add(1).is_power_of_two() {
-        PROCESS.get_or_init(process::id);
-        // It fails when there is no memory for the entry; the one before does it then.
-        atexit(end);
+        register();
     }
+}
+
+fn register() {
+    PROCESS.get_or_init(process::id);
+    // It fails when there is no memory for the entry; the one before does it then.
+    atexit(end);
 }
 
 /// Stops the calls and waits for them; at most for a while, as the host wants to end.
