@@ -48,11 +48,12 @@ impl Context {
         }
     }
 
-    /// As `enter`, to put something through libtorch's operators.
-    pub(super) fn compute(&self) {
+    /// As `enter`, to put something through libtorch's operators, until what it returns is dropped.
+    #[must_use]
+    pub(super) fn compute(&self) -> exit::Computation {
         cuda::note_computation();
         self.enter();
-        exit::prepare();
+        exit::Computation::begin()
     }
 }
 

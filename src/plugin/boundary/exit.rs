@@ -1,23 +1,21 @@
 //! The end of the process. `exit()` destroys libtorch's static objects while other threads go on, and one that computes then
 //! crashes. So a handler that runs before they are destroyed stops the calls, waits until they have left, and lets none begin.
 //!
-//! Handlers run in the reverse order of their registration, and libtorch makes objects as late as in its first computation of
-//! a kind. So ours is registered anew now and then: the first one that runs does it all.
+//! Handlers run in the reverse order of their registration, and libtorch makes such objects whenever it uses a kernel for the
+//! first time. So ours is registered anew while a call computes: every 2 ms at first, at last once a second. The first of them
+//! that runs does it all; an entry takes 32 bytes.
 
 use std::{
     cell::Cell,
     ffi::c_int,
     process,
     sync::{
-        Once, OnceLock,
-        atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering::SeqCst},
+        Arc, Once, OnceLock,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
-
-use cinetomo_abi::cinetomo_stage;
-use tch::{Device, Kind, TchError, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -61,8 +59,8 @@ pub(super) struct Call(());
 impl Call {
     /// Fails once the process is ending.
     pub(super) fn begin() -> Result<Call> {
-        static N_BEGUN: AtomicU32 = AtomicU32::new(0);
-        register_now_and_then(&N_BEGUN);
+        static FIRST: Once = Once::new();
+        FIRST.call_once(register);
         AT_WORK.fetch_add(1, SeqCst);
         let call = Call(());
         check()?;
@@ -72,6 +70,9 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
+        if !is_ending() {
+            register_if_due();
+        }
         AT_WORK.fetch_sub(1, SeqCst);
     }
 }
@@ -124,36 +125,54 @@ impl Drop for Aside {
     }
 }
 
-/// Called before a computation: the first one is a tiny one of ours, so that libtorch makes what it makes then (oneDNN's engine and
-/// caches, the autograd engine) before the handler is registered, and not in the middle of a host's long first batch.
-pub(super) fn prepare() {
-    static PREPARED: Once = Once::new();
-    PREPARED.call_once(|| {
-        // Where it fails, so will the host's computation, which can say so.
-        drop(compute_a_little());
-        register();
-    });
+/// A computation, until it is dropped: a thread beside it keeps the handler the newest one.
+pub(super) struct Computation {
+    ended: Arc<AtomicBool>,
+    watcher: Option<JoinHandle<()>>,
 }
 
-/// A convolution and its gradient, large enough that libtorch hands them to oneDNN.
-fn compute_a_little() -> std::result::Result<(), TchError> {
-    let options = (Kind::Float, Device::Cpu);
-    let voxels = Tensor::f_ones([2, 1, 8, 8, 8], options)?;
-    let kernel = Tensor::f_ones([1, 1, 5, 5, 5], options)?.f_set_requires_grad(true)?;
-    let out = voxels.f_conv3d(&kernel, None::<Tensor>, [2, 2, 2], [2, 2, 2], [1, 1, 1], 1)?;
-    out.f_sum(Kind::Float)?.f_backward()
+impl Computation {
+    pub(super) fn begin() -> Computation {
+        let ended = Arc::new(AtomicBool::new(false));
+        let flag = ended.clone();
+        let watch = move || {
+            while !flag.load(SeqCst) && !is_ending() {
+                register_if_due();
+                thread::park_timeout(interval());
+            }
+        };
+        // Without a thread the handler is registered between calls alone.
+        let watcher = thread::Builder::new().stack_size(64 << 10).spawn(watch).ok();
+        Computation { ended, watcher }
+    }
 }
 
-/// Work of this stage has been seen: libtorch may have made objects for it.
-pub(super) fn note(stage: cinetomo_stage) {
-    const N_STAGES: usize = 32;
-    static N_SEEN: [AtomicU32; N_STAGES] = [const { AtomicU32::new(0) }; N_STAGES];
-    register_now_and_then(&N_SEEN[stage as usize % N_STAGES]);
+impl Drop for Computation {
+    fn drop(&mut self) {
+        self.ended.store(true, SeqCst);
+        if let Some(watcher) = self.watcher.take() {
+            watcher.thread().unpark();
+            // It does not panic; if it did, nothing would follow from it.
+            drop(watcher.join());
+        }
+    }
 }
 
-/// Registers the handler at the 1st, 2nd, 4th, 8th ... time.
-fn register_now_and_then(n_times: &AtomicU32) {
-    if n_times.fetch_add(1, SeqCst).wrapping_add(1).is_power_of_two() {
+/// When the first call began, and the milliseconds from there to the last registration.
+static START: OnceLock<Instant> = OnceLock::new();
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+/// Time between registrations: a thousandth of the age.
+fn interval() -> Duration {
+    let age = START.get_or_init(Instant::now).elapsed();
+    (age / 1000).clamp(Duration::from_millis(2), Duration::from_secs(1))
+}
+
+fn register_if_due() {
+    let now = START.get_or_init(Instant::now).elapsed().as_millis() as u64;
+    let last = LAST.load(SeqCst);
+    let is_due = now >= last + interval().as_millis() as u64;
+    if is_due && LAST.compare_exchange(last, now, SeqCst, SeqCst).is_ok() {
         register();
     }
 }

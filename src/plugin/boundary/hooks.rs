@@ -55,7 +55,6 @@ pub(super) unsafe fn monitor<'a>(
         false => Some(CANCELS.get(hooks.cancel, "hooks.cancel")?),
     };
     let report = move |progress: &Progress| {
-        exit::note(progress.stage);
         let Some(callback) = hooks.progress else { return true };
         let progress = to_c(progress);
         // SAFETY: the host's own function, called as it declared it, on the thread that made the call.
