@@ -157,7 +157,7 @@ pub(crate) fn model_calibrate<'local>(
     let labels = integers(env, &labels, "labels")?;
     let settings = settings(env, &names, &values)?;
     let options = options::calibration(model.context().plugin(), &settings)?;
-    let calibrated = listeners::with_progress(&progress, |hooks| {
+    let calibrated = listeners::with_progress(model.context().plugin(), &progress, |hooks| {
         model.calibrate(&volume, &labels, &options, hooks)
     })?;
     Ok(MODELS.insert(calibrated))

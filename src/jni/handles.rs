@@ -3,12 +3,13 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use cinetomo_host::{Context, Model, abi::cinetomo_status};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, shutdown::Call};
 
 /// The contexts: `org.cinetomo.Cinetomo`.
 pub(crate) static CONTEXTS: Handles<Context> = Handles::new("Cinetomo");
@@ -20,6 +21,21 @@ pub(crate) static MODELS: Handles<Model> = Handles::new("Model");
 pub(crate) struct Handles<T> {
     class: &'static str,
     objects: Mutex<(i64, BTreeMap<i64, Arc<T>>)>,
+}
+
+/// An object that a call works with: the JVM does not end before.
+pub(crate) struct InUse<T> {
+    // Dropped before the call ends, as that may free it.
+    object: Arc<T>,
+    _call: Call,
+}
+
+impl<T> Deref for InUse<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.object
+    }
 }
 
 impl<T> Handles<T> {
@@ -37,17 +53,22 @@ impl<T> Handles<T> {
     }
 
     /// The object of that number, for the length of a call.
-    pub(crate) fn get(&self, handle: i64) -> Result<Arc<T>, Failure> {
-        self.lock().1.get(&handle).cloned().ok_or_else(|| {
+    pub(crate) fn get(&self, handle: i64) -> Result<InUse<T>, Failure> {
+        let call = Call::begin(None)?;
+        let object = self.lock().1.get(&handle).cloned().ok_or_else(|| {
             let message = format!("this {} is closed", self.class);
             Failure::new(cinetomo_status::InvalidArgument, message)
-        })
+        })?;
+        Ok(InUse { object, _call: call })
     }
 
-    /// Forgets an object; one that is gone already is fine. It is freed outside the lock, which may take a while.
+    /// Forgets an object; one that is gone already is fine. It is freed outside the lock, which may take a while; or never,
+    /// where the JVM is ending.
     pub(crate) fn remove(&self, handle: i64) {
-        let object = self.lock().1.remove(&handle);
-        drop(object);
+        if let Ok(_call) = Call::begin(None) {
+            let object = self.lock().1.remove(&handle);
+            drop(object);
+        }
     }
 
     /// A panic elsewhere leaves the map as it was: every change is one step.

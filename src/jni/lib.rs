@@ -2,8 +2,8 @@
 //! of `cinetomo-host` and turns its outcome into a Java value or a `CinetomoException`.
 //!
 //! What must never happen is the death of the JVM. So a Java object is a number here, looked up for each call (`handles`);
-//! panics and errors become exceptions (`failure`); no exception is pending while cinetomo works (`listeners`); and
-//! `RegisterNatives` holds the methods' types against those that Java declares when the library is loaded.
+//! panics and errors become exceptions (`failure`); no exception is pending while cinetomo works (`listeners`); the JVM does
+//! not end before our calls have (`shutdown`); and `RegisterNatives` holds the methods' types against those that Java declares when the library is loaded.
 
 mod arguments;
 mod evaluation;
@@ -13,6 +13,7 @@ mod listeners;
 mod methods;
 mod options;
 mod picking;
+mod shutdown;
 mod simulation;
 
 use std::{

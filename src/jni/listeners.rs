@@ -2,20 +2,23 @@
 //! hardly anything while one is pending: that of a progress listener stops the call and is thrown when it has ended, that of
 //! a log listener is dropped.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
-use cinetomo_host::{Hooks, Progress, abi::cinetomo_status};
+use cinetomo_host::{Hooks, Plugin, Progress, abi::cinetomo_status};
 use jni::{Env, JValue, JavaVM, errors::Error, jni_sig, jni_str, objects::JObject, refs::Global};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, shutdown::Call};
 
 /// Runs a long call of the plugin, whose progress goes to `listener`, a `ProgressListener` or null.
 pub(crate) fn with_progress<T>(
+    plugin: Plugin,
     listener: &JObject<'_>,
     call: impl FnOnce(Hooks<'_>) -> Result<T, cinetomo_host::Error>,
 ) -> Result<T, Failure> {
+    let cancel = Arc::new(plugin.cancel()?);
+    let _call = Call::begin(Some(cancel.clone()))?;
     if listener.is_null() {
-        return Ok(call(Hooks::none())?);
+        return Ok(call(Hooks::none().cancel(&cancel))?);
     }
     let mut thrown = None;
     let mut report = |progress: &Progress| {
@@ -31,7 +34,7 @@ pub(crate) fn with_progress<T>(
             }
         }
     };
-    let outcome = call(Hooks::progress(&mut report));
+    let outcome = call(Hooks::progress(&mut report).cancel(&cancel));
     match thrown {
         Some(failure) => Err(failure),
         None => Ok(outcome?),

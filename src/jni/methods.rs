@@ -22,6 +22,7 @@ use crate::{
     handles::{CONTEXTS, MODELS},
     listeners, options,
     picking::{extract, pick},
+    shutdown::{self, Call},
     simulation::{phantom_density, phantom_names, simulate, simulate_tomogram},
 };
 
@@ -36,14 +37,15 @@ macro_rules! method {
 
 /// What `JNI_OnLoad` registers.
 pub(crate) const METHODS: &[NativeMethod] = &[
+    method!(shut_down()),
     method!(context_new(plugin: JString, device: jint, device_index: jint, n_threads: jint, log_level: jint,
         log: org.cinetomo.LogListener) -> jlong),
     method!(context_free(context: jlong)),
     method!(runtime_info(context: jlong) -> JString[]),
     method!(weights_inspect(context: jlong, path: JString) -> JString),
     method!(model_from_video(context: jlong, checkpoint: JString, backbone: JString, class_names: JString[],
-        names: JString[], values: jdouble[], progress: org.cinetomo.ProgressListener) -> jlong),
-    method!(model_random(context: jlong, backbone: JString, class_names: JString[], names: JString[],
+        preset: jint, names: JString[], values: jdouble[], progress: org.cinetomo.ProgressListener) -> jlong),
+    method!(model_random(context: jlong, backbone: JString, class_names: JString[], preset: jint, names: JString[],
         values: jdouble[]) -> jlong),
     method!(model_load(context: jlong, path: JString) -> jlong),
     method!(model_save(model: jlong, path: JString)),
@@ -84,6 +86,11 @@ pub(crate) const METHODS: &[NativeMethod] = &[
         progress: org.cinetomo.ProgressListener) -> org.cinetomo.Extracted),
 ];
 
+fn shut_down<'local>(_: &mut Env<'local>, _: JClass<'local>) -> Result<(), Failure> {
+    shutdown::stop_all();
+    Ok(())
+}
+
 fn context_new<'local>(
     env: &mut Env<'local>,
     _: JClass<'local>,
@@ -95,6 +102,7 @@ fn context_new<'local>(
     log: JObject<'local>,
 ) -> Result<i64, Failure> {
     let place = optional_text(env, &plugin)?;
+    let _call = Call::begin(None)?;
     let plugin = Plugin::find(place.as_deref().map(Path::new))?;
     let mut options = plugin.context_options();
     if !log.is_null() {
@@ -152,6 +160,7 @@ fn model_from_video<'local>(
     checkpoint: JString<'local>,
     backbone: JString<'local>,
     class_names: Texts<'local>,
+    preset: i32,
     names: Texts<'local>,
     values: JDoubleArray<'local>,
     progress: JObject<'local>,
@@ -161,8 +170,8 @@ fn model_from_video<'local>(
     let backbone = optional_text(env, &backbone)?;
     let class_names = texts(env, &class_names, "class names")?;
     let settings = settings(env, &names, &values)?;
-    let options = options::model(context.plugin(), backbone, class_names, &settings)?;
-    let model = listeners::with_progress(&progress, |hooks| {
+    let options = options::model(context.plugin(), backbone, class_names, preset, &settings)?;
+    let model = listeners::with_progress(context.plugin(), &progress, |hooks| {
         context.model_from_video(&checkpoint, &options, hooks)
     })?;
     Ok(MODELS.insert(model))
@@ -174,6 +183,7 @@ fn model_random<'local>(
     context: i64,
     backbone: JString<'local>,
     class_names: Texts<'local>,
+    preset: i32,
     names: Texts<'local>,
     values: JDoubleArray<'local>,
 ) -> Result<i64, Failure> {
@@ -181,7 +191,7 @@ fn model_random<'local>(
     let backbone = optional_text(env, &backbone)?;
     let class_names = texts(env, &class_names, "class names")?;
     let settings = settings(env, &names, &values)?;
-    let options = options::model(context.plugin(), backbone, class_names, &settings)?;
+    let options = options::model(context.plugin(), backbone, class_names, preset, &settings)?;
     Ok(MODELS.insert(context.model_random(&options)?))
 }
 
@@ -264,7 +274,7 @@ fn model_fine_tune<'local>(
     if let Some(path) = optional_text(env, &checkpoint)? {
         options = options.checkpoint(Path::new(&path))?;
     }
-    let tuned = listeners::with_progress(&progress, |hooks| {
+    let tuned = listeners::with_progress(model.context().plugin(), &progress, |hooks| {
         model.fine_tune(&volume, &classes, &options, hooks)
     })?;
     Ok(MODELS.insert(tuned))
@@ -278,8 +288,9 @@ fn model_classify<'local>(
     progress: JObject<'local>,
 ) -> Result<JFloatArray<'local>, Failure> {
     let (model, volume) = (MODELS.get(model)?, volume(env, &subtomograms)?);
-    let probabilities =
-        listeners::with_progress(&progress, |hooks| model.classify(&volume, hooks))?;
+    let probabilities = listeners::with_progress(model.context().plugin(), &progress, |hooks| {
+        model.classify(&volume, hooks)
+    })?;
     java_floats(env, &probabilities)
 }
 
@@ -291,7 +302,9 @@ fn model_embed<'local>(
     progress: JObject<'local>,
 ) -> Result<JFloatArray<'local>, Failure> {
     let (model, volume) = (MODELS.get(model)?, volume(env, &subtomograms)?);
-    let embeddings = listeners::with_progress(&progress, |hooks| model.embed(&volume, hooks))?;
+    let embeddings = listeners::with_progress(model.context().plugin(), &progress, |hooks| {
+        model.embed(&volume, hooks)
+    })?;
     java_floats(env, &embeddings)
 }
 
@@ -304,7 +317,9 @@ fn model_predict<'local>(
     progress: JObject<'local>,
 ) -> Result<JObject<'local>, Failure> {
     let (model, volume) = (MODELS.get(model)?, volume(env, &subtomograms)?);
-    let found = listeners::with_progress(&progress, |hooks| model.predict(&volume, reject, hooks))?;
+    let found = listeners::with_progress(model.context().plugin(), &progress, |hooks| {
+        model.predict(&volume, reject, hooks)
+    })?;
     let labels = JIntArray::new(env, found.labels.len())?;
     labels.set_region(env, 0, &found.labels)?;
     let probabilities = java_floats(env, &found.probabilities)?;
@@ -333,8 +348,9 @@ fn model_grad_cam<'local>(
     let (model, volume) = (MODELS.get(model)?, volume(env, &subtomograms)?);
     let stage = optional_text(env, &stage)?;
     let options = options::grad_cam(stage, class_index, method, rectify)?;
-    let maps =
-        listeners::with_progress(&progress, |hooks| model.grad_cam(&volume, &options, hooks))?;
+    let maps = listeners::with_progress(model.context().plugin(), &progress, |hooks| {
+        model.grad_cam(&volume, &options, hooks)
+    })?;
     java_floats(env, &maps)
 }
 

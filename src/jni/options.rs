@@ -31,12 +31,7 @@ pub(crate) fn fine_tune(
     preset: i32,
     settings: &[Setting],
 ) -> Result<FineTuneOptions, Failure> {
-    use cinetomo_preset::{Default, PaperRandom, PaperVideo, Probe};
-    let preset = [Default, PaperVideo, PaperRandom, Probe]
-        .into_iter()
-        .find(|known| *known as i32 == preset)
-        .ok_or_else(|| invalid(format!("preset is {preset}, no CINETOMO_PRESET")))?;
-    let mut options = plugin.fine_tune_preset(preset);
+    let mut options = plugin.fine_tune_preset(self::preset(preset)?);
     for setting in settings {
         set!(options, setting;
             learning_rate: real, momentum: real, weight_decay: real, gamma: real, validation_fraction: real, seed: natural,
@@ -48,15 +43,24 @@ pub(crate) fn fine_tune(
     Ok(options)
 }
 
-/// Changes fields of a model's options and of its preprocessing.
+fn preset(number: i32) -> Result<cinetomo_preset, Failure> {
+    use cinetomo_preset::{Default, PaperRandom, PaperVideo, Probe};
+    [Default, PaperVideo, PaperRandom, Probe]
+        .into_iter()
+        .find(|known| *known as i32 == number)
+        .ok_or_else(|| invalid(format!("preset is {number}, no CINETOMO_PRESET")))
+}
+
+/// A model's options with the preprocessing that a `cinetomo_preset` names; changes fields of both.
 pub(crate) fn model(
     plugin: Plugin,
     backbone: Option<String>,
     class_names: Vec<String>,
+    preset: i32,
     settings: &[Setting],
 ) -> Result<ModelOptions, Failure> {
     let mut options = ModelOptions { backbone, ..ModelOptions::new(class_names) };
-    let mut preprocess = plugin.preprocess_options();
+    let mut preprocess = plugin.preprocess_preset(self::preset(preset)?);
     for setting in settings {
         match setting.0.as_str() {
             "seed" | "dropout" => set!(options, setting; seed: natural, dropout: real),

@@ -38,12 +38,14 @@ pub(crate) fn pick<'local>(
     values: JDoubleArray<'local>,
     progress: JObject<'local>,
 ) -> Result<JFloatArray<'local>, Failure> {
-    let pick = CONTEXTS.get(context)?.pick()?;
+    let context = CONTEXTS.get(context)?;
+    let pick = context.pick()?;
     let options = options::pick(pick.pick_options()?, &settings(env, &names, &values)?)?;
     let thrown = RefCell::new(None);
     let mut tomogram = tomogram(env, &voxels, &reader, &extent, voxel_size, contrast, &thrown)?;
-    let picked =
-        listeners::with_progress(&progress, |hooks| pick.pick(&mut tomogram, &options, hooks));
+    let picked = listeners::with_progress(context.plugin(), &progress, |hooks| {
+        pick.pick(&mut tomogram, &options, hooks)
+    });
     drop(tomogram);
     let picked = first(thrown, picked)?;
     let rows: Vec<f32> = picked
@@ -67,13 +69,14 @@ pub(crate) fn extract<'local>(
     values: JDoubleArray<'local>,
     progress: JObject<'local>,
 ) -> Result<JObject<'local>, Failure> {
-    let pick = CONTEXTS.get(context)?.pick()?;
+    let context = CONTEXTS.get(context)?;
+    let pick = context.pick()?;
     let options = options::extract(pick.extract_options()?, &settings(env, &names, &values)?)?;
     let positions = floats(env, &positions, "positions")?;
     let (positions, _) = positions.as_chunks::<3>();
     let thrown = RefCell::new(None);
     let mut tomogram = tomogram(env, &voxels, &reader, &extent, voxel_size, contrast, &thrown)?;
-    let extracted = listeners::with_progress(&progress, |hooks| {
+    let extracted = listeners::with_progress(context.plugin(), &progress, |hooks| {
         pick.extract(&mut tomogram, positions, &options, hooks)
     });
     drop(tomogram);

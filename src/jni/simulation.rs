@@ -37,7 +37,8 @@ pub(crate) fn phantom_density<'local>(
     box_size: i32,
     voxel_size: f64,
 ) -> Result<JFloatArray<'local>, Failure> {
-    let synthetic = CONTEXTS.get(context)?.synthetic()?;
+    let context = CONTEXTS.get(context)?;
+    let synthetic = context.synthetic()?;
     let index = count(phantom_index, "phantom_index")?;
     java_floats(env, &synthetic.phantom_density(index, box_size.into(), voxel_size)?)
 }
@@ -53,14 +54,15 @@ pub(crate) fn simulate<'local>(
     values: JDoubleArray<'local>,
     progress: JObject<'local>,
 ) -> Result<JObject<'local>, Failure> {
-    let synthetic = CONTEXTS.get(context)?.synthetic()?;
+    let context = CONTEXTS.get(context)?;
+    let synthetic = context.synthetic()?;
     let labels = integers(env, &labels, "labels")?;
     let options = options(env, &synthetic, liu_2020, &names, &values)?;
     let densities = match densities.is_null() {
         true => None,
         false => Some(volume(env, &densities)?),
     };
-    let simulated = listeners::with_progress(&progress, |hooks| {
+    let simulated = listeners::with_progress(context.plugin(), &progress, |hooks| {
         synthetic.simulate_particles(densities.as_ref(), &labels, &options, hooks)
     })?;
     java_simulated(env, &simulated)
@@ -78,14 +80,15 @@ pub(crate) fn simulate_tomogram<'local>(
     values: JDoubleArray<'local>,
     progress: JObject<'local>,
 ) -> Result<JObject<'local>, Failure> {
-    let synthetic = CONTEXTS.get(context)?.synthetic()?;
+    let context = CONTEXTS.get(context)?;
+    let synthetic = context.synthetic()?;
     let (labels, extent) = (integers(env, &labels, "labels")?, shape(env, &extent)?);
     let options = options(env, &synthetic, liu_2020, &names, &values)?;
     let densities = match densities.is_null() {
         true => None,
         false => Some(volume(env, &densities)?),
     };
-    let simulated = listeners::with_progress(&progress, |hooks| {
+    let simulated = listeners::with_progress(context.plugin(), &progress, |hooks| {
         synthetic.simulate_tomogram(densities.as_ref(), &labels, extent, &options, hooks)
     })?;
     java_simulated(env, &simulated)

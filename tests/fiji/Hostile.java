@@ -67,7 +67,7 @@ public final class Hostile {
     private static void nativeMethods() throws Exception {
         int n = 0;
         for (Method method : Class.forName("org.cinetomo.Native").getDeclaredMethods()) {
-            if (!Modifier.isNative(method.getModifiers())) {
+            if (!Modifier.isNative(method.getModifiers()) || method.getName().equals("shutDown")) {
                 continue;
             }
             method.setAccessible(true);
@@ -81,6 +81,8 @@ public final class Hostile {
                     values[i] =
                             types[i] == long.class ? (Object) number
                                     : types[i] == int.class ? (Object) (int) number
+                                    : types[i] == double.class ? (Object) (double) number
+                                    : types[i] == boolean.class ? (Object) (number > 0)
                                             : types[i] == String[].class ? new String[] {null, ""} : null;
                 }
                 invoke(method, values);
@@ -89,11 +91,14 @@ public final class Hostile {
             }
             n++;
         }
-        check(n == 15, "there are " + n + " native methods");
+        check(n == 28, "there are " + n + " native methods");
     }
 
     private static Object nothing(Class<?> type) {
-        return type == long.class ? (Object) 0L : type == int.class ? (Object) 0 : null;
+        return type == long.class ? (Object) 0L
+                : type == int.class ? (Object) 0
+                : type == double.class ? (Object) 0.0
+                : type == boolean.class ? (Object) false : null;
     }
 
     private static void invoke(Method method, Object[] values) throws Exception {

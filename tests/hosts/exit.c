@@ -123,10 +123,7 @@ int main(int argc, char **argv) {
   context = context_on(CINETOMO_DEVICE_CPU);
   model = random_model(context);
   other = random_model(context);
-  if (!strcmp(way, "early")) {
-    /* In the very first computation, perhaps. */
-    begin(training, model);
-  } else if (!strcmp(way, "train")) {
+  if (!strcmp(way, "train")) {
     start(training, model);
   } else if (!strcmp(way, "classify")) {
     start(classifying, model);

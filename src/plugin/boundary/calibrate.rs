@@ -106,7 +106,7 @@ pub unsafe extern "C" fn cinetomo_model_calibrate(
             let labels = read::slice(labels, n_labels, "labels")?;
             let config = calibration(options, "options")?;
             let mut monitor = hooks::monitor(hooks, &object.context)?;
-            let _computation = object.context.compute();
+            object.context.compute();
             let calibrated =
                 train::calibrate(&*object.lock()?, &volume, labels, &config, &mut monitor)?;
             out.write(MODELS.insert(ModelObject::new(object.context.clone(), calibrated)));

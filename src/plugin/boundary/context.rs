@@ -48,12 +48,11 @@ impl Context {
         }
     }
 
-    /// As `enter`, to put something through libtorch's operators, until what it returns is dropped.
-    #[must_use]
-    pub(super) fn compute(&self) -> exit::Computation {
+    /// As `enter`, to put something through libtorch's operators.
+    pub(super) fn compute(&self) {
         cuda::note_computation();
         self.enter();
-        exit::Computation::begin()
+        exit::prepare();
     }
 }
 

@@ -2,20 +2,23 @@
 //! crashes. So a handler that runs before they are destroyed stops the calls, waits until they have left, and lets none begin.
 //!
 //! Handlers run in the reverse order of their registration, and libtorch makes such objects whenever it uses a kernel for the
-//! first time. So ours is registered anew while a call computes: every 2 ms at first, at last once a second. The first of them
-//! that runs does it all; an entry takes 32 bytes.
+//! first time. So ours is registered anew as the work goes on: after calls and batches, at most every 2 ms at first, at last once
+//! a second. The first of them that runs does it all; an entry takes 32 bytes. What a first batch makes in its middle stays
+//! behind ours, in `exit()` during that very batch; a small computation makes most of it beforehand.
 
 use std::{
     cell::Cell,
     ffi::c_int,
     process,
     sync::{
-        Arc, Once, OnceLock,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst},
+        Once, OnceLock,
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
+
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -125,37 +128,24 @@ impl Drop for Aside {
     }
 }
 
-/// A computation, until it is dropped: a thread beside it keeps the handler the newest one.
-pub(super) struct Computation {
-    ended: Arc<AtomicBool>,
-    watcher: Option<JoinHandle<()>>,
+/// Called before a computation: lets libtorch make what it makes then (oneDNN's engine and caches, the autograd engine) before
+/// the host's long first batch.
+pub(super) fn prepare() {
+    static PREPARED: Once = Once::new();
+    PREPARED.call_once(|| {
+        // Where it fails, so will the host's computation, which can say so.
+        drop(compute_a_little());
+        register();
+    });
 }
 
-impl Computation {
-    pub(super) fn begin() -> Computation {
-        let ended = Arc::new(AtomicBool::new(false));
-        let flag = ended.clone();
-        let watch = move || {
-            while !flag.load(SeqCst) && !is_ending() {
-                register_if_due();
-                thread::park_timeout(interval());
-            }
-        };
-        // Without a thread the handler is registered between calls alone.
-        let watcher = thread::Builder::new().stack_size(64 << 10).spawn(watch).ok();
-        Computation { ended, watcher }
-    }
-}
-
-impl Drop for Computation {
-    fn drop(&mut self) {
-        self.ended.store(true, SeqCst);
-        if let Some(watcher) = self.watcher.take() {
-            watcher.thread().unpark();
-            // It does not panic; if it did, nothing would follow from it.
-            drop(watcher.join());
-        }
-    }
+/// A convolution and its gradient, large enough that libtorch hands them to oneDNN.
+fn compute_a_little() -> std::result::Result<(), TchError> {
+    let options = (Kind::Float, Device::Cpu);
+    let voxels = Tensor::f_ones([2, 1, 8, 8, 8], options)?;
+    let kernel = Tensor::f_ones([1, 1, 5, 5, 5], options)?.f_set_requires_grad(true)?;
+    let out = voxels.f_conv3d(&kernel, None::<Tensor>, [2, 2, 2], [2, 2, 2], [1, 1, 1], 1)?;
+    out.f_sum(Kind::Float)?.f_backward()
 }
 
 /// When the first call began, and the milliseconds from there to the last registration.
@@ -168,7 +158,8 @@ fn interval() -> Duration {
     (age / 1000).clamp(Duration::from_millis(2), Duration::from_secs(1))
 }
 
-fn register_if_due() {
+/// Called now and then, when libtorch may have made objects.
+pub(super) fn register_if_due() {
     let now = START.get_or_init(Instant::now).elapsed().as_millis() as u64;
     let last = LAST.load(SeqCst);
     let is_due = now >= last + interval().as_millis() as u64;

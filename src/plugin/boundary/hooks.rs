@@ -55,6 +55,7 @@ pub(super) unsafe fn monitor<'a>(
         false => Some(CANCELS.get(hooks.cancel, "hooks.cancel")?),
     };
     let report = move |progress: &Progress| {
+        exit::register_if_due();
         let Some(callback) = hooks.progress else { return true };
         let progress = to_c(progress);
         // SAFETY: the host's own function, called as it declared it, on the thread that made the call.

@@ -108,7 +108,7 @@ pub unsafe extern "C" fn cinetomo_model_predict(
             labels.check(n)?;
             probabilities.check(n * model.class_names.len())?;
             distances.check(n)?;
-            let _computation = object.context.compute();
+            object.context.compute();
             let predictions =
                 model.predict(&volume, reject, distances.is_wanted(), &mut monitor)?;
             labels.write(predictions.labels);
@@ -162,7 +162,7 @@ pub(super) unsafe fn infer(
         let model = object.lock()?;
         // `volume` bounds the number of subtomograms and of their voxels, and no other row is long: this does not overflow.
         if out.wants(volume.len() * row_len(&model, &volume))? {
-            let _computation = object.context.compute();
+            object.context.compute();
             out.write(&compute(&model, &volume, &mut monitor)?);
         }
         Ok(())

@@ -52,7 +52,7 @@ pub unsafe extern "C" fn cinetomo_memory_estimate(
             let batch_size = usize::try_from(batch_size).map_err(|_| {
                 Error::invalid(format!("batch_size is {batch_size}; it must not be negative"))
             })?;
-            let _computation = object.context.compute();
+            object.context.compute();
             let (model, size) = (object.lock()?, [z, y, x]);
             check_box(size)?;
             let batch_size = match (batch_size, work) {

@@ -84,7 +84,7 @@ unsafe extern "C" fn tsne(
             let n = insight::n_points(embeddings, n_features)?;
             config.perplexity_for(n)?;
             if out.wants(2 * n)? {
-                let _computation = context.compute();
+                context.compute();
                 let points = Points::new(embeddings, n_features, context.device)?;
                 out.write(&insight::tsne(&points, &config, &mut monitor)?);
             }
@@ -111,7 +111,7 @@ unsafe extern "C" fn separation(
             let context = CONTEXTS.get(context, "context")?;
             let embeddings = read::slice(embeddings, n_values, "embeddings")?;
             let labels = read::slice(labels, n_labels, "labels")?;
-            let _computation = context.compute();
+            context.compute();
             let device = context.device;
             let found = insight::separation(embeddings, n_features, labels, n_neighbors, device)?;
             write::sized(out_separation, struct_size, to_c(&found));

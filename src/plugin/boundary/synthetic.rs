@@ -257,7 +257,7 @@ impl Request<'_> {
             let mut monitor = hooks::monitor(hooks, &self.context)?;
             if out.wants(n_voxels)? {
                 particles.check(n_particles)?;
-                let _computation = self.context.compute();
+                self.context.compute();
                 let densities = self.densities(self.context.device)?;
                 let all =
                     synthetic::simulate(&densities, self.labels, &self.simulation, &mut monitor)?;
@@ -285,7 +285,7 @@ impl Request<'_> {
             let mut monitor = hooks::monitor(hooks, &self.context)?;
             if out.wants(shape.iter().product::<i64>() as usize)? {
                 particles.check(self.labels.len())?;
-                let _computation = self.context.compute();
+                self.context.compute();
                 // Transforms of whole tomograms would fill the memory of many a GPU.
                 let densities = self.densities(Device::Cpu)?;
                 let tomogram = synthetic::simulate_tomogram(

@@ -144,7 +144,7 @@ pub unsafe extern "C" fn cinetomo_model_fine_tune(
             let labels = read::slice(labels, n_labels, "labels")?;
             let config = fine_tune(&read::sized_or_default(options, "options")?)?;
             let mut monitor = hooks::monitor(hooks, &object.context)?;
-            let _computation = object.context.compute();
+            object.context.compute();
             let tuned = train::fine_tune(&*object.lock()?, &volume, labels, &config, &mut monitor)?;
             out.write(MODELS.insert(ModelObject::new(object.context.clone(), tuned)));
             Ok(())

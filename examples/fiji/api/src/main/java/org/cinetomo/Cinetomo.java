@@ -57,6 +57,7 @@ public final class Cinetomo implements AutoCloseable {
                             checkpoint.toString(),
                             options.backbone,
                             options.classNames.clone(),
+                            options.preset.ordinal(),
                             options.settings.names(),
                             options.settings.values(),
                             progress));
@@ -73,6 +74,7 @@ public final class Cinetomo implements AutoCloseable {
                             handle.number(),
                             options.backbone,
                             options.classNames.clone(),
+                            options.preset.ordinal(),
                             options.settings.names(),
                             options.settings.values()));
         } finally {

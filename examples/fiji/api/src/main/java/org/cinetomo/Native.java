@@ -4,9 +4,13 @@ package org.cinetomo;
 final class Native {
     static {
         NativeLibrary.load();
+        // The JVM must not end under the hands of threads that compute.
+        Runtime.getRuntime().addShutdownHook(new Thread(Native::shutDown, "cinetomo-shutdown"));
     }
 
     private Native() {}
+
+    static native void shutDown();
 
     static native long contextNew(
             String plugin, int device, int deviceIndex, int nThreads, int logLevel, LogListener log);
@@ -22,12 +26,18 @@ final class Native {
             String checkpoint,
             String backbone,
             String[] classNames,
+            int preset,
             String[] names,
             double[] values,
             ProgressListener progress);
 
     static native long modelRandom(
-            long context, String backbone, String[] classNames, String[] names, double[] values);
+            long context,
+            String backbone,
+            String[] classNames,
+            int preset,
+            String[] names,
+            double[] values);
 
     static native long modelLoad(long context, String path);
 
