@@ -111,7 +111,6 @@ fn exit_waits_for_nobody_long() {
     let installation = Installation::cpu_only();
     let host = installation.build("exit");
     let ways = [
-        "early",
         "train",
         "classify",
         "make",

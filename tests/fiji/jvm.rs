@@ -15,6 +15,11 @@ fn nothing_that_java_does_kills_the_jvm() {
 }
 
 #[test]
+fn what_stands_around_training_is_right_in_java() {
+    assert_eq!(clean(&mut Installation::get().program("Api")), "ok\n");
+}
+
+#[test]
 fn class_loaders_share_the_library() {
     let installation = Installation::get();
     let folder = tempfile::tempdir().expect("a temporary directory");
@@ -83,6 +88,10 @@ fn java_speaks_the_contract() {
         "stage",
         "cam_method",
         "reject",
+        "part",
+        "threshold_rule",
+        "edge",
+        "resampling",
     ];
     let enums: Vec<String> = families
         .iter()

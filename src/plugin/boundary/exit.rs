@@ -12,7 +12,7 @@ use std::{
     process,
     sync::{
         Once, OnceLock,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     thread,
     time::{Duration, Instant},
@@ -54,6 +54,12 @@ thread_local! {
 unsafe extern "C" {
     /// C11 7.22.4.2. Of this library's own copy in glibc, so that the handler belongs to the library.
     safe fn atexit(handler: extern "C" fn()) -> c_int;
+    /// POSIX.
+    safe fn pthread_atfork(
+        prepare: extern "C" fn(),
+        parent: extern "C" fn(),
+        child: extern "C" fn(),
+    ) -> c_int;
 }
 
 /// A call, which the end of the process waits for, until it is dropped.
@@ -63,7 +69,7 @@ impl Call {
     /// Fails once the process is ending.
     pub(super) fn begin() -> Result<Call> {
         static FIRST: Once = Once::new();
-        FIRST.call_once(register);
+        FIRST.call_once(watch_process);
         AT_WORK.fetch_add(1, SeqCst);
         let call = Call(());
         check()?;
@@ -169,9 +175,31 @@ pub(super) fn register_if_due() {
 }
 
 fn register() {
-    PROCESS.get_or_init(process::id);
+    if REGISTERING.swap(true, SeqCst) {
+        return;
+    }
     // It fails when there is no memory for the entry; the one before does it then.
     atexit(end);
+    REGISTERING.store(false, SeqCst);
+}
+
+/// Held while a thread registers, and over a fork: glibc's lock on its list, held then, would stay locked in the child for ever.
+static REGISTERING: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn before_fork() {
+    while REGISTERING.swap(true, SeqCst) {
+        thread::yield_now();
+    }
+}
+
+extern "C" fn after_fork() {
+    REGISTERING.store(false, SeqCst);
+}
+
+fn watch_process() {
+    PROCESS.get_or_init(process::id);
+    pthread_atfork(before_fork, after_fork, after_fork);
+    register();
 }
 
 /// Stops the calls and waits for them; at most for a while, as the host wants to end.
