@@ -1,4 +1,18 @@
 //! Small C hosts, each a process of its own: what depends on the state of a whole process.
+//!
+//! What real hosts do to the library is tried in C++ (`consumers/hazards.cpp`), Python (`python/test_hazards.py`), Java
+//! (`fiji/Hostile.java`, `Exit.java`, `Loaders.java`) and here:
+//!
+//! | hazard | C | C++ | Python | Java |
+//! |---|---|---|---|---|
+//! | OpenMP thread count | openmp | open-mp | torch's | has none |
+//! | unloading | dlclose | unloading | yes | Loaders |
+//! | fork | fork, exit child | fork-is-refused | yes | cannot |
+//! | threads on one model and on many | exit everything | yes | yes | Hostile; Api |
+//! | cancel from another thread | exit | cancelled-by-another-thread | Ctrl-C | Api, by the listener |
+//! | end with live handles | exit | end-with-live-handles | yes | Exit |
+//! | end during a call | exit | end-during-a-call | yes | Exit |
+//! | decoys in LD_LIBRARY_PATH, `env -i` | none | nothing-special, all | yes | Api |
 
 use std::{
     fs,
@@ -110,16 +124,7 @@ fn a_forked_child_is_refused() {
 fn exit_waits_for_nobody_long() {
     let installation = Installation::cpu_only();
     let host = installation.build("exit");
-    let ways = [
-        "train",
-        "classify",
-        "make",
-        "everything",
-        "callback",
-        "blocked",
-        "child",
-        "quick",
-    ];
+    let ways = ["train", "classify", "make", "everything", "callback", "blocked", "child", "quick"];
     for way in ways {
         for milliseconds in ["0", "300"] {
             let start = Instant::now();

@@ -1,7 +1,9 @@
 import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
 import org.cinetomo.CalibrationOptions;
 import org.cinetomo.Cinetomo;
 import org.cinetomo.CinetomoException;
@@ -11,6 +13,7 @@ import org.cinetomo.Contrast;
 import org.cinetomo.Evaluation;
 import org.cinetomo.ExtractOptions;
 import org.cinetomo.Extracted;
+import org.cinetomo.FineTuneOptions;
 import org.cinetomo.Model;
 import org.cinetomo.ModelOptions;
 import org.cinetomo.Part;
@@ -44,6 +47,7 @@ public final class Api {
             calibration(cinetomo);
             simulation(cinetomo);
             picking(cinetomo);
+            threads(cinetomo);
         }
         System.out.println("ok");
     }
@@ -222,6 +226,30 @@ public final class Api {
         }
         expect(Status.INVALID_ARGUMENT, "", () -> cinetomo.extract(pieces, new float[][] {{Float.NaN, 0, 0}}, cut, null));
         expect(Status.INVALID_ARGUMENT, "", () -> cinetomo.pick(pieces, new PickOptions().nMax(-1), null));
+    }
+
+    /** A model for each thread; and one that another thread stops. */
+    private static void threads(Cinetomo cinetomo) {
+        int[] labels = {0, 1, 0, 1};
+        Simulated simulated = cinetomo.simulate(null, labels, options(), null);
+        Subtomograms boxes = Subtomograms.copyOf(simulated.voxels, labels.length, EDGE, EDGE, EDGE);
+        boolean same =
+                IntStream.range(0, 4)
+                        .parallel()
+                        .allMatch(
+                                seed -> {
+                                    ModelOptions options = new ModelOptions("a", "b").set("seed", seed).set("n_views", 1);
+                                    try (Model mine = cinetomo.modelRandom(options)) {
+                                        return Arrays.equals(mine.classify(boxes, null), mine.classify(boxes, null));
+                                    }
+                                });
+        check(same, "models of several threads");
+        AtomicBoolean stop = new AtomicBoolean();
+        try (Model model = cinetomo.modelRandom(new ModelOptions("a", "b"))) {
+            new Thread(() -> stop.set(true)).start();
+            FineTuneOptions endless = new FineTuneOptions().nEpochs(100_000);
+            expect(Status.CANCELLED, "", () -> model.fineTune(boxes, labels, endless, progress -> !stop.get()));
+        }
     }
 
     private static void expect(Status status, String part, Runnable wrong) {
