@@ -20,6 +20,7 @@ use std::{
 
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::guard::boundary_after_fork;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long the end waits for calls to leave, which takes a batch: more than any that a host would wait for.
@@ -187,13 +188,15 @@ fn register() {
 static REGISTERING: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn before_fork() {
-    while REGISTERING.swap(true, SeqCst) {
-        thread::yield_now();
-    }
+    boundary_after_fork((), || {
+        while REGISTERING.swap(true, SeqCst) {
+            thread::yield_now();
+        }
+    })
 }
 
 extern "C" fn after_fork() {
-    REGISTERING.store(false, SeqCst);
+    boundary_after_fork((), || REGISTERING.store(false, SeqCst))
 }
 
 fn watch_process() {
@@ -202,8 +205,12 @@ fn watch_process() {
     register();
 }
 
-/// Stops the calls and waits for them; at most for a while, as the host wants to end.
 extern "C" fn end() {
+    boundary_after_fork((), stop_calls)
+}
+
+/// Stops the calls and waits for them; at most for a while, as the host wants to end.
+fn stop_calls() {
     if PROCESS.get() != Some(&process::id()) || STATE.swap(ENDING, SeqCst) != RUNNING {
         return;
     }
