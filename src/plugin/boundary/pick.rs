@@ -132,8 +132,8 @@ unsafe extern "C" fn pick(
             // The count is bounded before it is known, and the caller has to make room for the bound.
             if scores.wants(picking.options().n_max as usize)? {
                 context.enter();
-                let n_threads = context.n_threads();
-                let peaks = pick::pick(&mut tomogram, &picking, n_threads, &mut monitor)?;
+                let (device, n_threads) = (context.device, context.n_threads());
+                let peaks = pick::pick(&mut tomogram, &picking, device, n_threads, &mut monitor)?;
                 positions.write(peaks.iter().flat_map(pick::Peak::position));
                 scores.write(&peaks.iter().map(|peak| peak.score).collect::<Vec<f32>>());
             }
