@@ -14,6 +14,7 @@ mod context;
 mod cuda;
 mod error;
 mod evaluate;
+mod exit;
 mod explain;
 mod guard;
 mod handles;
