@@ -16,9 +16,10 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    io::{BufRead, BufReader},
+    os::unix::{fs::symlink, process::ExitStatusExt},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -197,17 +198,91 @@ fn a_killed_save_leaves_a_whole_file() {
     host.args([&model, &started]);
     let plugin = cinetomo_host::Plugin::open(&library(), "cinetomo_get_api").expect("the plugin");
     let context = plugin.context(plugin.context_options()).expect("a context");
-    for round in 0..8 {
+    for round in 0..number("CINETOMO_KILLS", 8) {
         let mut child = host.spawn().expect("the host starts");
         while !started.exists() {
             assert!(child.try_wait().expect("a child").is_none(), "the host ended by itself");
             std::thread::sleep(Duration::from_millis(2));
         }
         // A save takes some 50 ms: the rounds hit different moments of it.
-        std::thread::sleep(Duration::from_millis(13 * round));
+        std::thread::sleep(Duration::from_millis(13 * round % 104 + round / 8));
         child.kill().expect("SIGKILL");
         child.wait().expect("the end");
         context.model_load(&model).unwrap_or_else(|error| panic!("round {round}: {error}"));
         fs::remove_file(&started).expect("the host says it anew");
     }
+}
+
+/// A number of the environment, by which `make endure` makes tests long.
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn a_killed_training_goes_on_to_the_same_model() {
+    let installation = Installation::cpu_only();
+    let at = |name: &str| installation.path().join(name);
+    let mut host = installation.build("train_loop");
+    let run = |host: &mut Command| host.stdout(Stdio::null()).status().expect("the host starts");
+    assert!(run(host.args([at("whole.training"), at("whole.safetensors")])).success());
+    let whole = fs::read(at("whole.safetensors")).expect("a model");
+
+    let mut host = Command::new(at("train_loop"));
+    host.env_remove("LD_LIBRARY_PATH").stdout(Stdio::piped());
+    host.args([at("killed.training"), at("killed.safetensors")]);
+    let (n_kills, mut n_midway, mut moment) = (number("CINETOMO_KILLS", 6), 0, 1);
+    for _ in 0..n_kills {
+        let mut child = host.spawn().expect("the host starts");
+        let mut epochs = BufReader::new(child.stdout.take().expect("its output")).lines();
+        // At any moment of the epoch after the first that it reports; the next child goes on from there.
+        let is_over = epochs.next().is_none();
+        moment = moment * 48_271 % 2_147_483_647u64;
+        std::thread::sleep(Duration::from_micros(moment % 400_000));
+        child.kill().expect("SIGKILL");
+        let status = child.wait().expect("the end");
+        n_midway += u64::from(status.signal() == Some(9) && !is_over);
+        assert!(status.success() || status.signal() == Some(9), "the host failed: {status}");
+        if at("killed.safetensors").exists() {
+            assert!(fs::read(at("killed.safetensors")).expect("a model") == whole);
+            fs::remove_file(at("killed.training")).expect("the state of a training that is over");
+            fs::remove_file(at("killed.safetensors")).expect("its model");
+        }
+    }
+    assert!(2 * n_midway > n_kills, "{n_midway} of {n_kills} kills fell into the training");
+    assert!(run(&mut host).success());
+    assert!(fs::read(at("killed.safetensors")).expect("a model") == whole, "not the same model");
+}
+
+#[test]
+fn signals_full_disks_and_shrinking_files_are_survived() {
+    let installation = Installation::cpu_only();
+    let full = installation.path().join("full");
+    fs::create_dir(&full).expect("a folder");
+    drop(installation.build("faults"));
+    let script = "mount -t tmpfs -o size=3m none \"$1\" && exec \"$0/faults\" \"$0\" \"$1\"";
+    let output = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", script])
+        .args([installation.path(), &full])
+        .env_remove("LD_LIBRARY_PATH")
+        .output()
+        .expect("unshare (package util-linux)");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{}: {said}", output.status);
+}
+
+#[test]
+fn no_call_loses_memory() {
+    let installation = Installation::cpu_only();
+    let mut host = installation.build("endure");
+    let numbers = [number("CINETOMO_CALLS", 100), number("CINETOMO_TRAININGS", 5)];
+    let output = host.args(numbers.map(|n| n.to_string())).arg(installation.path()).output();
+    let output = output.expect("the host starts");
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn want_of_memory_is_an_error_and_the_host_lives() {
+    let installation = Installation::cpu_only();
+    installation.run("memory_limit", &[installation.path()]);
 }

@@ -5,6 +5,7 @@
 //! preprocess, confidence -> volume, metrics, parameters, parallel, monitor, error.
 #![deny(unsafe_code)]
 
+mod allocation;
 pub mod augment;
 pub mod backbone;
 pub mod confidence;
@@ -20,6 +21,7 @@ pub mod parameters;
 pub mod pick;
 pub mod predict;
 pub mod preprocess;
+mod quiet;
 pub mod synthetic;
 mod tensor_file;
 pub mod train;

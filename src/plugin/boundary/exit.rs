@@ -52,6 +52,7 @@ thread_local! {
     static MINE_ASIDE: Cell<usize> = const { Cell::new(0) };
 }
 
+// SAFETY: as the C library declares them.
 unsafe extern "C" {
     /// C11 7.22.4.2. Of this library's own copy in glibc, so that the handler belongs to the library.
     safe fn atexit(handler: extern "C" fn()) -> c_int;

@@ -11,7 +11,10 @@ use std::{
 use cinetomo_abi::cinetomo_error;
 
 use super::{error, exit::Call, threads::OpenMpSetting};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    quiet::{self, Quiet},
+};
 
 /// Runs the body of a fallible export: returns its status and stores its error.
 ///
@@ -21,6 +24,7 @@ pub(super) unsafe fn boundary(
     out_error: *mut *mut cinetomo_error,
     body: impl FnOnce() -> Result<()>,
 ) -> i32 {
+    let _quiet = Quiet::new();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let _entry = Entry::new()?;
         body()
@@ -33,6 +37,7 @@ pub(super) unsafe fn boundary(
 /// Runs the body of an export that cannot fail; `fallback` is the answer after a fork, while the process ends, or for a defect
 /// of ours.
 pub(super) fn boundary_or<T>(fallback: T, body: impl FnOnce() -> T) -> T {
+    let _quiet = Quiet::new();
     catch_unwind(AssertUnwindSafe(|| Entry::new().ok().map(|_entry| body())))
         .unwrap_or_default()
         .unwrap_or(fallback)
@@ -40,6 +45,7 @@ pub(super) fn boundary_or<T>(fallback: T, body: impl FnOnce() -> T) -> T {
 
 /// As `boundary_or`, also in a forked child and while the process ends: for what reads the error that these get, and touches no libtorch.
 pub(super) fn boundary_after_fork<T>(fallback: T, body: impl FnOnce() -> T) -> T {
+    let _quiet = Quiet::new();
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(fallback)
 }
 
@@ -82,5 +88,5 @@ fn panicked(payload: Box<dyn Any + Send>) -> Error {
         .unwrap_or_else(|| "no message".to_owned());
     // Dropping an arbitrary payload may panic again.
     std::mem::forget(payload);
-    Error::new(ErrorKind::Panic, format!("a defect in cinetomo, please report it: {text}"))
+    Error::from_panic(&text, &quiet::place().unwrap_or_default())
 }

@@ -13,6 +13,7 @@ use super::{
     trainable::{Best, Trainable},
 };
 use crate::{
+    allocation,
     error::{Error, ErrorKind, Result},
     model::{EpochRecord, Head, Model, ProbeRecord},
     monitor::Monitor,
@@ -194,8 +195,9 @@ fn named(trainable: &Trainable, optimizer: &Optimizer, best: &[Tensor]) -> Vec<(
 }
 
 fn update(hash: &mut Sha256, tensor: &Tensor) -> Result<()> {
-    let values = Vec::<f32>::try_from(&tensor.f_to_kind(Kind::Float)?.f_reshape([-1])?)?;
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    hash.update(bytes);
+    for block in allocation::values(&tensor.f_to_kind(Kind::Float)?)?.chunks(1 << 16) {
+        let bytes: Vec<u8> = block.iter().flat_map(|value| value.to_le_bytes()).collect();
+        hash.update(bytes);
+    }
     Ok(())
 }
