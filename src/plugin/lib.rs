@@ -8,6 +8,7 @@
 pub mod augment;
 pub mod backbone;
 pub mod confidence;
+pub mod dataset;
 pub mod error;
 pub mod insight;
 pub mod memory;

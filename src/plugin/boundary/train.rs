@@ -152,9 +152,11 @@ pub unsafe extern "C" fn cinetomo_model_fine_tune(
     }
 }
 
+/// The options that C passed.
+///
 /// # Safety
 /// The milestones are NULL or valid for their length, the calibration options NULL or valid.
-unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
+pub(super) unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
     read::check_reserved(options.reserved, "options")?;
     // SAFETY: passed on from the caller.
     let milestones =

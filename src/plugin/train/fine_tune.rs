@@ -98,9 +98,10 @@ pub fn fine_tune(
         let mut rate = initial_rate;
         let batches = batches(order.len(), config.batch_size);
         let n_steps = batches.len();
-        for (step, batch) in batches.enumerate() {
+        for (step, (batch, next)) in batches.enumerate() {
             let boxes = &order[batch];
             let input = tuned.prepare(volume, boxes)?;
+            volume.announce(&order[next]);
             let size = spatial_size(&input)?;
             let variations = config.augment.draw(boxes.len(), size, &mut augmentation);
             let batch = Batch {

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{
     config::FineTune,
     optimizer::Optimizer,
     passes::Tally,
+    split::batches,
     trainable::{Best, Trainable},
 };
 use crate::{
@@ -26,8 +27,8 @@ const KIND: FileKind = FileKind {
     advice: "models are read by model_load; name a file that is not there to start anew",
 };
 
-/// Boxes hashed at once.
-const CHUNK: usize = 64;
+/// Most boxes that are hashed at once.
+const MAX_CHUNK: usize = 64;
 
 /// What a training has come to, besides tensors.
 #[derive(Default)]
@@ -63,7 +64,7 @@ pub(super) struct Checkpoint<'c> {
 
 impl<'c> Checkpoint<'c> {
     /// The checkpoint of this training, if it is to have one. Reads all voxels that it will train on or validate with, to
-    /// know them again.
+    /// know them again, unless they have a name.
     pub fn of(
         config: &'c FineTune,
         model: &Model,
@@ -84,10 +85,9 @@ impl<'c> Checkpoint<'c> {
         for tensor in parameters.chain([&model.head.weight, &model.head.bias]) {
             update(&mut hash, tensor)?;
         }
-        let indices: Vec<usize> = (0..labels.len()).filter(|&index| labels[index] >= 0).collect();
-        for chunk in indices.chunks(CHUNK) {
-            monitor.check()?;
-            update(&mut hash, &volume.gather(chunk, tch::Device::Cpu)?)?;
+        match volume.identity() {
+            Some(identity) => hash.update(format!("{identity:?}")),
+            None => update_with_voxels(&mut hash, config, volume, labels, monitor)?,
         }
         let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Some(Checkpoint { path, interval: config.checkpoint_interval, fingerprint }))
@@ -191,6 +191,24 @@ fn named(trainable: &Trainable, optimizer: &Optimizer, best: &[Tensor]) -> Vec<(
     optimizer.state().enumerate().for_each(|tensor| add("moment", tensor));
     best.iter().enumerate().for_each(|tensor| add("best", tensor));
     named
+}
+
+/// Takes in all voxels that have a label.
+fn update_with_voxels(
+    hash: &mut Sha256,
+    config: &FineTune,
+    volume: &Volume<'_>,
+    labels: &[i32],
+    monitor: &Monitor<'_>,
+) -> Result<()> {
+    let indices: Vec<usize> = (0..labels.len()).filter(|&index| labels[index] >= 0).collect();
+    for (chunk, next) in batches(indices.len(), config.batch_size.min(MAX_CHUNK)) {
+        monitor.check()?;
+        let voxels = volume.gather(&indices[chunk], Device::Cpu)?;
+        volume.announce(&indices[next]);
+        update(hash, &voxels)?;
+    }
+    Ok(())
 }
 
 fn update(hash: &mut Sha256, tensor: &Tensor) -> Result<()> {
