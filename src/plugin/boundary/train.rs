@@ -77,6 +77,7 @@ fn to_c(preset: Preset) -> cinetomo_fine_tune_options {
         checkpoint_interval: config.checkpoint_interval as i32,
         reserved: 0,
         calibration: ptr::null(),
+        regularizer_stages: ptr::null(),
     }
 }
 
@@ -155,7 +156,7 @@ pub unsafe extern "C" fn cinetomo_model_fine_tune(
 /// The options that C passed.
 ///
 /// # Safety
-/// The milestones are NULL or valid for their length, the calibration options NULL or valid.
+/// The milestones are NULL or valid for their length, texts and the calibration options NULL or valid.
 pub(super) unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
     read::check_reserved(options.reserved, "options")?;
     // SAFETY: passed on from the caller.
@@ -230,10 +231,22 @@ pub(super) unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<F
                 (RegularizerChoice::None as i32, Regularizer::None),
                 (RegularizerChoice::L2Sp as i32, Regularizer::L2Sp),
                 (RegularizerChoice::Mars as i32, Regularizer::Mars),
+                (RegularizerChoice::Delta as i32, Regularizer::Delta),
+                (RegularizerChoice::DeltaUniform as i32, Regularizer::DeltaUniform),
             ],
             "options.regularizer",
         )?,
         regularizer_strength: options.regularizer_strength,
+        regularizer_stages: match options.regularizer_stages.is_null() {
+            true => Vec::new(),
+            // SAFETY: passed on from the caller.
+            false => {
+                unsafe { read::text(options.regularizer_stages, "options.regularizer_stages") }?
+                    .split(',')
+                    .map(|name| name.trim().to_owned())
+                    .collect()
+            }
+        },
         balance: read::choice(
             options.balance,
             &[

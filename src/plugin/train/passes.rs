@@ -172,7 +172,7 @@ impl Passes<'_, '_> {
 
     /// Hands the network's input for each batch of the subtomograms `indices` to `look`: with the step, counted from 0, the
     /// number of steps, and the subtomograms of the batch. The next batch is fetched meanwhile.
-    fn each_batch(
+    pub fn each_batch(
         &self,
         model: &Model,
         indices: &[usize],

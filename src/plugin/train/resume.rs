@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{
     config::FineTune,
+    delta::Delta,
     optimizer::Optimizer,
     passes::Tally,
     split::batches,
@@ -122,6 +123,7 @@ impl<'c> Checkpoint<'c> {
         is_last: bool,
         trainable: &Trainable,
         optimizer: &Optimizer,
+        delta: Option<&Delta>,
     ) -> Result<()> {
         if !is_last && !run.n_done.is_multiple_of(self.interval) {
             return Ok(());
@@ -137,7 +139,7 @@ impl<'c> Checkpoint<'c> {
         let document = serde_json::to_string(&document)
             .map_err(|error| Error::new(ErrorKind::Panic, format!("state as JSON: {error}")))?;
         let best = run.best.as_ref().map(|best| best.values.as_slice()).unwrap_or_default();
-        tensor_file::save(self.path, &KIND, document, &named(trainable, optimizer, best))
+        tensor_file::save(self.path, &KIND, document, &named(trainable, optimizer, best, delta))
     }
 }
 
@@ -163,14 +165,19 @@ impl Saved<'_> {
     }
 
     /// Brings the training to that state.
-    pub fn restore(self, trainable: &Trainable, optimizer: &mut Optimizer) -> Result<Run> {
+    pub fn restore(
+        self,
+        trainable: &Trainable,
+        optimizer: &mut Optimizer,
+        delta: Option<&Delta>,
+    ) -> Result<Run> {
         let Document { n_done, n_steps, epochs, probe, best, .. } = self.document;
         let best = match best {
             Some((epoch, tally)) => Some(Best { epoch, ..Best::new(trainable, tally)? }),
             None => None,
         };
         let values = best.as_ref().map(|best| best.values.as_slice()).unwrap_or_default();
-        let targets = named(trainable, optimizer, values);
+        let targets = named(trainable, optimizer, values, delta);
         let shapes: Vec<_> =
             targets.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect();
         let within = |error: Error| error.within(self.path.display());
@@ -182,7 +189,12 @@ impl Saved<'_> {
 }
 
 /// All tensors of a state; they share their storage with it.
-fn named(trainable: &Trainable, optimizer: &Optimizer, best: &[Tensor]) -> Vec<(String, Tensor)> {
+fn named(
+    trainable: &Trainable,
+    optimizer: &Optimizer,
+    best: &[Tensor],
+    delta: Option<&Delta>,
+) -> Vec<(String, Tensor)> {
     let mut named = Vec::new();
     let mut add = |group: &str, (i, tensor): (usize, &Tensor)| {
         named.push((format!("{group}/{i}"), tensor.shallow_clone()));
@@ -190,6 +202,11 @@ fn named(trainable: &Trainable, optimizer: &Optimizer, best: &[Tensor]) -> Vec<(
     trainable.iter().enumerate().for_each(|tensor| add("value", tensor));
     optimizer.state().enumerate().for_each(|tensor| add("moment", tensor));
     best.iter().enumerate().for_each(|tensor| add("best", tensor));
+    delta
+        .iter()
+        .flat_map(|delta| delta.weights())
+        .enumerate()
+        .for_each(|tensor| add("channels", tensor));
     named
 }
 
