@@ -118,6 +118,7 @@ pub unsafe extern "C" fn cinetomo_fine_tune_options_preset(
 /// `labels` holds one class per subtomogram, counted from 0; -1 marks one without label, which is left out.
 /// `options` (NULL = defaults) and `hooks` may be NULL. Progress comes after every batch. On the CPU the same model,
 /// voxels, labels, options and thread count give the same result, bit by bit. The voxels are read again in every epoch.
+/// Sets that are larger than memory: extension cinetomo.dataset/1.
 ///
 /// Where subtomograms are held out (`validation_fraction`), the new model is calibrated on them; what could not be learnt
 /// from them is logged. Without, its probabilities are the network's own: calibrate it with `cinetomo_model_calibrate`.

@@ -5,7 +5,8 @@
 //! weight times the squared difference of the two networks' feature maps. Weights are a softmax over the stage's channels of
 //! how much the loss grows without the channel. Two things differ from the paper, so that one strength suits boxes of
 //! any size and stages of any width: differences are averaged over the positions, not summed, and the weights of a stage
-//! have the mean 1, not the sum 1.
+//! have the mean 1, not the sum 1. A channel is taken out of the output of the stage, shortcuts included, where the paper
+//! takes out a filter: so it means the same for every network.
 
 use std::ops::Range;
 
@@ -47,7 +48,7 @@ pub(super) struct Delta {
 impl Delta {
     /// If `config` asks for it: for a copy `tuned` of `model`, with equal weights for all channels.
     pub fn new(config: &FineTune, model: &Model, tuned: &Model) -> Result<Option<Delta>> {
-        if !is_wanted(config) {
+        if !is_wanted(config) || config.n_epochs == 0 {
             return Ok(None);
         }
         let mut start = model.duplicate()?.network;
@@ -93,10 +94,10 @@ impl Delta {
         if config.regularizer != Regularizer::Delta {
             return Ok(());
         }
-        let work = work(config, &self.start, training.len())?;
-        let fitted = match config.head {
-            HeadStart::Probe | HeadStart::ProbeStages => None,
-            _ => Some(fit(config, tuned, passes, training, journal)?),
+        let work = channel_work(config, &self.start, training.len())?;
+        let fitted = match has_fitted_head(config) {
+            true => None,
+            false => Some(fit(config, tuned, passes, training, journal)?),
         };
         let head = fitted.as_ref().unwrap_or(&tuned.head);
         let _guard = tch::no_grad_guard();
@@ -288,14 +289,25 @@ pub(super) fn chosen(config: &FineTune, network: &Network) -> Result<Vec<usize>>
     Ok(chosen)
 }
 
-/// What weighing the channels by some of `n` training subtomograms takes.
+/// What weighing the channels takes where `n` subtomograms are trained on.
 pub(super) fn work(config: &FineTune, network: &Network, n: usize) -> Result<usize> {
-    if config.regularizer != Regularizer::Delta {
+    if config.regularizer != Regularizer::Delta || config.n_epochs == 0 {
         return Ok(0);
     }
+    let fit = if has_fitted_head(config) { 0 } else { n * FORWARD_WORK };
+    Ok(fit + channel_work(config, network, n)?)
+}
+
+/// The same, once there is a head.
+fn channel_work(config: &FineTune, network: &Network, n: usize) -> Result<usize> {
     let sizes = network.map_sizes(network.spec().min_input)?;
     let n_channels: i64 = chosen(config, network)?.into_iter().map(|stage| sizes[stage][0]).sum();
     Ok(n.min(MOST_WEIGHED) * n_channels as usize * CHANNEL_WORK)
+}
+
+/// Whether the training starts from a head that was fitted to the features of the start.
+fn has_fitted_head(config: &FineTune) -> bool {
+    matches!(config.head, HeadStart::Probe | HeadStart::ProbeStages)
 }
 
 /// Bytes of the maps and their differences that a comparison keeps for each subtomogram until gradients are computed.

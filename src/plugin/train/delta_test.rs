@@ -271,15 +271,19 @@ fn a_training_with_weighed_channels_goes_on_bit_by_bit() {
     let kept = FineTune { checkpoint: Some(path.clone()), ..config.clone() };
     let run = |config: &FineTune, last: usize| {
         let mut n_probe_steps = 0;
-        let mut fraction = 0.0;
+        let (mut fraction, mut before_training) = (0.0, 0.0);
         let report = |progress: &Progress| {
             n_probe_steps += usize::from(progress.stage == Stage::Probe);
             fraction = progress.fraction;
+            if progress.stage != Stage::Train && progress.epoch == 0 {
+                before_training = fraction;
+            }
             progress.epoch <= last
         };
         let mut monitor = Monitor::new(report, || false, log_nothing());
         let tuned = fine_tune(&model(), &volume, &labels, config, &mut monitor);
         drop(monitor);
+        assert!(before_training < 0.99, "the work ahead is counted: {before_training}");
         (tuned, n_probe_steps, fraction)
     };
     let (straight, n_probe_steps, fraction) = run(&config, 2);
