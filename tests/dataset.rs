@@ -88,7 +88,7 @@ fn what_the_reader_says_comes_out_of_the_call() {
         model.fine_tune_dataset(dataset, &labels(), &options, Hooks::none())
     };
     let mut broken = Dataset::read_by(SHAPE, |_, _| Err("the disk is gone".to_owned()));
-    let error = tune(&mut broken).err().expect("an error");
+    let error = tune(&mut broken).expect_err("an error");
     assert!(error.is(Status::Io) && error.message() == "the disk is gone", "{error}");
 
     let mut panics = Dataset::read_by(SHAPE, |_, _| panic!("mine"));
@@ -96,12 +96,12 @@ fn what_the_reader_says_comes_out_of_the_call() {
     assert_eq!(outcome.unwrap_err().downcast_ref(), Some(&"mine"));
 
     let mut silent = Dataset::read_by(SHAPE, |_, _| Ok(()));
-    let error = tune(&mut silent).err().expect("an error");
+    let error = tune(&mut silent).expect_err("an error");
     assert!(error.is(Status::NonFinite), "{error}");
     assert!(error.message().contains("5760 voxels are NaN"), "{error}");
 
     let mut shapeless = Dataset::read_by([8, 0, 16, 20], |_, _| Ok(()));
-    let error = tune(&mut shapeless).err().expect("an error");
+    let error = tune(&mut shapeless).expect_err("an error");
     assert!(error.is(Status::InvalidArgument) && error.message().contains("along z"), "{error}");
 }
 
@@ -129,6 +129,6 @@ fn a_training_goes_on_with_boxes_of_the_same_name() {
     // Of what is over, the calibration alone is made again: two boxes of validation.
     assert!(n_trained > 2 * N && n_read.get() == 2, "{n_trained} {}", n_read.get());
     assert_eq!(again.info().expect("info"), first.info().expect("info"));
-    let error = named("set 2").err().expect("an error");
+    let error = named("set 2").expect_err("an error");
     assert!(error.is(Status::ModelMismatch), "{error}");
 }

@@ -122,15 +122,18 @@ impl<'a> Dataset<'a> {
     }
 }
 
+/// Voxels, once they are there.
+type Answer = Receiver<Result<Vec<f32>>>;
+
 /// The boxes, as the thread that works has them.
 struct Remote {
     requests: Sender<Request>,
     /// Boxes that are on their way.
-    announced: Option<(Vec<usize>, Receiver<Result<Vec<f32>>>)>,
+    announced: Option<(Vec<usize>, Answer)>,
 }
 
 impl Remote {
-    fn ask(&self, indices: &[usize]) -> Receiver<Result<Vec<f32>>> {
+    fn ask(&self, indices: &[usize]) -> Answer {
         let (reply, answer) = channel();
         // If nobody hears it, nobody answers, which `fetch` sees.
         _ = self.requests.send(Request::Fetch(indices.to_vec(), reply));

@@ -154,6 +154,9 @@ pub unsafe extern "C" fn cinetomo_model_fine_tune(
     }
 }
 
+/// What messages call the stages that DELTA compares.
+const STAGES: &str = "options.regularizer_stages";
+
 /// The options that C passed.
 ///
 /// # Safety
@@ -241,12 +244,7 @@ pub(super) unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<F
         regularizer_stages: match options.regularizer_stages.is_null() {
             true => Vec::new(),
             // SAFETY: passed on from the caller.
-            false => {
-                unsafe { read::text(options.regularizer_stages, "options.regularizer_stages") }?
-                    .split(',')
-                    .map(|name| name.trim().to_owned())
-                    .collect()
-            }
+            false => names(unsafe { read::text(options.regularizer_stages, STAGES) }?),
         },
         balance: read::choice(
             options.balance,
@@ -277,6 +275,11 @@ pub(super) unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<F
     };
     config.validate()?;
     Ok(config)
+}
+
+/// Names with commas between them.
+fn names(text: &str) -> Vec<String> {
+    text.split(',').map(|name| name.trim().to_owned()).collect()
 }
 
 fn count(value: i32, argument: &str) -> Result<usize> {

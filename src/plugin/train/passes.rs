@@ -158,14 +158,12 @@ impl Passes<'_, '_> {
         mut look: impl FnMut(&Tensor) -> Result<()>,
     ) -> Result<()> {
         let _guard = tch::no_grad_guard();
-        let mut done = 0;
-        for &axes in copies {
+        for (done, &axes) in copies.iter().enumerate() {
             self.each_batch(model, indices, |step, n_steps, boxes, input| {
                 look(&Mirrors { flags: vec![axes; boxes.len()] }.apply(&input)?)?;
                 let (step, n_steps) = (done * n_steps + step, copies.len() * n_steps);
                 journal.advance(Stage::Features, step, n_steps, boxes.len() * FORWARD_WORK)
             })?;
-            done += 1;
         }
         Ok(())
     }
