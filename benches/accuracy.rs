@@ -44,9 +44,9 @@ struct Options {
     /// Subtomograms per step.
     #[arg(long, default_value_t = 10)]
     batch_size: i32,
-    /// Augmentations, added up.
-    #[arg(long, default_value_t = 1)]
-    augment: i32,
+    /// Augmentations, each a sum of those of `cinetomo_augment`.
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    augment: Vec<i32>,
     /// Signal-to-noise ratios.
     #[arg(long, value_delimiter = ',', default_value = "0.1")]
     snr: Vec<f64>,
@@ -98,6 +98,7 @@ struct Run {
     head: i32,
     batch_norm: i32,
     input_edge: i64,
+    augment: i32,
 }
 
 fn main() {
@@ -107,7 +108,7 @@ fn main() {
     context_options.n_threads = options.threads;
     let context = plugin.context(context_options).expect("a context");
     println!(
-        "start,learning_rate,epochs,head,batch_norm,input_edge,snr,per_class,seed,accuracy,macro_auc,train_s,test_s"
+        "start,learning_rate,epochs,head,batch_norm,input_edge,augment,snr,per_class,seed,accuracy,macro_auc,train_s,test_s"
     );
     for &seed in &options.seed {
         for &snr in &options.snr {
@@ -117,9 +118,10 @@ fn main() {
                 let train = Data::simulate(&context, n_per_class, snr, 1_000_000 + seed);
                 for run in runs(&options) {
                     let row = measure(&context, &options, run, seed, &train, &test);
-                    let Run { start, learning_rate, epochs, head, batch_norm, input_edge } = run;
+                    let Run { start, learning_rate, epochs, head, batch_norm, input_edge, augment } =
+                        run;
                     println!(
-                        "{start:?},{learning_rate},{epochs},{head},{batch_norm},{input_edge},{snr},{n_per_class},{seed},{row}"
+                        "{start:?},{learning_rate},{epochs},{head},{batch_norm},{input_edge},{augment},{snr},{n_per_class},{seed},{row}"
                     );
                 }
             }
@@ -135,14 +137,15 @@ fn runs(options: &Options) -> Vec<Run> {
                 for &epochs in &options.epochs {
                     for &head in &options.head {
                         for &batch_norm in &options.batch_norm {
-                            runs.push(Run {
+                            runs.extend(options.augment.iter().map(|&augment| Run {
                                 start,
                                 learning_rate,
                                 epochs,
                                 head,
                                 batch_norm,
                                 input_edge,
-                            });
+                                augment,
+                            }));
                         }
                     }
                 }
@@ -180,7 +183,7 @@ fn measure(
     training.head = run.head;
     training.batch_norm = run.batch_norm;
     training.batch_size = options.batch_size;
-    training.augment = options.augment;
+    training.augment = run.augment;
     training.seed = seed;
     let begin = Instant::now();
     let tuned = model.fine_tune(&train.volume(), &train.labels, &training, Hooks::none());

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What video weights are worth, by the command `cinetomo`: simulates labelled subtomograms, fine-tunes a network from video
-and from random numbers, measures both on others, and writes a report on the better start. Needs nothing but Python."""
+and from random numbers, measures both on others, and writes a report on them. Needs nothing but Python."""
 
 import argparse
 import json
@@ -46,12 +46,14 @@ def main():
     print("| start | epochs | accuracy | macro AUC | training | classification |", flush=True)
     print("|---|---|---|---|---|---|")
     trainings = [("video", args.epochs), ("random numbers", args.epochs), ("random numbers", args.longer_epochs)]
+    models = []
     for start, epochs in trainings:
         if epochs == 0:
             continue
         model = "video.safetensors" if start == "video" else f"random-{epochs}.safetensors"
         weights = ["--checkpoint", checkpoint] if start == "video" else ["--random"]
         _, training = cinetomo("finetune", *weights, "--labels", "train.csv", "--contrast", "dark", "--epochs", epochs, "-o", model)
+        models.append(model)
         scores = Path(model).with_suffix(".csv")
         _, classification = cinetomo("classify", "-m", model, "-i", "test.mrc", "--contrast", "dark", "-o", scores)
         found, _ = cinetomo("evaluate", "--scores", scores, "--labels", "test.csv")
@@ -61,9 +63,12 @@ def main():
             flush=True,
         )
 
+    # Beside them, what the network makes of the subtomograms before it is tuned.
+    cinetomo("init", "--checkpoint", checkpoint, "--classes", *data["class_names"], "-o", "untuned.safetensors")
     labels = ["-i", "test.mrc", "--labels", "test.csv", "--contrast", "dark"]
-    report, _ = cinetomo("report", "-m", "video.safetensors", *labels, "-o", "report.html")
-    print(f"\n{(args.directory / report['output']).resolve()}: a report on the first; open it in a browser")
+    beside = ["--beside", *models[1:], "untuned.safetensors"]
+    report, _ = cinetomo("report", "-m", models[0], *beside, *labels, "-o", "report.html")
+    print(f"\n{(args.directory / report['output']).resolve()}: a report on all of them; open it in a browser")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 //! `cinetomo report`: a model measured on labelled boxes, as one page that needs nothing else.
 
+mod beside;
 mod doubts;
 mod findings;
+mod map;
 mod overlap;
 mod page;
 mod plots;
@@ -9,9 +11,9 @@ mod plots;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use self::{doubts::doubts, findings::Findings};
+use self::{beside::Other, doubts::doubts, findings::Findings};
 use super::evaluate::number;
 use crate::{
     args::Global,
@@ -32,6 +34,7 @@ scripts that any browser shows, offline and on paper. Measure on boxes that the 
 Examples:
   cinetomo report -m tuned.safetensors -i test.mrc --labels test.csv --contrast dark -o report.html
   cinetomo report -m tuned.safetensors --labels test.csv -o report.html
+  cinetomo report -m video.safetensors --beside random.safetensors init.safetensors --labels test.csv -o report.html
   cinetomo report -m tuned.safetensors -i expert.star -o report.html --json | jq .doubts";
 
 /// Reports on a model.
@@ -41,6 +44,10 @@ pub struct Report {
     /// The model
     #[arg(long, short, value_name = "FILE.safetensors")]
     model: PathBuf,
+    /// Other models of the same classes, to stand beside it: curves, accuracies and maps of the embeddings. One that was
+    /// never fine-tuned (`cinetomo init`) shows what video weights know before
+    #[arg(long, value_name = "FILE.safetensors", num_args = 1..)]
+    beside: Vec<PathBuf>,
     #[command(flatten)]
     boxes: BoxArgs,
     #[command(flatten)]
@@ -61,7 +68,7 @@ impl Report {
         let model = session.context.model_load(&self.model)?;
         let class_names = model.info()?.class_names;
         let data = Labelled::open(&self.boxes, &self.labels, Some(&class_names), console)?;
-        let findings = Findings::of(&session, &model, &self.model, &data)?;
+        let findings = Findings::of(&session, &model, &self.model, &self.beside, &data)?;
         let doubts = doubts(&findings);
         let page = page::page(&findings, &doubts)?;
         cinetomo_formats::write(&self.output, page.as_bytes())?;
@@ -83,10 +90,22 @@ impl Report {
             "balanced_accuracy": number(found.balanced_accuracy),
             "macro_auc": number(found.macro_auc),
             "expected_calibration_error": number(found.expected_calibration_error),
+            "beside": findings.others.iter().map(beside).collect::<Vec<_>>(),
             "doubts": doubts.iter().map(|doubt| json!({
                 "title": doubt.title, "text": doubt.text, "is_serious": doubt.is_serious,
             })).collect::<Vec<_>>(),
         });
         console.result(&text, &json)
     }
+}
+
+fn beside(other: &Other) -> Value {
+    let evaluation = other.evaluation.as_ref();
+    json!({
+        "model": other.name,
+        "accuracy": evaluation.map(|found| found.accuracy),
+        "macro_auc": evaluation.map(|found| number(found.macro_auc)),
+        "knn_accuracy": other.map.as_ref().map(|map| number(map.separation.knn_accuracy)),
+        "silhouette": other.map.as_ref().map(|map| number(map.separation.silhouette)),
+    })
 }

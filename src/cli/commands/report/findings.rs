@@ -6,12 +6,11 @@ use cinetomo_host::{
     Evaluation, GradCamOptions, Model, ModelInfo,
     abi::{
         cinetomo_class_metrics, cinetomo_confidence, cinetomo_reliability_bin, cinetomo_roc_point,
-        cinetomo_separation,
     },
 };
 use serde_json::Value;
 
-use super::overlap;
+use super::{beside::Other, map::Map, overlap};
 use crate::{
     boxes::Contrast,
     chunks::{Which, for_chunks},
@@ -22,18 +21,12 @@ use crate::{
     truth::Labelled,
 };
 
-/// Embeddings on the map at most: more take minutes and cover each other.
-const MAX_MAPPED: usize = 2000;
-
 /// Classes of which boxes are shown at most.
 const MAX_SHOWN: usize = 24;
 
 /// Bins of the reliability diagram, as in the calibration error of `evaluate`'s literature (Guo et al. 2017 have 15; few
 /// boxes fill fewer).
 const N_BINS: usize = 10;
-
-/// Neighbours that vote on the class of an embedding: usual, see `cinetomo_project2d_api`.
-const N_NEIGHBORS: usize = 5;
 
 /// A model, and what it is worth on labelled boxes.
 #[derive(Debug)]
@@ -61,18 +54,9 @@ pub struct Findings {
     pub roc: Vec<Vec<cinetomo_roc_point>>,
     pub reliability: Vec<cinetomo_reliability_bin>,
     pub map: Option<Map>,
+    /// Models that stand beside it.
+    pub others: Vec<Other>,
     pub examples: Vec<Example>,
-}
-
-/// Embeddings in the plane.
-#[derive(Debug)]
-pub struct Map {
-    /// A pair for each box.
-    pub positions: Vec<[f64; 2]>,
-    pub labels: Vec<usize>,
-    /// Whether the most probable class of each box is its label.
-    pub is_right: Vec<bool>,
-    pub separation: cinetomo_separation,
 }
 
 /// A box and what the network looks at in it.
@@ -89,9 +73,9 @@ pub struct Example {
 }
 
 /// What a model says of boxes whose class is known.
-struct Answers {
+pub struct Answers {
     /// Indices of the boxes.
-    indices: Vec<usize>,
+    pub indices: Vec<usize>,
     labels: Vec<usize>,
     /// The most probable class of each.
     classes: Vec<usize>,
@@ -104,12 +88,17 @@ impl Findings {
     ///
     /// # Errors
     /// A box cannot be read, or a call of the plugin fails.
-    pub fn of(session: &Session, model: &Model, path: &Path, data: &Labelled) -> Result<Findings> {
+    pub fn of(
+        session: &Session,
+        model: &Model,
+        path: &Path,
+        others: &[PathBuf],
+        data: &Labelled,
+    ) -> Result<Findings> {
         let plugin = session.plugin;
         let info = model.info()?;
         let answers = Answers::ask(session, model, data)?;
-        // Classes are fewer than an i32 counts.
-        let labels: Vec<i32> = answers.labels.iter().map(|&label| label as i32).collect();
+        let labels = answers.numbers();
         let (scores, n_classes) = (&answers.probabilities, answers.n_classes);
         let roc =
             (0..n_classes).map(|class| plugin.evaluate_roc(scores, &labels, n_classes, class));
@@ -126,19 +115,32 @@ impl Findings {
             n_trained_on: overlap::n_trained_on(path, data),
             n_without_label: data.labels.len() - labels.len(),
             n_per_class: data.n_per_class(),
-            evaluation: plugin.evaluate(scores, &labels, n_classes)?,
+            evaluation: answers.evaluate(session)?,
             classes: plugin.evaluate_classes(scores, &labels, n_classes)?,
             roc: roc.collect::<Result<_, _>>()?,
             reliability: plugin.evaluate_reliability(scores, &labels, n_classes, N_BINS)?,
-            map: map(session, model, data, &answers, info.n_features as usize)?,
+            map: Map::of(session, model, data, &answers.indices, &answers.is_right())?,
+            others: others
+                .iter()
+                .map(|path| Other::of(session, path, data))
+                .collect::<Result<_>>()?,
             examples: examples(session, model, data, &answers)?,
             info,
         })
     }
+
+    /// The model's file without directories.
+    pub fn name(&self) -> &str {
+        self.model_path.file_name().and_then(|name| name.to_str()).unwrap_or("model")
+    }
 }
 
 impl Answers {
-    fn ask(session: &Session, model: &Model, data: &Labelled) -> Result<Answers> {
+    /// Classifies the boxes that have a label.
+    ///
+    /// # Errors
+    /// A box cannot be read, or a call of the plugin fails.
+    pub fn ask(session: &Session, model: &Model, data: &Labelled) -> Result<Answers> {
         let n_classes = data.class_names.len();
         let indices = data.labelled();
         let mut probabilities: Vec<f32> = Vec::with_capacity(indices.len() * n_classes);
@@ -167,54 +169,28 @@ impl Answers {
         })
     }
 
+    /// Accuracies and the like.
+    ///
+    /// # Errors
+    /// A call of the plugin fails.
+    pub fn evaluate(&self, session: &Session) -> Result<Evaluation> {
+        Ok(session.plugin.evaluate(&self.probabilities, &self.numbers(), self.n_classes)?)
+    }
+
+    /// Whether the most probable class of each is its label.
+    pub fn is_right(&self) -> Vec<bool> {
+        self.classes.iter().zip(&self.labels).map(|(class, label)| class == label).collect()
+    }
+
+    fn numbers(&self) -> Vec<i32> {
+        // Classes are fewer than an i32 counts.
+        self.labels.iter().map(|&label| label as i32).collect()
+    }
+
     /// Probability of the most probable class.
     fn probability(&self, row: usize) -> f32 {
         self.probabilities[row * self.n_classes + self.classes[row]]
     }
-}
-
-fn map(
-    session: &Session,
-    model: &Model,
-    data: &Labelled,
-    answers: &Answers,
-    n_features: usize,
-) -> Result<Option<Map>> {
-    let n = answers.indices.len();
-    // Every so many, so that all inputs are among them.
-    let rows: Vec<usize> = (0..n).step_by(n.div_ceil(MAX_MAPPED).max(1)).collect();
-    // What the plugin wants at least, and what neighbours there are to vote.
-    if rows.len() <= N_NEIGHBORS {
-        return Ok(None);
-    }
-    let indices: Vec<usize> = rows.iter().map(|&row| answers.indices[row]).collect();
-    let mut embeddings = Vec::with_capacity(rows.len() * n_features);
-    for_chunks(
-        session,
-        &data.boxes,
-        Which::These(&indices),
-        "embedding",
-        |volume, hooks| model.embed(volume, hooks),
-        |_, found| {
-            embeddings.extend(found);
-            Ok(())
-        },
-    )?;
-    let projection = session.context.project2d()?;
-    let options = projection.options()?;
-    let bar = session.console.bar("mapping");
-    let positions =
-        session.call(&bar, |hooks| projection.tsne(&embeddings, n_features, &options, hooks))?;
-    drop(bar);
-    let labels: Vec<usize> = rows.iter().map(|&row| answers.labels[row]).collect();
-    let numbers: Vec<i32> = labels.iter().map(|&label| label as i32).collect();
-    let pairs = positions.chunks_exact(2);
-    Ok(Some(Map {
-        positions: pairs.map(|pair| [f64::from(pair[0]), f64::from(pair[1])]).collect(),
-        labels,
-        is_right: rows.iter().map(|&row| answers.classes[row] == answers.labels[row]).collect(),
-        separation: projection.separation(&embeddings, n_features, &numbers, N_NEIGHBORS)?,
-    }))
 }
 
 /// Of each class the box that is classified rightly with the highest probability, and the one that is so wrongly.

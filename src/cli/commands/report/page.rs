@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
 use super::{
+    beside::{self, Entry},
     doubts::{Doubt, interval, percent},
     findings::{Example, Findings},
     plots,
@@ -18,7 +19,7 @@ const STYLE: &str = include_str!("style.css");
 /// # Errors
 /// A picture cannot be made.
 pub fn page(findings: &Findings, doubts: &[Doubt]) -> Result<String> {
-    let name = findings.model_path.file_name().unwrap_or_default().to_string_lossy();
+    let name = findings.name();
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -44,6 +45,7 @@ pub fn page(findings: &Findings, doubts: &[Doubt]) -> Result<String> {
                         (reliability(findings)?)
                         (examples(findings)?)
                         (training(findings)?)
+                        (beside(findings)?)
                         (settings(findings))
                     }
                     footer {
@@ -216,7 +218,7 @@ fn map(findings: &Findings) -> Result<Markup> {
                         b { (silhouette) }
                         "silhouette: 1 = classes far apart, 0 = touching, below = mixed"
                     }
-                    p.faint { "Both are measured in the " (findings.info.n_features) " dimensions before the map." }
+                    p.faint { "Both are measured in the " (map.n_features) " dimensions before the map." }
                 }
             }
         }
@@ -369,6 +371,75 @@ fn training_row(index: usize, training: &Value) -> Markup {
             td { (training["selected_epoch"]) }
             td { (loss.map_or("–".to_owned(), |loss| format!("{loss:.3}"))) }
             td { (probe.map_or("–".to_owned(), percent)) }
+        }
+    }
+}
+
+/// The model and others, where there are any.
+fn beside(findings: &Findings) -> Result<Markup> {
+    if findings.others.is_empty() {
+        return Ok(html! {});
+    }
+    let entries = beside::entries(findings);
+    let n_classes = findings.info.class_names.len();
+    let maps: Vec<(usize, String)> = entries
+        .iter()
+        .enumerate()
+        .filter_map(|(index, entry)| Some((index, plots::map(entry.map?, n_classes))))
+        .map(|(index, svg)| Ok((index, svg?)))
+        .collect::<Result<_>>()?;
+    Ok(html! {
+        section.card.wide #beside {
+            h2 { "Side by side" }
+            p.faint { "Models on the same boxes, each box classified and embedded by each of them." }
+            div.scroll {
+                table {
+                    thead {
+                        tr {
+                            th {}
+                            @for name in ["start", "labels", "epochs", "accuracy", "95 %", "macro AUC", "5 neighbours", "silhouette"] {
+                                th scope="col" { (name) }
+                            }
+                        }
+                    }
+                    tbody { @for (index, entry) in entries.iter().enumerate() { (beside_row(index, entry)) } }
+                }
+            }
+            div.pair {
+                @for (title, svg) in &plots::trainings(&entries)? {
+                    figure { figcaption { (title) } (PreEscaped(svg)) }
+                }
+            }
+            h3 { "What each makes of the boxes" }
+            p.faint { "Embeddings in the plane (t-SNE), numbered by class as above; a ring marks what is classified wrongly." }
+            div.pair {
+                @for (index, svg) in &maps {
+                    figure.map { figcaption { "M" (index + 1) " " (entries[*index].name) } (PreEscaped(svg)) }
+                }
+            }
+        }
+    })
+}
+
+fn beside_row(index: usize, entry: &Entry<'_>) -> Markup {
+    let none = || "–".to_owned();
+    let decimal =
+        |value: Option<f64>| value.filter(|v| !v.is_nan()).map_or_else(none, |v| format!("{v:.2}"));
+    let last = entry.metadata["history"].as_array().and_then(|history| history.last());
+    let count =
+        |value: Option<&Value>| value.and_then(Value::as_u64).map_or_else(none, |n| n.to_string());
+    let range = entry.evaluation.map(|found| interval(found.accuracy, found.n_evaluated as f64));
+    html! {
+        tr {
+            th scope="row" { b class={ "k" (plots::color_index(index)) } { "M" (index + 1) } " " (entry.name) }
+            td { (entry.metadata["origin"]["start"].as_str().unwrap_or("–")) }
+            td { (count(last.map(|training| &training["n_subtomograms"]))) }
+            td { (last.map_or_else(none, |_| entry.epochs().len().to_string())) }
+            td { (entry.evaluation.map_or_else(none, |found| percent(found.accuracy))) }
+            td { (range.map_or_else(none, |[low, high]| format!("{} to {}", percent(low), percent(high)))) }
+            td { (decimal(entry.evaluation.map(|found| found.macro_auc))) }
+            td { (entry.map.map_or_else(none, |map| percent(map.separation.knn_accuracy))) }
+            td { (decimal(entry.map.map(|map| map.separation.silhouette))) }
         }
     }
 }

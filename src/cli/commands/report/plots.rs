@@ -9,7 +9,7 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-use super::findings::{Findings, Map};
+use super::{beside::Entry, findings::Findings, map::Map};
 use crate::failure::{Failure, Result};
 
 const INK: RGBColor = RGBColor(0x1b, 0x1f, 0x24);
@@ -43,7 +43,7 @@ pub fn color_index(class: usize) -> usize {
 
 /// A line with its name.
 struct Line {
-    name: &'static str,
+    name: String,
     color: usize,
     points: Vec<(f64, f64)>,
 }
@@ -117,18 +117,20 @@ fn lines(axes: &Axes, lines: &[Line]) -> Result<String> {
         let mut ends: Vec<(f64, &Line)> =
             lines.iter().filter_map(|line| Some((line.points.last()?.1, line))).collect();
         ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut lowest = f64::MIN;
-        for (end, line) in ends {
+        for (_, line) in &ends {
             let color = COLORS[line.color];
             chart
                 .draw_series(LineSeries::new(line.points.iter().copied(), color.stroke_width(2)))?;
             let dots = line.points.iter().map(|&point| Circle::new(point, 2, color.filled()));
             chart.draw_series(dots.collect::<Vec<_>>())?;
+        }
+        let mut lowest = f64::MIN;
+        for (end, line) in ends {
             let at = end.max(lowest + height);
             lowest = at;
             let x = line.points.last().map_or(axes.x.end, |point| point.0);
-            let style = text(&color).pos(Pos::new(HPos::Left, VPos::Center));
-            let name = EmptyElement::at((x, at)) + Text::new(line.name, (8, 0), style);
+            let style = text(&COLORS[line.color]).pos(Pos::new(HPos::Left, VPos::Center));
+            let name = EmptyElement::at((x, at)) + Text::new(line.name.clone(), (8, 0), style);
             chart.plotting_area().draw(&name)?;
         }
         Ok(())
@@ -141,23 +143,51 @@ pub fn training(epochs: &[serde_json::Value]) -> Result<Vec<(&'static str, Strin
     for (title, keys) in
         [("Loss", ["loss", "validation_loss"]), ("Accuracy", ["accuracy", "validation_accuracy"])]
     {
-        let line = |key: &str, name, color| {
-            let point =
-                |epoch: &serde_json::Value| Some((epoch["epoch"].as_f64()?, epoch[key].as_f64()?));
-            Line { name, color, points: epochs.iter().filter_map(point).collect() }
-        };
-        let found = [line(keys[0], "training", 0), line(keys[1], "validation", 1)];
-        let points = || found.iter().flat_map(|line| &line.points);
-        if points().count() < 2 {
-            continue;
+        let found =
+            [curve(epochs, keys[0], "training", 0), curve(epochs, keys[1], "validation", 1)];
+        if found.iter().map(|line| line.points.len()).sum::<usize>() >= 2 {
+            plots.push((title, curves(title, &found, 88)?));
         }
-        let last = points().map(|point| point.0).fold(1.0, f64::max);
-        let highest = points().map(|point| point.1).fold(0.0, f64::max);
-        let top = if title == "Loss" { 1.05 * highest.max(1e-6) } else { 1.02 };
-        let axes = Axes { x: 0.0..last, y: 0.0..top, titles: ["epoch", title], right: 88 };
-        plots.push((title, lines(&axes, &found)?));
     }
     Ok(plots)
+}
+
+/// Loss and accuracy of several models after each epoch: on subtomograms held out where every training held some out.
+pub fn trainings(entries: &[Entry<'_>]) -> Result<Vec<(String, String)>> {
+    let trained = || entries.iter().filter(|entry| !entry.epochs().is_empty());
+    let is_validated =
+        trained().all(|entry| entry.epochs()[0]["validation_loss"].as_f64().is_some());
+    let mut plots = Vec::new();
+    for (title, key) in [("Loss", "loss"), ("Accuracy", "accuracy")] {
+        let (key, of) = match is_validated {
+            true => (format!("validation_{key}"), "of the validation"),
+            false => (key.to_owned(), "of the training"),
+        };
+        let numbered = entries.iter().enumerate();
+        let found: Vec<Line> = numbered
+            .map(|(index, entry)| {
+                curve(entry.epochs(), &key, &format!("M{}", index + 1), color_index(index))
+            })
+            .collect();
+        if trained().count() >= 2 {
+            plots.push((format!("{title} {of}"), curves(title, &found, 40)?));
+        }
+    }
+    Ok(plots)
+}
+
+fn curve(epochs: &[serde_json::Value], key: &str, name: &str, color: usize) -> Line {
+    let point = |epoch: &serde_json::Value| Some((epoch["epoch"].as_f64()?, epoch[key].as_f64()?));
+    Line { name: name.to_owned(), color, points: epochs.iter().filter_map(point).collect() }
+}
+
+fn curves(title: &'static str, found: &[Line], right: u32) -> Result<String> {
+    let points = || found.iter().flat_map(|line| &line.points);
+    let last = points().map(|point| point.0).fold(1.0, f64::max);
+    let highest = points().map(|point| point.1).fold(0.0, f64::max);
+    let top = if title == "Loss" { 1.05 * highest.max(1e-6) } else { 1.02 };
+    let axes = Axes { x: 0.0..last, y: 0.0..top, titles: ["epoch", title], right };
+    lines(&axes, found)
 }
 
 /// A ROC curve for each class.

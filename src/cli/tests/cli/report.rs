@@ -105,6 +105,43 @@ fn a_report_is_one_whole_page_with_every_section() {
 }
 
 #[test]
+fn models_stand_beside_each_other() {
+    let lab = Lab::new().with_data();
+    lab.cinetomo(
+        "init --random --classes T20S~proteasome apoferritin hemagglutinin -o untuned.safetensors",
+    )
+    .ok();
+    lab.cinetomo("finetune --random --views 1 --labels train.csv --contrast dark --epochs 2 -o other.safetensors").ok();
+    let json = lab
+        .cinetomo("report -m tuned.safetensors --beside other.safetensors untuned.safetensors -i test.mrc --labels test.csv --contrast dark -o r.html --json")
+        .json();
+    let page = parse(&lab, "r.html");
+    assert_eq!(texts(&page["faults"]), Vec::<&str>::new());
+    assert!(texts(&page["ids"]).contains(&"beside"));
+    let text = page["text"].as_str().unwrap();
+    for name in ["M1 tuned.safetensors", "M2 other.safetensors", "M3 untuned.safetensors"] {
+        assert!(text.contains(name), "{name}");
+    }
+    // The same numbers as from a report on each.
+    let other = lab
+        .cinetomo("report -m other.safetensors -i test.mrc --labels test.csv --contrast dark -o o.html --json")
+        .json();
+    let beside = &json["beside"][0];
+    assert_eq!(
+        (&beside["accuracy"], &beside["macro_auc"]),
+        (&other["accuracy"], &other["macro_auc"])
+    );
+    // What was never tuned has neighbours and no accuracy.
+    assert!(json["beside"][1]["accuracy"].is_null());
+    assert!(json["beside"][1]["knn_accuracy"].as_f64().unwrap() > 0.0);
+
+    let classes = "hemagglutinin apoferritin T20S~proteasome";
+    lab.cinetomo(&format!("finetune --random --views 1 --labels train.csv --classes {classes} --contrast dark --preset probe -o turned.safetensors")).ok();
+    lab.cinetomo("report -m tuned.safetensors --beside turned.safetensors -i test.mrc --labels test.csv -o s.html")
+        .fails(1, "its classes are hemagglutinin, apoferritin");
+}
+
+#[test]
 fn a_report_on_the_training_says_so() {
     let lab = Lab::new().with_data();
     // The model of the shared data, with the run file that its making leaves.
