@@ -22,8 +22,8 @@ const EDGE: i64 = 96;
 const BOX_BYTES: f64 = 4.0 * (EDGE * EDGE * EDGE) as f64;
 const BATCH_SIZE: usize = 4;
 
-/// Few, for the peak that is compared with, and many: two gigabytes.
-const N: [usize; 2] = [60, 600];
+/// Few, for the peak that is compared with, and many: a gigabyte.
+const N: [usize; 2] = [30, 300];
 
 /// A line of this process's status, in bytes.
 fn status(name: &str) -> f64 {
@@ -51,6 +51,8 @@ fn child() {
         batch_size: BATCH_SIZE,
         validation_fraction: 0.2,
         head: HeadStart::Probe,
+        // Weights and moments are no part of the question.
+        n_frozen_stages: 5,
         augment: Augment::default(),
         ..FineTune::default()
     };
@@ -104,5 +106,5 @@ fn memory_does_not_grow_with_the_number_of_boxes() {
         set / 1e6
     );
     assert!(many < few + 3.0 * batch, "{few} with few, {many} with many");
-    assert!(many < set / 4.0, "{many} of {set}");
+    assert!(many < set / 2.0, "{many} of {set}");
 }

@@ -1518,7 +1518,9 @@ class Model(_Handle):
         if "regularizer_stages" in simple:
             names = simple["regularizer_stages"]
             if isinstance(names, str):
-                raise Error(Status.INVALID_ARGUMENT, f"regularizer_stages is the text {names!r}; expected several, such as [{names!r}]")
+                raise Error(
+                    Status.INVALID_ARGUMENT, f"regularizer_stages is the text {names!r}; expected several, such as [{names!r}]"
+                )
             simple["regularizer_stages"] = ",".join(names).encode()
         _fill(raw, FineTuneOptions, simple)
         return self._train("fine_tune", subtomograms, labels, raw, progress, cancel)
