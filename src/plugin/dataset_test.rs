@@ -4,6 +4,7 @@ use std::{
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::Instant,
 };
 
 use rand::SeedableRng;
@@ -187,6 +188,33 @@ fn the_next_batch_is_fetched_ahead() {
     drop(monitor);
     let expected = ["read 4", "read 4", "step 1", "read 4", "step 2", "step 3"];
     assert_eq!(events.into_inner(), expected);
+}
+
+/// What is announced is there although nobody waits for it.
+#[test]
+fn boxes_are_fetched_while_others_are_worked_on() {
+    let (voxels, is_there) = (voxels(), AtomicBool::new(false));
+    let read = |indices: &[usize], out: &mut [f32]| {
+        copy(&voxels, indices, out);
+        is_there.store(indices == [1], Ordering::Release);
+        Ok(())
+    };
+    let work = |_: &Model, volume: &Volume<'_>, _: &mut Monitor<'_>| {
+        let first = volume.gather(&[0], Device::Cpu)?;
+        volume.announce(&[1]);
+        let start = Instant::now();
+        while !is_there.load(Ordering::Acquire) {
+            assert!(start.elapsed().as_secs() < 60, "nothing is fetched meanwhile");
+            thread::yield_now();
+        }
+        // What was announced in vain does no harm.
+        let third = volume.gather(&[2], Device::Cpu)?;
+        Ok([first, third].map(|boxes| boxes.double_value(&[0, 0, 0, 0, 0])))
+    };
+    let monitor = &mut Monitor::silent();
+    let found = dataset(Axis::Z, None, read).serve(&mut model(), monitor, || {}, work);
+    let n_voxels = voxels.len() / N;
+    assert_eq!(found.unwrap(), [0, 2].map(|index| f64::from(voxels[index * n_voxels])));
 }
 
 fn error_of(

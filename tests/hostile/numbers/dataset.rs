@@ -97,9 +97,12 @@ fn sets_without_meaning_are_refused() {
             ("fine_tune", INVALID, &["dataset: struct_size is 79"], |f, e| {
                 of(f, e, |d| d.struct_size = 79)
             }),
-            ("fine_tune", Status::Io, &["dataset.read returned -5 for boxes 0", "xxx"], |f, e| {
-                of(f, e, |d| d.read = Some(broken))
-            }),
+            (
+                "fine_tune",
+                Status::Io,
+                &["dataset.read returned -5 for boxes", "more: xxx"],
+                |f, e| of(f, e, |d| d.read = Some(broken)),
+            ),
             (
                 "fine_tune",
                 Status::NonFinite,
