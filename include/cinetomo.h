@@ -511,7 +511,7 @@ typedef enum cinetomo_regularizer {
    * times their number. Differences are averaged over the positions, where the paper adds them up.
    *
    * Keeps a second network and computes it in every step. To weigh the channels costs one pass through what follows a
-   * stage for each of its channels: for I3D some seconds a subtomogram of 32 voxels an edge.
+   * stage for each of its channels: for I3D three seconds of a core a subtomogram of 32 voxels an edge.
    */
   CINETOMO_REGULARIZER_DELTA = 3,
   /**
