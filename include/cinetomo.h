@@ -44,7 +44,7 @@
  *  5. CUDA buffers. The caller has finished writing to them; all work on them is done when the call returns.
  *  6. Text and paths are UTF-8, NUL-terminated.
  *  7. After fork() the child gets UNSUPPORTED from every call that can fail. Start a new program instead.
- *  8. The library stays loaded until the process ends, also after dlclose. It has no global logger, installs no
+ *  8. The library stays loaded until the process ends, also after dlclose. It has no global logger, installs no signal
  *     handlers, writes nothing to stdout or stderr, changes no environment variable, and leaves the host's OpenMP
  *     thread count as it was.
  *  9. Structs. One that starts with `struct_size` is filled by its `_init` function, which is given the size that the
@@ -56,6 +56,12 @@
  *     and never held out. A class may be missing among the held-out: their accuracy then says nothing of it, and means
  *     over classes (balanced accuracy, F1, AUC) leave it out. A class without any example cannot be learnt. Classes of
  *     very different sizes are warned of; what to do about them is `balance` of cinetomo_fine_tune_options.
+ * 11. The end. exit() may be called, and main may return, at any time: while other threads are in the library, in a callback,
+ *     with live handles. An exit handler of the library stops the calls as a cancel flag does and waits until they have
+ *     left, which takes a batch, at most 30 seconds; 1 second for callbacks, and one that returns later still never gets
+ *     back to the host. Calls that begin later, in the host's own exit handlers and destructors, get UNSUPPORTED, and what
+ *     they free stays. Finish what must be finished before. What libtorch sets up in the first batch of its kind goes before
+ *     that handler comes: exit() in the middle of it may still crash.
  *
  * Functions are marked with the threads that may call them, in brackets at the end.
  */
@@ -2189,8 +2195,8 @@ typedef struct cinetomo_pick_api {
    * receives how much brighter (or darker) than its surroundings each is in the filtered tomogram, more being
    * better; `*out_n` their number. `capacity` is the number of particles for which there is room: 3 x `capacity`
    * positions and `capacity` scores. It is at least `n_max`, or 0: then `*out_n` receives `n_max`, and nothing else
-   * happens. Reading goes block by block through the tomogram, the surroundings of a block included. `options` and
-   * `hooks` may be NULL.
+   * happens. Reading goes block by block through the tomogram, the surroundings of a block included. Filters run on
+   * the context's device, the search for peaks on its threads. `options` and `hooks` may be NULL.
    *
    * Errors: NULL_ARGUMENT; INVALID_ARGUMENT; NON_FINITE names the voxel; BUFFER_TOO_SMALL; IO if `read` failed;
    * CANCELLED. [any thread]

@@ -1,11 +1,25 @@
 //! Small C hosts, each a process of its own: what depends on the state of a whole process.
+//!
+//! What real hosts do to the library is tried in C++ (`consumers/hazards.cpp`), Python (`python/test_hazards.py`), Java
+//! (`fiji/Hostile.java`, `Exit.java`, `Loaders.java`) and here:
+//!
+//! | hazard | C | C++ | Python | Java |
+//! |---|---|---|---|---|
+//! | OpenMP thread count | openmp | open-mp | torch's | has none |
+//! | unloading | dlclose | unloading | yes | Loaders |
+//! | fork | fork, exit child | fork-is-refused | yes | cannot |
+//! | threads on one model and on many | exit everything | yes | yes | Hostile; Api |
+//! | cancel from another thread | exit | cancelled-by-another-thread | Ctrl-C | Api, by the listener |
+//! | end with live handles | exit | end-with-live-handles | yes | Exit |
+//! | end during a call | exit | end-during-a-call | yes | Exit |
+//! | decoys in LD_LIBRARY_PATH, `env -i` | none | nothing-special, all | yes | Api |
 
 use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cinetomo_tests::{library, root};
@@ -62,7 +76,7 @@ impl Installation {
         let lib = self.path().join("lib");
         let executable = self.path().join(host);
         let build = Command::new("gcc")
-            .args(["-std=gnu99", "-Wall", "-Wextra", "-Wno-unused", "-Werror", "-fopenmp", "-o"])
+            .args(["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused", "-Werror", "-fopenmp", "-o"])
             .arg(&executable)
             .arg(root().join("tests/hosts").join(format!("{host}.c")))
             .arg(format!("-I{}", root().join("include").display()))
@@ -104,6 +118,26 @@ fn the_hosts_open_mp_setting_survives() {
 #[test]
 fn a_forked_child_is_refused() {
     Installation::cpu_only().run("fork", &[]);
+}
+
+#[test]
+fn exit_waits_for_nobody_long() {
+    let installation = Installation::cpu_only();
+    let host = installation.build("exit");
+    let ways = ["train", "classify", "make", "everything", "callback", "blocked", "child", "quick"];
+    for way in ways {
+        for milliseconds in ["0", "300"] {
+            let start = Instant::now();
+            let mut command = Command::new(host.get_program());
+            command.args([way, milliseconds]).env_remove("LD_LIBRARY_PATH");
+            let run = command.output().expect("the host starts");
+            let said = String::from_utf8_lossy(&run.stderr);
+            assert_eq!(run.status.code(), Some(7), "{way} {milliseconds}: {} {said}", run.status);
+            assert!(said.is_empty(), "{way} {milliseconds}: {said}");
+            // Far below what a call that is waited for in vain takes.
+            assert!(start.elapsed() < Duration::from_secs(25), "{way} {milliseconds}");
+        }
+    }
 }
 
 #[test]

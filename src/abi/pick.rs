@@ -162,8 +162,8 @@ pub struct cinetomo_pick_api {
     /// receives how much brighter (or darker) than its surroundings each is in the filtered tomogram, more being
     /// better; `*out_n` their number. `capacity` is the number of particles for which there is room: 3 x `capacity`
     /// positions and `capacity` scores. It is at least `n_max`, or 0: then `*out_n` receives `n_max`, and nothing else
-    /// happens. Reading goes block by block through the tomogram, the surroundings of a block included. `options` and
-    /// `hooks` may be NULL.
+    /// happens. Reading goes block by block through the tomogram, the surroundings of a block included. Filters run on
+    /// the context's device, the search for peaks on its threads. `options` and `hooks` may be NULL.
     ///
     /// Errors: NULL_ARGUMENT; INVALID_ARGUMENT; NON_FINITE names the voxel; BUFFER_TOO_SMALL; IO if `read` failed;
     /// CANCELLED. [any thread]

@@ -176,6 +176,15 @@ impl Boxes {
             starts.push(n);
         }
         let place = first.path().display().to_string();
+        let extents = shape.iter().max().zip(shape.iter().min());
+        if let (1, Some((longest, shortest))) = (n, extents)
+            && *longest >= 2 * shortest
+        {
+            console.warn(format!(
+                "{place} is one box of {} x {} x {} voxels; if it is a tomogram, `cinetomo tomogram` picks the particles in it",
+                shape[0], shape[1], shape[2]
+            ));
+        }
         voxel_size = warn_of_voxel_size(args.voxel_size, voxel_size, &place, console)?;
         let contrast = contrast_of(&parts, args.contrast, console)?;
         if contrast == Contrast::Unknown {

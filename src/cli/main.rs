@@ -10,6 +10,7 @@ mod commands;
 mod console;
 mod extraction;
 mod failure;
+mod image;
 mod interrupt;
 mod outputs;
 mod particle_table;

@@ -2,13 +2,17 @@
 
 use std::{
     collections::HashMap,
+    fs,
     path::{Path, PathBuf},
 };
 
 use cinetomo_formats::{
-    particle_list::{Dialect, Folders, ParticleFile, PositionUnit},
+    particle_list::{
+        Columns, Dialect, Folders, ParticleFile, ParticleList, PositionUnit, ShiftUnit,
+    },
     star::Star,
 };
+use clap::Args;
 use csv::StringRecord;
 
 use crate::{
@@ -36,18 +40,62 @@ const NOT_CARRIED: [&str; 14] = [
     "rlnMagnification",
 ];
 
+/// How positions of a list are understood.
+#[derive(Args, Clone, Debug)]
+pub struct PositionArgs {
+    /// Edge in angstrom of the voxels that positions count; by default as the list says (RELION from 4 on: the pixels of
+    /// the tilt series), or else the tomogram's
+    #[arg(long, value_name = "ANGSTROM")]
+    pub position_voxel_size: Option<f64>,
+    /// Take positions as they stand, without the shifts that a refinement found; these are carried over
+    #[arg(long)]
+    pub ignore_shifts: bool,
+}
+
+impl PositionArgs {
+    /// Fails if the voxel size is none.
+    pub fn check(&self) -> Result<()> {
+        match self.position_voxel_size {
+            Some(size) if !(size.is_finite() && size > 0.0) => Err(Failure::Usage(format!(
+                "--position-voxel-size {size}: expected a positive number of angstrom"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Characters of a value that a message shows at most.
+const MAX_SHOWN: usize = 60;
+
+/// Sizes that differ by no more are the same: lists have five or six digits.
+const TOLERANCE: f64 = 1e-3;
+
 /// Particles with positions.
 #[derive(Debug)]
 pub struct Particles {
     path: PathBuf,
     /// As the list has them, `[z, y, x]`.
     positions: Vec<[f64; 3]>,
+    /// What is to be added to them, if anything is.
+    shifts: Option<Shifts>,
+    /// Edge in angstrom of the voxels that positions count, if somebody says it.
+    position_voxel_size: Option<f64>,
     /// Index of each particle's tomogram among the names.
     tomograms: Vec<Option<usize>>,
     names: Vec<String>,
     /// The list counts voxels from this number on; nothing = angstrom from the centre.
     first_voxel: Option<f64>,
     rest: Rest,
+}
+
+/// Refined shifts that are applied.
+#[derive(Debug)]
+struct Shifts {
+    /// `[z, y, x]`.
+    of_particles: Vec<[f32; 3]>,
+    unit: ShiftUnit,
+    /// Angstrom, of the image of each particle; 0 = unknown. Only where shifts count them.
+    image_voxel_sizes: Vec<f32>,
 }
 
 /// What the list says besides.
@@ -74,9 +122,10 @@ impl Particles {
     ///
     /// # Errors
     /// It cannot be read, or has no positions.
-    pub fn read(path: &Path, console: &Console) -> Result<Particles> {
+    pub fn read(path: &Path, args: &PositionArgs, console: &Console) -> Result<Particles> {
+        args.check()?;
         if extension(path) == "csv" {
-            return Particles::of_csv(path);
+            return Particles::of_csv(path, args, console);
         }
         let file = ParticleFile::open(path, Folders::default())?;
         let list = file.list();
@@ -94,30 +143,61 @@ impl Particles {
             (PositionUnit::Voxel, Dialect::Dynamo | Dialect::Stopgap) => Some(1.0),
             (PositionUnit::Voxel, _) => Some(0.0),
         };
-        let rest = if list.dialect == Dialect::Dynamo {
-            Rest::Nothing
-        } else {
-            let position = list.columns.position.as_ref().map(|[z, ..]| z.as_str());
-            Rest::of_star(Star::read(&list.path)?, position, console)?
-        };
-        Ok(Particles {
+        if let (None, Some(size)) = (first_voxel, args.position_voxel_size) {
+            return Err(Failure::Usage(format!(
+                "--position-voxel-size {size}: the positions of {} are in angstrom",
+                path.display()
+            )));
+        }
+        let positions = positions.collect::<Result<_>>()?;
+        let shifts = Shifts::of(list, args, console);
+        let mut particles = Particles {
             path: path.to_owned(),
-            positions: positions.collect::<Result<_>>()?,
+            positions,
+            position_voxel_size: args.position_voxel_size.or(list.position_voxel_size),
             tomograms: list.particles.iter().map(|particle| particle.tomogram).collect(),
             names: list.tomograms.clone(),
             first_voxel,
-            rest,
-        })
+            rest: Rest::Nothing,
+            shifts,
+        };
+        let Columns { position, shift, .. } = list.columns.clone();
+        // Applied twice, a shift would be wrong.
+        let applied = if particles.shifts.is_some() { shift } else { Vec::new() };
+        if let (Some([z, ..]), Some(star)) = (position, file.into_star()) {
+            particles.rest = Rest::of_star(star, &z, &applied);
+        }
+        Ok(particles)
     }
 
-    fn of_csv(path: &Path) -> Result<Particles> {
-        let failed = |error: csv::Error| Failure::at(path, error);
-        let mut reader =
-            csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(failed)?;
+    fn of_csv(path: &Path, args: &PositionArgs, console: &Console) -> Result<Particles> {
+        let bytes = fs::read(path).map_err(|error| Failure::at(path, error))?;
+        if !bytes.ends_with(b"\n") {
+            let path = path.display();
+            console.warn(format!(
+                "{path}: the file ends within a line; its last value may be cut short"
+            ));
+        }
+        Particles::parse_csv(path, &bytes, args)
+    }
+
+    /// The bytes of a CSV file; `path` names it in messages.
+    fn parse_csv(path: &Path, bytes: &[u8], args: &PositionArgs) -> Result<Particles> {
+        let failed = |error: csv::Error| match error.kind() {
+            csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+                let line = pos.as_ref().map_or(0, |position| line_of(position, bytes));
+                let message =
+                    format!("line {line}: {len} values, but the header has {expected_len}");
+                Failure::at(path, message)
+            }
+            _ => Failure::at(path, error),
+        };
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
         let header = reader.headers().map_err(failed)?.clone();
         let column = |name: &str| header.iter().position(|other| other == name);
         let [Some(z), Some(y), Some(x)] = ["z", "y", "x"].map(column) else {
             let found = header.iter().collect::<Vec<_>>().join(", ");
+            let found: String = found.chars().take(MAX_SHOWN).collect();
             let message = format!("line 1: expected the columns z, y and x, got {found:?}");
             return Err(Failure::at(path, message));
         };
@@ -133,12 +213,13 @@ impl Particles {
         let mut known: HashMap<String, usize> = HashMap::new();
         for row in reader.records() {
             let row = row.map_err(failed)?;
-            let line = row.position().map_or(0, csv::Position::line);
+            let line = row.position().map_or(0, |position| line_of(position, bytes));
             let number = |column: usize| {
                 row[column].parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(
                     || {
                         let (name, text) = (&header[column], &row[column]);
-                        Failure::at(path, format!("line {line}, {name}: {text:?} is no number"))
+                        let shown: String = text.chars().take(MAX_SHOWN).collect();
+                        Failure::at(path, format!("line {line}, {name}: {shown:?} is no number"))
                     },
                 )
             };
@@ -149,14 +230,25 @@ impl Particles {
                     names.len() - 1
                 })
             }));
-            rows.push(row);
+            // Of a file of positions alone, nothing is kept: a row takes ten times its numbers.
+            if !columns.is_empty() {
+                rows.push(row);
+            }
         }
         if positions.is_empty() {
             return Err(Failure::at(path, "lists no particles"));
         }
         let rest = Rest::Csv { rows, columns, labels };
-        let first_voxel = Some(0.0);
-        Ok(Particles { path: path.to_owned(), positions, tomograms, names, first_voxel, rest })
+        Ok(Particles {
+            path: path.to_owned(),
+            positions,
+            shifts: None,
+            position_voxel_size: args.position_voxel_size,
+            tomograms,
+            names,
+            first_voxel: Some(0.0),
+            rest,
+        })
     }
 
     /// Number of particles.
@@ -164,32 +256,68 @@ impl Particles {
         self.positions.len()
     }
 
-    /// Where particles are in their tomogram: `[z, y, x]` in its voxels, from 0 at the centre of the first. `scale` is
-    /// the edge of a voxel that the list counts, over that of the tomogram's.
+    /// Where particles are in their tomogram: `[z, y, x]` in its voxels, from 0 at the centre of the first.
     ///
     /// # Errors
-    /// Positions are in angstrom, and the tomogram's voxel size is unknown.
+    /// Positions or shifts are in angstrom, or voxels of a size that was asked for, and the tomogram's voxel size is
+    /// unknown.
     pub fn positions(
         &self,
         indices: &[usize],
         tomogram: &OpenTomogram,
-        scale: f64,
+        console: &Console,
     ) -> Result<Vec<[f32; 3]>> {
         let size = tomogram.voxel_size();
-        if self.first_voxel.is_none() && size == 0.0 {
-            let message = "positions are in angstrom, and the tomogram's voxel size is unknown \
-                           (--voxel-size)";
+        let in_angstrom = if self.first_voxel.is_none() {
+            Some("positions are")
+        } else if self.shifts.as_ref().is_some_and(|shifts| shifts.unit == ShiftUnit::Angstrom) {
+            Some("refined shifts (--ignore-shifts leaves them out) are")
+        } else {
+            None
+        };
+        if let (Some(what), 0.0) = (in_angstrom, size) {
+            let name = tomogram.name();
+            let message = format!(
+                "{what} in angstrom, and the voxel size of {name} is unknown; say it with --voxel-size"
+            );
             return Err(Failure::at(&self.path, message));
         }
+        let scale = self.scale(tomogram, console);
         let shape = tomogram.shape();
         let place = |&index: &usize| {
             let stated = self.positions[index];
-            [0, 1, 2].map(|axis| match self.first_voxel {
-                Some(first) => ((stated[axis] - first) * scale) as f32,
-                None => (stated[axis] / size + shape[axis] as f64 / 2.0) as f32,
+            let shift =
+                self.shifts.as_ref().map_or([0.0; 3], |shifts| shifts.voxels(index, scale, size));
+            [0, 1, 2].map(|axis| {
+                let place = match self.first_voxel {
+                    Some(first) => (stated[axis] - first) * scale,
+                    None => stated[axis] / size + shape[axis] as f64 / 2.0,
+                };
+                (place + shift[axis]) as f32
             })
         };
         Ok(indices.iter().map(place).collect())
+    }
+
+    /// The edge of a voxel that positions count, over that of the tomogram's.
+    fn scale(&self, tomogram: &OpenTomogram, console: &Console) -> f64 {
+        let (Some(stated), Some(_)) = (self.position_voxel_size, self.first_voxel) else {
+            return 1.0;
+        };
+        let (size, name, list) = (tomogram.voxel_size(), tomogram.name(), self.path.display());
+        if size == 0.0 {
+            console.warn(format!(
+                "{list}: positions count voxels of {stated} angstrom; the voxel size of {name} is unknown \
+                 (--voxel-size) and taken for the same"
+            ));
+            return 1.0;
+        }
+        if (stated / size - 1.0).abs() > TOLERANCE {
+            console.info(format!(
+                "{list}: positions count voxels of {stated} angstrom, those of {name} have {size}"
+            ));
+        }
+        stated / size
     }
 
     /// Which particles are in which of these tomograms: those whose name in the list is that of the file, apart from
@@ -297,29 +425,73 @@ impl Particles {
     }
 }
 
-impl Rest {
-    fn of_star(star: Star, position: Option<&str>, console: &Console) -> Result<Rest> {
-        let has = |label: &str| star.tables().position(|table| table.column(label).is_some());
-        let Some(index) = position.and_then(has) else { return Ok(Rest::Nothing) };
-        // It was found just now.
-        let Some(table) = star.tables().nth(index) else { return Ok(Rest::Nothing) };
-        let shifted = ["rlnOriginXAngst", "rlnOriginX", "x_shift"]
-            .into_iter()
-            .find(|label| table.column(label).is_some());
-        if let Some(label) = shifted {
+impl Shifts {
+    /// Those of a list, unless there are none or they are to be ignored; says what is done with them.
+    fn of(list: &ParticleList, args: &PositionArgs, console: &Console) -> Option<Shifts> {
+        let unit = list.shift_unit?;
+        let n = list.particles.iter().filter(|particle| particle.shift != [0.0; 3]).count();
+        let (path, first) = (list.path.display(), list.columns.shift.last()?);
+        if args.ignore_shifts {
+            if n > 0 {
+                console.info(format!("{path}: refined shifts ({first} ...) are not applied"));
+            }
+            return None;
+        }
+        if n > 0 {
             console.info(format!(
-                "{}: refined shifts ({label} ...) are carried over, not applied",
-                star.path().display()
+                "{path}: refined shifts ({first} ...) of {n} particles are applied; --ignore-shifts leaves them out"
             ));
         }
+        let sizes = list.particles.iter().map(|particle| particle.voxel_size as f32);
+        Some(Shifts {
+            of_particles: list.particles.iter().map(|particle| particle.shift).collect(),
+            unit,
+            image_voxel_sizes: match unit {
+                ShiftUnit::ImageVoxel => sizes.collect(),
+                ShiftUnit::Voxel | ShiftUnit::Angstrom => Vec::new(),
+            },
+        })
+    }
+
+    /// The shift of a particle in voxels of `size` angstrom (0 = unknown); `scale` is the edge of a voxel that positions
+    /// count, over that.
+    fn voxels(&self, index: usize, scale: f64, size: f64) -> [f64; 3] {
+        let voxels = match self.unit {
+            ShiftUnit::Voxel => scale,
+            // Not asked for where the size is unknown.
+            ShiftUnit::Angstrom => 1.0 / size,
+            ShiftUnit::ImageVoxel => {
+                let image = f64::from(self.image_voxel_sizes[index]);
+                // Of unknown size, images were most likely cut out as they were.
+                if image > 0.0 && size > 0.0 { image / size } else { scale }
+            }
+        };
+        self.of_particles[index].map(|along| f64::from(along) * voxels)
+    }
+}
+
+impl Rest {
+    /// What the table that has this column says besides, but for shifts that are applied.
+    fn of_star(star: Star, position: &str, applied: &[String]) -> Rest {
+        let has = star.tables().position(|table| table.column(position).is_some());
+        let Some(index) = has else { return Rest::Nothing };
+        // It was found just now.
+        let Some(table) = star.tables().nth(index) else { return Rest::Nothing };
         let (columns, labels) = table
             .labels()
             .map(str::to_owned)
             .enumerate()
-            .filter(|(_, label)| !NOT_CARRIED.contains(&label.as_str()))
+            .filter(|(_, label)| !NOT_CARRIED.contains(&label.as_str()) && !applied.contains(label))
             .unzip();
-        Ok(Rest::Star { star, table: index, columns, labels })
+        Rest::Star { star, table: index, columns, labels }
     }
+}
+
+/// The line where a row of a CSV file begins: the position that the reader gives comes before blank lines.
+fn line_of(position: &csv::Position, bytes: &[u8]) -> u64 {
+    let rest = usize::try_from(position.byte()).ok().and_then(|start| bytes.get(start..));
+    let ends = rest.unwrap_or_default().iter().take_while(|byte| b"\r\n".contains(byte));
+    position.line() + ends.filter(|&&byte| byte == b'\n').count() as u64
 }
 
 /// Whether a tomogram's name in a list means this file: equal, apart from directories and endings, or with more behind
@@ -352,6 +524,58 @@ mod tests {
             ("", "TS_02.mrc", false),
         ] {
             assert_eq!(fits(name, Path::new(file)), expected, "{name} {file}");
+        }
+    }
+
+    fn parse(text: impl AsRef<[u8]>) -> Result<Particles> {
+        let args = PositionArgs { position_voxel_size: None, ignore_shifts: false };
+        Particles::parse_csv(Path::new("p.csv"), text.as_ref(), &args)
+    }
+
+    #[test]
+    fn positions_are_read_with_marks_and_any_ends_of_lines() {
+        let text =
+            "\u{feff}tomogram, x ,y,z,score\r\nTS_1,1,2.5,-3e0,0.5\r\n\r\n\"TS,2\",4,5,6,\r\n";
+        let particles = parse(text).unwrap();
+        assert_eq!(particles.positions, [[-3.0, 2.5, 1.0], [6.0, 5.0, 4.0]]);
+        assert_eq!(particles.names, ["TS_1", "TS,2"]);
+        assert_eq!(particles.labels(), ["score"]);
+        assert_eq!(particles.values(0).unwrap(), ["0.5"]);
+        let bare = parse("z,y,x\n1,2,3\n").unwrap();
+        assert!(matches!(&bare.rest, Rest::Csv { rows, .. } if rows.is_empty()));
+        assert_eq!(bare.values(0).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_positions_is_named_with_its_line() {
+        let long = "x".repeat(10 << 20);
+        let (value, values) = (format!("z,y,x\n1,2,{long}\n"), ",".repeat(10 << 20));
+        for (text, expected) in [
+            ("", "line 1: expected the columns z, y and x, got \"\""),
+            ("z,y\n1,2\n", "line 1: expected the columns z, y and x, got \"z, y\""),
+            ("z,y,x\n", "lists no particles"),
+            ("z,y,x\n1,2\n", "line 2: 2 values, but the header has 3"),
+            ("z,y,x\n1,2,3\n\n1,,3\n", "line 4, y: \"\" is no number"),
+            ("z,y,x\r\n1,2,3\r\n\r\n1,,3\r\n", "line 4, y: \"\" is no number"),
+            ("z,y,x\n1,2,nan\n", "line 2, x: \"nan\" is no number"),
+            ("z,y,x\n1,2,1e400\n", "line 2, x: \"1e400\" is no number"),
+            (&value, "line 2, x: \"xxxx"),
+            (&format!("z,y,x\n{values}\n"), "line 2: 10485761 values, but the header has 3"),
+        ] {
+            let message = parse(text).unwrap_err().to_string();
+            assert!(message.starts_with("p.csv: ") && message.len() < 200, "{message}");
+            assert!(message.contains(expected), "{expected}: {message}");
+        }
+        assert!(parse(b"z,y,x\n1,2,\xff\n").is_err());
+    }
+
+    #[test]
+    fn every_part_of_a_file_of_positions_is_an_error_or_fewer_rows() {
+        let whole = "z,y,x,note\n1,2,3,\"a, b\"\n4,5,6,c\n";
+        for end in 0..whole.len() {
+            if let Ok(part) = parse(&whole[..end]) {
+                assert!(part.len() < whole[..end].lines().count(), "{end} bytes");
+            }
         }
     }
 }

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use png::{BitDepth, ColorType, Encoder};
-
 use crate::{
     failure::{Failure, Result},
+    image::Image,
     outputs::extension,
     tomogram::OpenTomogram,
 };
@@ -77,10 +76,10 @@ pub fn write(path: &Path, tomogram: &OpenTomogram, rings: &[Ring], radius: f32) 
     let slice = |axis: usize| Slice::read(tomogram, axis, factor);
     let slices = [slice(0)?, slice(1)?, slice(2)?];
     let [side_z, side_y, side_x] = shape.map(|extent| extent.div_ceil(factor) * magnified);
-    let mut canvas = Canvas::new(side_y + GAP + side_z, side_x + GAP + side_z);
+    let mut image = Image::white(side_x + GAP + side_z, side_y + GAP + side_z);
     let corners = [[0, 0], [side_y + GAP, 0], [0, side_x + GAP]];
     for (axis, (slice, corner)) in slices.iter().zip(corners).enumerate() {
-        canvas.put(slice, corner, magnified);
+        slice.put(&mut image, corner, magnified);
         let (down, right) = slice.axes;
         let centre = (shape[axis] / 2) as f32;
         for ring in rings {
@@ -93,10 +92,10 @@ pub fn write(path: &Path, tomogram: &OpenTomogram, rings: &[Ring], radius: f32) 
             let place = [ring.position[down], ring.position[right]];
             let place = place.map(|at| (at + 0.5) * scale - 0.5);
             let extents = slice.extents.map(|extent| extent * magnified);
-            canvas.ring(corner, extents, place, cut.max(1.5), COLOURS[ring.colour].1);
+            draw_ring(&mut image, corner, extents, place, cut.max(1.5), COLOURS[ring.colour].1);
         }
     }
-    cinetomo_formats::write(path, &canvas.to_png(path)?)?;
+    cinetomo_formats::write(path, &image.png()?)?;
     Ok(())
 }
 
@@ -146,64 +145,36 @@ impl Slice {
         let greys = means.iter().map(|value| grey(value) as u8).collect();
         Ok(Slice { axes, extents, greys })
     }
-}
-
-struct Canvas {
-    extents: [usize; 2],
-    pixels: Vec<[u8; 3]>,
-}
-
-impl Canvas {
-    fn new(height: usize, width: usize) -> Canvas {
-        Canvas { extents: [height, width], pixels: vec![[255; 3]; height * width] }
-    }
-
-    fn put(&mut self, slice: &Slice, [top, left]: [usize; 2], magnified: usize) {
-        let [height, width] = slice.extents.map(|extent| extent * magnified);
+    fn put(&self, image: &mut Image, [top, left]: [usize; 2], magnified: usize) {
+        let [height, width] = self.extents.map(|extent| extent * magnified);
         for row in 0..height {
-            let greys = &slice.greys[row / magnified * slice.extents[1]..];
-            let start = (top + row) * self.extents[1] + left;
-            for (column, pixel) in self.pixels[start..start + width].iter_mut().enumerate() {
-                *pixel = [greys[column / magnified]; 3];
+            let greys = &self.greys[row / magnified * self.extents[1]..];
+            for column in 0..width {
+                image.set(top + row, left + column, [greys[column / magnified]; 3]);
             }
         }
     }
+}
 
-    /// A ring of one pixel around `place` (down, right) of a slice, as far as it is within it.
-    fn ring(
-        &mut self,
-        [top, left]: [usize; 2],
-        extents: [usize; 2],
-        place: [f32; 2],
-        radius: f32,
-        colour: [u8; 3],
-    ) {
-        // Steps of half a pixel along the circle.
-        let n_steps = (4.0 * std::f32::consts::PI * radius).ceil() as usize;
-        for step in 0..n_steps {
-            let angle = step as f32 / n_steps as f32 * 2.0 * std::f32::consts::PI;
-            let down = (place[0] + radius * angle.sin()).round();
-            let right = (place[1] + radius * angle.cos()).round();
-            let is_within = (0.0..extents[0] as f32).contains(&down)
-                && (0.0..extents[1] as f32).contains(&right);
-            if is_within {
-                let (row, column) = (top + down as usize, left + right as usize);
-                self.pixels[row * self.extents[1] + column] = colour;
-            }
+/// A ring of one pixel around `place` (down, right) of a slice, as far as it is within it.
+fn draw_ring(
+    image: &mut Image,
+    [top, left]: [usize; 2],
+    extents: [usize; 2],
+    place: [f32; 2],
+    radius: f32,
+    colour: [u8; 3],
+) {
+    // Steps of half a pixel along the circle.
+    let n_steps = (4.0 * std::f32::consts::PI * radius).ceil() as usize;
+    for step in 0..n_steps {
+        let angle = step as f32 / n_steps as f32 * 2.0 * std::f32::consts::PI;
+        let down = (place[0] + radius * angle.sin()).round();
+        let right = (place[1] + radius * angle.cos()).round();
+        let is_within =
+            (0.0..extents[0] as f32).contains(&down) && (0.0..extents[1] as f32).contains(&right);
+        if is_within {
+            image.set(top + down as usize, left + right as usize, colour);
         }
-    }
-
-    fn to_png(&self, path: &Path) -> Result<Vec<u8>> {
-        let failed = |error: png::EncodingError| Failure::at(path, error);
-        let mut bytes = Vec::new();
-        // Slices are at most 2404 pixels wide and high together.
-        let [height, width] = self.extents.map(|extent| extent as u32);
-        let mut encoder = Encoder::new(&mut bytes, width, height);
-        encoder.set_color(ColorType::Rgb);
-        encoder.set_depth(BitDepth::Eight);
-        let mut writer = encoder.write_header().map_err(failed)?;
-        writer.write_image_data(self.pixels.as_flattened()).map_err(failed)?;
-        writer.finish().map_err(failed)?;
-        Ok(bytes)
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     outputs,
     session::Session,
     table::table,
+    training::{Reject, reject_bits},
 };
 
 /// What particles are written into lists.
@@ -48,6 +49,29 @@ impl Selection {
         };
         is_wanted && probability >= self.min_probability
     }
+}
+
+/// These rules as the contract has them.
+///
+/// # Errors
+/// The model was not calibrated with one of them.
+pub fn reject_rules(model: &Model, path: &Path, rules: &[Reject]) -> Result<i32> {
+    let confidence = model.confidence()?;
+    for rule in rules {
+        let (name, threshold) = match rule {
+            Reject::Probability => ("probability", confidence.probability),
+            Reject::Distance => ("distance", confidence.distance),
+        };
+        if threshold.value.is_nan() {
+            let path = path.display();
+            return Err(Failure::Usage(format!(
+                "--reject {name}: {path} has no threshold for it; `cinetomo calibrate --reject {name}` chooses one on \
+                 labelled boxes that it was not trained on, `cinetomo finetune --validation 0.25 --calibrate {name}` on \
+                 those that it holds out"
+            )));
+        }
+    }
+    Ok(reject_bits(rules))
 }
 
 /// How many boxes a classification gave to each class.
@@ -131,7 +155,9 @@ pub fn classify(
                 counts.push(class, probabilities);
                 writers.push(boxes, index, class, probabilities)?;
             }
-            writers.distances.extend(found.distances.into_iter().flatten());
+            if !writers.lists.is_empty() {
+                writers.distances.extend(found.distances.into_iter().flatten());
+            }
             Ok(())
         },
     )?;

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView3, Axis, Slice};
 
-use crate::failure::{Failure, Result};
+pub use crate::image::Image;
 
 /// Fraction of a box's extent that a slice is the mean of: single sections of cryo-ET data show noise alone.
 const THICKNESS: f64 = 0.16;
@@ -18,14 +18,6 @@ const FOR: [f32; 3] = [230.0, 97.0, 0.0];
 
 /// Evidence against it: blue of the same palette.
 const AGAINST: [f32; 3] = [0.0, 114.0, 178.0];
-
-/// An image of 8-bit red, green and blue.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Image {
-    width: usize,
-    height: usize,
-    rgb: Vec<u8>,
-}
 
 /// The slices of a box across z, y and x, a pixel a voxel. With a map, evidence for the class is orange on grey, and
 /// evidence against it blue; `greatest` is the evidence that is drawn strongest.
@@ -43,7 +35,7 @@ pub fn slices(voxels: ArrayView3<'_, f32>, map: Option<(ArrayView3<'_, f32>, f32
             // Between 0 and 255 by construction.
             rgb.extend(colour.map(|c| (level + opacity * (c - level)).round() as u8));
         }
-        Image { width, height, rgb }
+        Image::of(width, height, rgb)
     })
 }
 
@@ -75,67 +67,6 @@ fn grey(slab: &Array2<f32>) -> Array2<f32> {
     slab.mapv(|value| 255.0 * ((value - black) / range).clamp(0.0, 1.0))
 }
 
-impl Image {
-    /// Pixels across.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Pixels down.
-    pub fn height(&self) -> usize {
-        self.height
-    }
-
-    /// Images on a grid, each enlarged by a whole factor, with white between them: rows from the top.
-    pub fn montage(rows: &[Vec<Image>], factor: usize, gap: usize) -> Image {
-        let size = |extent: usize| extent * factor + gap;
-        let row_width = |row: &Vec<Image>| row.iter().map(|image| size(image.width)).sum::<usize>();
-        let row_height = |row: &Vec<Image>| row.iter().map(|i| size(i.height)).max().unwrap_or(0);
-        let width = rows.iter().map(row_width).max().unwrap_or(0) + gap;
-        let height = rows.iter().map(row_height).sum::<usize>() + gap;
-        let mut whole = Image { width, height, rgb: vec![255; 3 * width * height] };
-        let mut top = gap;
-        for row in rows {
-            let mut left = gap;
-            for image in row {
-                whole.paste(image, factor, [top, left]);
-                left += size(image.width);
-            }
-            top += row_height(row);
-        }
-        whole
-    }
-
-    fn paste(&mut self, image: &Image, factor: usize, [top, left]: [usize; 2]) {
-        for y in 0..image.height * factor {
-            for x in 0..image.width * factor {
-                let from = 3 * (y / factor * image.width + x / factor);
-                let to = 3 * ((top + y) * self.width + left + x);
-                self.rgb[to..to + 3].copy_from_slice(&image.rgb[from..from + 3]);
-            }
-        }
-    }
-
-    /// As a PNG file.
-    ///
-    /// # Errors
-    /// The image is empty or larger than a PNG can be.
-    pub fn png(&self) -> Result<Vec<u8>> {
-        let failed = |error: png::EncodingError| Failure::Error(format!("a picture: {error}"));
-        let extent = |extent: usize| {
-            u32::try_from(extent).map_err(|_| Failure::Error("a picture is too large".to_owned()))
-        };
-        let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, extent(self.width)?, extent(self.height)?);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        let mut writer = encoder.write_header().map_err(failed)?;
-        writer.write_image_data(&self.rgb).map_err(failed)?;
-        writer.finish().map_err(failed)?;
-        Ok(bytes)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ndarray::Array3;
@@ -148,8 +79,9 @@ mod tests {
         let is_bright = |z, y| (3..5).contains(&z) && (2..4).contains(&y);
         let volume = Array3::from_shape_fn([8, 6, 10], |(z, y, _)| f32::from(is_bright(z, y)));
         let [z, y, x] = slices(volume.view(), None);
-        assert_eq!([z.width, z.height, y.width, y.height, x.width, x.height], [10, 6, 10, 8, 6, 8]);
-        let bright = |image: &Image| image.rgb.iter().filter(|&&level| level == 255).count() / 3;
+        let extents = |image: &Image| [image.width(), image.height()];
+        assert_eq!([extents(&z), extents(&y), extents(&x)], [[10, 6], [10, 8], [6, 8]]);
+        let bright = |image: &Image| image.rgb().iter().filter(|&&level| level == 255).count() / 3;
         assert_eq!([bright(&z), bright(&y), bright(&x)], [20, 20, 4]);
     }
 
@@ -161,20 +93,10 @@ mod tests {
         assert_eq!(slices(volume.view(), Some((nothing.view(), 1.0))), plain);
         let map = Array3::from_shape_fn([4, 4, 4], |(_, _, x)| [1.0, 0.0, 0.0, -1.0][x]);
         let [z, ..] = slices(volume.view(), Some((map.view(), 1.0)));
-        let [red, _, blue] = [z.rgb[0], z.rgb[1], z.rgb[2]];
+        let [red, _, blue] = [z.rgb()[0], z.rgb()[1], z.rgb()[2]];
         assert!(red > 150 && blue < 20, "{red} {blue}");
-        let [red, _, blue] = [z.rgb[9], z.rgb[10], z.rgb[11]];
+        let [red, _, blue] = [z.rgb()[9], z.rgb()[10], z.rgb()[11]];
         assert!(red < blue, "{red} {blue}");
-        assert_eq!(z.rgb[3..9], plain[0].rgb[3..9]);
-    }
-
-    #[test]
-    fn montages_hold_what_they_are_given() {
-        let image = |level| Image { width: 2, height: 1, rgb: vec![level; 6] };
-        let whole = Image::montage(&[vec![image(1), image(2)], vec![image(3)]], 2, 1);
-        assert_eq!([whole.width, whole.height], [11, 7]);
-        let count = |level| whole.rgb.iter().filter(|&&other| other == level).count() / 3;
-        assert_eq!([count(1), count(2), count(3)], [8, 8, 8]);
-        assert!(whole.png().unwrap().starts_with(b"\x89PNG"));
+        assert_eq!(z.rgb()[3..9], plain[0].rgb()[3..9]);
     }
 }

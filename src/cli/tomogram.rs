@@ -48,17 +48,23 @@ impl OpenTomogram {
     /// # Errors
     /// It cannot be read, or has more than one volume.
     pub fn open(path: &Path, args: &TomogramArgs, console: &Console) -> Result<OpenTomogram> {
-        let options = volumes::Options {
-            signed_bytes: args.signed_bytes,
-            // Programs that write tomograms often leave the header of an image stack.
-            layout: Some(Layout::Volume),
-            array: args.array.clone(),
+        let open = |layout| {
+            let (signed_bytes, array) = (args.signed_bytes, args.array.clone());
+            volumes::open_with(path, &volumes::Options { signed_bytes, layout, array })
         };
-        let source = volumes::open_with(path, &options)?;
+        let mut source = open(None)?;
+        if source.n_volumes() != 1 && source.shape()[0] == 1 {
+            // Programs that write tomograms often leave the header of an image stack.
+            source = open(Some(Layout::Volume))?;
+        }
         let [depth, height, width] = source.shape();
         if source.n_volumes() != 1 {
             let n = source.n_volumes();
-            return Err(Failure::at(path, format!("{n} volumes; expected one tomogram")));
+            let message = format!(
+                "{n} volumes of {depth} x {height} x {width} voxels; expected one tomogram. Boxes are what \
+                 `cinetomo classify` takes"
+            );
+            return Err(Failure::at(path, message));
         }
         let name = path.display().to_string();
         let voxel_size = warn_of_voxel_size(args.voxel_size, source.voxel_size(), &name, console)?;

@@ -1,7 +1,7 @@
 //! Which class each box is of, as a person said: from a CSV file, a particle list or a data set.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     path::{Path, PathBuf},
 };
@@ -40,6 +40,8 @@ pub struct Labelled {
     pub labels: Vec<i32>,
     /// Names of the classes.
     pub class_names: Vec<String>,
+    /// Classes that are none of those, and how many boxes of each there are; they have no label.
+    pub n_of_unknown: BTreeMap<String, usize>,
 }
 
 impl Labelled {
@@ -53,6 +55,39 @@ impl Labelled {
         known: Option<&[String]>,
         console: &Console,
     ) -> Result<Labelled> {
+        let (labelled, strangers) = Labelled::open_all(boxes, labels, known, console)?;
+        match strangers.into_iter().next() {
+            None => Ok(labelled),
+            Some(stranger) => Err(Failure::Error(stranger.message)),
+        }
+    }
+
+    /// The same to measure a model on, of whose classes a label need not be: boxes of others are counted apart.
+    ///
+    /// # Errors
+    /// A file cannot be read, or no label is of a class of the model.
+    pub fn open_to_measure(
+        boxes: &BoxArgs,
+        labels: &LabelArgs,
+        known: &[String],
+        console: &Console,
+    ) -> Result<Labelled> {
+        let (mut labelled, strangers) = Labelled::open_all(boxes, labels, Some(known), console)?;
+        if let (Some(stranger), true) = (strangers.first(), labelled.labelled().is_empty()) {
+            return Err(Failure::Error(stranger.message.clone()));
+        }
+        for stranger in strangers {
+            *labelled.n_of_unknown.entry(stranger.class).or_default() += 1;
+        }
+        Ok(labelled)
+    }
+
+    fn open_all(
+        boxes: &BoxArgs,
+        labels: &LabelArgs,
+        known: Option<&[String]>,
+        console: &Console,
+    ) -> Result<(Labelled, Vec<Stranger>)> {
         let (opened, stated) = match &labels.labels {
             Some(path) if boxes.input.is_empty() => {
                 let part = Part::of_labels(Labels::read(path)?, boxes, console)?;
@@ -72,15 +107,16 @@ impl Labelled {
             }
         };
         let class_names = stated.class_names(known, &labels.classes)?;
-        let labels = stated.labels(&class_names)?;
-        let n_without = labels.iter().filter(|&&label| label < 0).count();
+        let (labels, strangers) = stated.labels(&class_names);
+        let n_without = labels.iter().filter(|&&label| label < 0).count() - strangers.len();
         if n_without == labels.len() {
             return Err(Failure::Error("no box has a label".to_owned()));
         }
         if n_without > 0 {
             console.info(format!("{n_without} of {} boxes have no label", labels.len()));
         }
-        Ok(Labelled { boxes: opened, labels, class_names })
+        let n_of_unknown = BTreeMap::new();
+        Ok((Labelled { boxes: opened, labels, class_names, n_of_unknown }, strangers))
     }
 
     /// Number of boxes of each class.
@@ -191,7 +227,7 @@ impl Stated {
         for row in &labels.rows {
             let volume = row.image.index.map_or(0, |number| number as usize - 1);
             let found = places.iter().find_map(|place| {
-                let path = place.join(&row.image.path).canonicalize().ok()?;
+                let path = place.join(&*row.image.path).canonicalize().ok()?;
                 indices.get(&(path, volume)).copied()
             });
             let Some(index) = found else {
@@ -245,37 +281,57 @@ impl Stated {
         }
     }
 
-    /// Indices into these names.
-    fn labels(&self, class_names: &[String]) -> Result<Vec<i32>> {
+    /// Indices into these names, -1 = none; and what is of none of them.
+    fn labels(&self, class_names: &[String]) -> (Vec<i32>, Vec<Stranger>) {
         let n = class_names.len();
-        match self {
+        let mut strangers = Vec::new();
+        let mut stranger = |class: String, message: String| {
+            strangers.push(Stranger { class, message });
+            -1
+        };
+        let labels = match self {
             Stated::Names(names) => {
                 let indices: HashMap<&str, i32> =
                     class_names.iter().map(String::as_str).zip(0..).collect();
                 let of = |stated: &Option<(String, Place)>| match stated {
-                    None => Ok(-1),
-                    Some((name, place)) => indices.get(name.as_str()).copied().ok_or_else(|| {
-                        let known = class_names.join(", ");
-                        Failure::Error(format!("{place}: {name:?} is none of the classes {known}"))
-                    }),
+                    None => -1,
+                    Some((name, place)) => {
+                        indices.get(name.as_str()).copied().unwrap_or_else(|| {
+                            let known = class_names.join(", ");
+                            let message =
+                                format!("{place}: {name:?} is none of the classes {known}");
+                            stranger(name.clone(), message)
+                        })
+                    }
                 };
                 names.iter().map(of).collect()
             }
             Stated::Numbers(numbers) => {
                 let of = |(index, number): (usize, &Option<usize>)| match number {
-                    None => Ok(-1),
+                    None => -1,
                     // There are at most `MAX_CLASSES`.
-                    Some(number) if *number < n => Ok(*number as i32),
-                    Some(number) => Err(Failure::Error(format!(
-                        "box {} is of class {}, but there are {n} classes",
-                        index + 1,
-                        number + 1
-                    ))),
+                    Some(number) if *number < n => *number as i32,
+                    Some(number) => stranger(
+                        format!("class {}", number + 1),
+                        format!(
+                            "box {} is of class {}, but there are {n} classes",
+                            index + 1,
+                            number + 1
+                        ),
+                    ),
                 };
                 numbers.iter().enumerate().map(of).collect()
             }
-        }
+        };
+        (labels, strangers)
     }
+}
+
+/// A box whose class is none of those that there are.
+struct Stranger {
+    class: String,
+    /// Where that stands.
+    message: String,
 }
 
 /// Directories that paths of labels may be relative to: that of the file and those above it, and the inputs.

@@ -9,7 +9,7 @@ use std::{
 
 pub use self::results::{ResultRow, Results, ResultsWriter, TableWriter, most_probable};
 use crate::{
-    cells::{line_number, text_start},
+    cells::{line_number, shown, text_start},
     error::{Error, Result},
     particle_list::{ImageReference, Images, images},
     whole,
@@ -82,8 +82,9 @@ impl Labels {
             };
             // Records have as many fields as the header.
             let field = |column: usize| record.get(column).unwrap_or("");
-            let Some(reference) = ImageReference::parse(field(image)) else {
-                return error("path", format!("{:?} names no image", field(image)));
+            let before = labels.rows.last().map(|row| &row.image);
+            let Some(reference) = ImageReference::parse_after(field(image), before) else {
+                return error("path", format!("{} names no image", shown(field(image).as_bytes())));
             };
             if field(label).is_empty() {
                 return error("label", "empty; leave out images without a label".to_owned());
@@ -147,7 +148,8 @@ fn columns(header: &csv::StringRecord, path: &Path) -> Result<[Option<usize>; 3]
 
 fn missing_columns(header: &csv::StringRecord, path: &Path) -> Error {
     let names = header.iter().collect::<Vec<_>>().join(", ");
-    let mut message = format!("line 1: expected the columns path and label, got {names:?}");
+    let found = shown(names.as_bytes());
+    let mut message = format!("line 1: expected the columns path and label, got {found}");
     if header.len() == 1 && names.contains([';', '\t']) {
         message += "; columns are separated by commas";
     }
@@ -196,7 +198,7 @@ mod tests {
                     proteasome,,3@stack.mrcs,\r\n";
         let labels = parse(text).unwrap();
         let row = |path: &str, index, label: &str, group: Option<&str>, line| LabelRow {
-            image: ImageReference { path: path.to_owned(), index },
+            image: ImageReference { path: path.into(), index },
             label: label.to_owned(),
             group: group.map(str::to_owned),
             line,
@@ -242,7 +244,11 @@ mod tests {
     #[test]
     fn a_line_of_ten_megabytes_is_a_line() {
         let long = "x".repeat(10 << 20);
-        assert_eq!(parse(format!("path,label\n{long},a\n")).unwrap().rows[0].image.path, long);
+        assert_eq!(*parse(format!("path,label\n{long},a\n")).unwrap().rows[0].image.path, *long);
+        let error = parse(format!("0@{long},label\na,b\n")).unwrap_err().to_string();
+        assert!(error.contains("expected the columns path and label") && error.len() < 300);
+        let error = parse(format!("path,label\n0@{long},b\n")).unwrap_err().to_string();
+        assert!(error.contains("names no image") && error.len() < 300);
         let commas = ",".repeat(10 << 20);
         let message = parse(format!("path,label\na,b\n{commas}\n")).unwrap_err().to_string();
         assert!(message.contains("line 3: 10485761 values, but the header has 2"), "{message}");

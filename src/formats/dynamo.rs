@@ -33,6 +33,12 @@ pub struct Column {
 
 /// Number of the particle, which its file name has too.
 pub const TAG: Column = Column { number: 1, name: "tag" };
+/// Refined shift in voxels, to be added to the position.
+pub const DX: Column = Column { number: 4, name: "dx" };
+/// Refined shift in voxels, to be added to the position.
+pub const DY: Column = Column { number: 5, name: "dy" };
+/// Refined shift in voxels, to be added to the position.
+pub const DZ: Column = Column { number: 6, name: "dz" };
 /// Score: the cross correlation.
 pub const SCORE: Column = Column { number: 10, name: "cc" };
 /// Number of the tomogram.

@@ -118,6 +118,10 @@ fn damaged(source: &Source, error: ZipError) -> Error {
             Ok(error) => error,
             Err(error) => Error::format(path, format!("zip archive: {error}")),
         },
+        ZipError::InvalidArchive(what) => Error::format(
+            path,
+            format!("no .npz file, which is a zip archive of arrays, or a damaged one ({what})"),
+        ),
         ZipError::UnsupportedArchive(what) => {
             Error::new(ErrorKind::Unsupported, path, format!("zip archive: {what}"))
         }

@@ -1,7 +1,7 @@
 //! One reading of a particle list, whatever program wrote it, and its writing back with classes.
 //!
 //! Only what classification needs is understood: which image, which tomogram, which class so far, what voxel size.
-//! Geometry is read as it stands in the file and never written. Everything else in the file is kept byte for byte.
+//! Geometry is read and never written: positions as they stand in the file, refined shifts with the sign that adds to them. Everything else in the file is kept byte for byte.
 
 pub(crate) mod images;
 mod numbered;
@@ -59,6 +59,11 @@ pub struct ParticleList {
     pub tomograms: Vec<String>,
     /// What the positions count.
     pub position_unit: Option<PositionUnit>,
+    /// Edge in angstrom of the voxels that positions count, where the list states it apart from its images': RELION's
+    /// since 4 are those of the tilt series, whatever binning tomogram and images have.
+    pub position_voxel_size: Option<f64>,
+    /// What refined shifts count; `None` if the list has none.
+    pub shift_unit: Option<ShiftUnit>,
     /// Where all this was read.
     pub columns: Columns,
     /// Whether images have been multiplied by the contrast transfer function, as RELION's pseudo-subtomograms are. A
@@ -80,6 +85,9 @@ pub struct Particle {
     pub tomogram: Option<usize>,
     /// Position `[z, y, x]` in the tomogram as the list states it, without refined shifts.
     pub position: Option<[f64; 3]>,
+    /// What refinement found must be added to the position, `[z, y, x]` along the tomogram's axes; 0 where the list has
+    /// no shifts.
+    pub shift: [f32; 3],
     /// Voxel size of its subtomogram in angstrom; 0 = unknown.
     pub voxel_size: f64,
     /// Its class, as numbered in the file. RELION counts from 1.
@@ -95,6 +103,17 @@ pub enum PositionUnit {
     CentredAngstrom,
 }
 
+/// What refined shifts count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShiftUnit {
+    /// Voxels as those of the positions: Dynamo, STOPGAP.
+    Voxel,
+    /// Voxels of the particle's image: RELION up to 3.0.
+    ImageVoxel,
+    /// Angstrom: RELION from 3.1 on.
+    Angstrom,
+}
+
 /// The columns that were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Columns {
@@ -104,6 +123,8 @@ pub struct Columns {
     pub tomogram: Option<String>,
     /// Of the position: z, y, x.
     pub position: Option<[String; 3]>,
+    /// Of the refined shift: those of z, y, x that there are.
+    pub shift: Vec<String>,
     /// Of the voxel size, or how it was computed.
     pub voxel_size: Option<String>,
     /// Of the class.
@@ -184,6 +205,14 @@ impl ParticleFile {
     /// What it says.
     pub fn list(&self) -> &ParticleList {
         &self.list
+    }
+
+    /// The STAR file, without what was understood of it; `None` for a Dynamo table.
+    pub fn into_star(self) -> Option<Star> {
+        match self.document {
+            Document::Star(star) => Some(star),
+            Document::Dynamo(_) => None,
+        }
     }
 
     /// Writes the list to `path` with changes, and otherwise as it was. The file at `path`, which may be the one that

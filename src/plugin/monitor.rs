@@ -107,10 +107,13 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Fails with `Cancelled` if another thread asked to stop.
+    /// Fails with `Cancelled` if another thread asked to stop, or to end the process.
     pub fn check(&self) -> Result<()> {
         if (self.cancelled)() {
-            return Err(Error::new(ErrorKind::Cancelled, "stopped: the cancel flag was raised"));
+            return Err(Error::new(
+                ErrorKind::Cancelled,
+                "stopped: the cancel flag was raised, or the process is ending",
+            ));
         }
         Ok(())
     }

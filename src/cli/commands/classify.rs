@@ -11,10 +11,10 @@ use crate::{
     console::Console,
     failure::Result,
     outputs,
-    predictions::{Selection, classify},
+    predictions::{Selection, classify, reject_rules},
     run_file::RunFile,
     session::Session,
-    training::{Reject, reject_bits},
+    training::Reject,
 };
 
 const EXAMPLES: &str = "\
@@ -72,7 +72,7 @@ impl Classify {
         let boxes = Boxes::open(&self.boxes, console)?;
         let selection =
             Selection { classes: self.keep.clone(), min_probability: self.min_probability };
-        let reject = reject_bits(&self.reject);
+        let reject = reject_rules(&model, &self.model, &self.reject)?;
         let counts = classify(&session, &model, &boxes, reject, &self.output, &selection)?;
         for output in &self.output {
             run_file.write(output)?;

@@ -209,7 +209,7 @@ impl Experiment {
 
     fn data(&self, console: &Console) -> Result<Data> {
         let Some(path) = &self.medmnist else {
-            let Labelled { boxes, labels, class_names } =
+            let Labelled { boxes, labels, class_names, .. } =
                 Labelled::open(&self.boxes, &self.labels, None, console)?;
             let first = boxes.parts().first().map_or(Path::new(""), Part::path);
             let name = self.name.clone().unwrap_or_else(|| stem(first));

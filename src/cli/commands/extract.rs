@@ -14,7 +14,7 @@ use crate::{
     failure::{Failure, Result},
     outputs,
     particle_table::{About, ParticleTable, Row, listed},
-    particles::Particles,
+    particles::{Particles, PositionArgs},
     run_file::RunFile,
     session::Session,
     tomogram::{OpenTomogram, TomogramArgs},
@@ -24,12 +24,16 @@ const EXAMPLES: &str = "\
 Writes a stack of boxes and, beside it, a list (.star) that names them with all that the particles' list said of them,
 angles and scores included, and with their contrast if it is known: other commands then need no --contrast. The
 particle lies on voxel N / 2 of its box, by a shift of a fraction of a voxel. Boxes of several tomograms stand in the
-order of the tomograms. Refined shifts (rlnOrigin...) are carried over, not applied. Boxes are cut out a few at a time:
-memory does not grow with their number.
+order of the tomograms. Boxes are cut out a few at a time: their voxels are never all in memory.
 
 Positions: RELION's and pytom-match-pick's count voxels from 0, Dynamo's and STOPGAP's from 1, RELION 5's angstrom from
-the centre; a .csv has the columns z, y, x and maybe tomogram, from 0. If the list was made at another binning than the
-tomogram, say its voxel size with --position-voxel-size.
+the centre; a .csv has the columns z, y, x and maybe tomogram, from 0. RELION 4 and later count pixels of the tilt
+series, whose size the list says. If another list was made at another binning than the tomogram, say its voxel size
+with --position-voxel-size.
+
+Shifts that a refinement found are applied: position - rlnOrigin... (pixels of the image, or angstrom where the label
+ends in Angst), position + x_shift (STOPGAP) or dx (Dynamo). The new list then has the new positions and no shifts.
+--ignore-shifts takes positions as they stand and carries the shifts over.
 
 Examples:
   cinetomo extract -i tomogram.mrc --particles picks.star -o boxes.mrcs
@@ -48,9 +52,8 @@ pub struct Extract {
     /// Particles with positions: .star, .tbl, .csv
     #[arg(long, short, value_name = "LIST")]
     particles: PathBuf,
-    /// Edge in angstrom of the voxels that positions count; by default the tomogram's
-    #[arg(long, value_name = "ANGSTROM")]
-    position_voxel_size: Option<f64>,
+    #[command(flatten)]
+    positions: PositionArgs,
     /// The stack of boxes (MRC); its list goes beside it, with the extension .star
     #[arg(long, short, value_name = "FILE.mrcs")]
     output: PathBuf,
@@ -65,7 +68,7 @@ impl Extract {
         let list_path = outputs::beside(&self.output, "star");
         outputs::check([self.output.as_path(), &list_path], global.force)?;
         let session = Session::start(global, console)?;
-        let particles = Particles::read(&self.particles, console)?;
+        let particles = Particles::read(&self.particles, &self.positions, console)?;
         let mut tomograms = Vec::new();
         for (path, indices) in particles.by_tomogram(&self.input, console)? {
             let tomogram = OpenTomogram::open(&path, &self.tomogram, console)?;
@@ -90,8 +93,7 @@ impl Extract {
         let stack_name = listed(&self.output);
         let mut n = 0;
         for (number, (path, tomogram, indices)) in (1..).zip(&tomograms) {
-            let scale = position_scale(self.position_voxel_size, tomogram)?;
-            let positions = particles.positions(indices, tomogram, scale)?;
+            let positions = particles.positions(indices, tomogram, console)?;
             let name = listed(path);
             let found = |_: &_, of_chunk: &[usize], voxels: &[f32]| {
                 for (&index, voxels) in of_chunk.iter().zip(voxels.chunks(kind.edge.pow(3))) {
@@ -151,22 +153,4 @@ fn common_kind<'a>(kinds: impl IntoIterator<Item = (&'a str, BoxKind)>) -> Resul
         }
     }
     Ok(kind)
-}
-
-/// The edge of a voxel that positions count, over that of the tomogram's.
-///
-/// # Errors
-/// It is not positive, or the tomogram's voxel size is unknown.
-pub fn position_scale(stated: Option<f64>, tomogram: &OpenTomogram) -> Result<f64> {
-    match stated {
-        None => Ok(1.0),
-        Some(size) if !(size.is_finite() && size > 0.0) => Err(Failure::Usage(format!(
-            "--position-voxel-size {size}: expected a positive number of angstrom"
-        ))),
-        Some(_) if tomogram.voxel_size() == 0.0 => Err(Failure::Usage(format!(
-            "--position-voxel-size: the voxel size of {} is unknown; say it with --voxel-size",
-            tomogram.name()
-        ))),
-        Some(size) => Ok(size / tomogram.voxel_size()),
-    }
 }

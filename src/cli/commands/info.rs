@@ -251,8 +251,14 @@ fn describe_list(path: &Path) -> Result<(String, Value)> {
         Some(PositionUnit::Voxel) => "in voxels",
         Some(PositionUnit::CentredAngstrom) => "in angstrom from the centre",
     };
+    let of_voxel = list.position_voxel_size.map(|size| format!(" of {size} angstrom"));
+    let n_shifted = list.particles.iter().filter(|particle| particle.shift != [0.0; 3]).count();
+    let shifted = (n_shifted > 0).then(|| {
+        let labels = list.columns.shift.join(", ");
+        format!("; {n_shifted} with refined shifts ({labels})")
+    });
     let text = format!(
-        "{}: {n} particles in {} tomograms, {}\n  voxel size: {}\n  images: {images}\n  positions: {unit}\n  \
+        "{}: {n} particles in {} tomograms, {}\n  voxel size: {}\n  images: {images}\n  positions: {unit}{}{}\n  \
          classes: {}\n{}",
         path.display(),
         list.tomograms.len(),
@@ -262,6 +268,8 @@ fn describe_list(path: &Path) -> Result<(String, Value)> {
         } else {
             format!("{smallest} to {largest} angstrom")
         },
+        of_voxel.unwrap_or_default(),
+        shifted.unwrap_or_default(),
         if shown.is_empty() { "none".to_owned() } else { shown.join(", ") },
         list.notes.iter().map(|note| format!("  note: {note}\n")).collect::<String>(),
     );
@@ -274,6 +282,8 @@ fn describe_list(path: &Path) -> Result<(String, Value)> {
         "n_tomograms": list.tomograms.len(),
         "dialect": list.dialect.to_string(),
         "voxel_size": { "smallest": smallest, "largest": largest },
+        "position_voxel_size": list.position_voxel_size,
+        "n_shifted": n_shifted,
         "classes": classes,
         "notes": list.notes,
     });

@@ -27,10 +27,10 @@ use crate::{
     console::Console,
     failure::{Failure, Result},
     interrupt,
-    predictions::{Counts, Selection, classify},
+    predictions::{Counts, Selection, classify, reject_rules},
     run_file::RunFile,
     session::Session,
-    training::{Reject, reject_bits},
+    training::Reject,
 };
 
 const SUCCESS: &str = "RELION_JOB_EXIT_SUCCESS";
@@ -137,7 +137,7 @@ impl Relion {
         let outputs = [self.particles(), self.o.join("classes.csv")];
         let selection =
             Selection { classes: self.keep.clone(), min_probability: self.min_probability };
-        let reject = reject_bits(&self.reject);
+        let reject = reject_rules(&model, &self.model, &self.reject)?;
         let counts = classify(&session, &model, &boxes, reject, &outputs, &selection)?;
         run_file.write(&self.particles())?;
         self.declare_nodes()?;

@@ -67,7 +67,7 @@ impl Report {
         let session = Session::start(global, console)?;
         let model = session.context.model_load(&self.model)?;
         let class_names = model.info()?.class_names;
-        let data = Labelled::open(&self.boxes, &self.labels, Some(&class_names), console)?;
+        let data = Labelled::open_to_measure(&self.boxes, &self.labels, &class_names, console)?;
         let findings = Findings::of(&session, &model, &self.model, &self.beside, &data)?;
         let doubts = doubts(&findings);
         let page = page::page(&findings, &doubts)?;
@@ -86,6 +86,7 @@ impl Report {
         let json = json!({
             "output": self.output,
             "n": found.n_evaluated,
+            "n_of_unknown_classes": findings.n_of_unknown,
             "accuracy": found.accuracy,
             "balanced_accuracy": number(found.balanced_accuracy),
             "macro_auc": number(found.macro_auc),

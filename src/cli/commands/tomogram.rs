@@ -9,29 +9,30 @@ use cinetomo_host::{
 use clap::Args;
 use serde_json::json;
 
-use super::{extract::position_scale, pick::radius};
+use super::pick::radius;
 use crate::{
     args::Global,
     boxes::Axis,
     console::Console,
     extraction::{BoxKind, ExtractArgs, for_boxes},
-    failure::Result,
+    failure::{Failure, Result},
     outputs,
     particle_table::{About, ParticleTable, Row, listed},
-    particles::Particles,
+    particles::{Particles, PositionArgs},
     picking::PickArgs,
     picture::{self, COLOURS, Ring, colour_of_class},
-    predictions::{Counts, Selection, column_labels},
+    predictions::{Counts, Selection, column_labels, reject_rules},
     run_file::RunFile,
     session::Session,
     tomogram::{OpenTomogram, TomogramArgs},
-    training::{Reject, reject_bits},
+    training::Reject,
 };
 
 const EXAMPLES: &str = "\
 Picks particles (or takes those of --particles), cuts out boxes at the voxel size and with the contrast that the model
 was trained on, classifies them, and writes where they are and of which class. Boxes are never all in memory: it needs
-no more for a million than for a thousand, but for 12 bytes a position.
+no more for a million than for a thousand, but for 12 bytes a position. Refined shifts of --particles are applied, as
+`cinetomo extract --help` says.
 
 Outputs, by their extension; several may be named:
   .star         as of cinetomo pick, with rlnClassNumber (from 1 on, 0 = rejected), cinetomoProbability and
@@ -59,9 +60,8 @@ pub struct TomogramCommand {
     /// Particles with positions (.star, .tbl, .csv), instead of picking
     #[arg(long, short, value_name = "LIST")]
     particles: Option<PathBuf>,
-    /// Edge in angstrom of the voxels that positions of --particles count; by default the tomogram's
-    #[arg(long, value_name = "ANGSTROM", requires = "particles")]
-    position_voxel_size: Option<f64>,
+    #[command(flatten)]
+    positions: PositionArgs,
     /// What to write: .star, .csv, .tbl
     #[arg(long, short, value_name = "FILE", num_args = 1.., required = true)]
     output: Vec<PathBuf>,
@@ -163,6 +163,10 @@ impl TomogramCommand {
 
     fn find(&self, session: &Session, tomogram: &OpenTomogram) -> Result<Found> {
         let Some(path) = &self.particles else {
+            if self.positions.position_voxel_size.is_some() || self.positions.ignore_shifts {
+                let message = "--position-voxel-size and --ignore-shifts are about --particles";
+                return Err(Failure::Usage(message.to_owned()));
+            }
             let picks = self.picking.pick(session, tomogram)?;
             if picks.is_empty() {
                 let message = "no particles: try a lower --threshold, or --rule deviations";
@@ -172,13 +176,12 @@ impl TomogramCommand {
                 picks.into_iter().map(|pick| (pick.position, pick.score)).unzip();
             return Ok(Found { positions, scores: Some(scores), list: None, carried: Vec::new() });
         };
-        let list = Particles::read(path, &session.console)?;
+        let list = Particles::read(path, &self.positions, &session.console)?;
         let files = std::slice::from_ref(&self.input);
         let mut found = list.by_tomogram(files, &session.console)?;
         // One file was asked for.
         let indices = found.pop().map(|(_, indices)| indices).unwrap_or_default();
-        let scale = position_scale(self.position_voxel_size, tomogram)?;
-        let positions = list.positions(&indices, tomogram, scale)?;
+        let positions = list.positions(&indices, tomogram, &session.console)?;
         // What this run writes itself, or wrote in a run before.
         let is_ours = |label: &str| {
             ["rlnClassNumber", "label", "probability", "distance", "class"].contains(&label)
@@ -201,7 +204,7 @@ impl TomogramCommand {
         found: &Found,
         selection: &Selection,
     ) -> Result<(Counts, Vec<Ring>)> {
-        let reject = reject_bits(&self.reject);
+        let reject = reject_rules(model, &self.model, &self.reject)?;
         let kind = BoxKind::of(options, tomogram);
         let [edge, n_classes] = [kind.edge, info.class_names.len()];
         let with_distances = self.reject.contains(&Reject::Distance);

@@ -6,7 +6,7 @@ use ndarray::Array2;
 
 use super::{contents, in_file, reader, start_of};
 use crate::{
-    cells::line_number,
+    cells::{line_number, shown},
     error::{Error, ErrorKind, Result},
     particle_list::ImageReference,
     whole::{self, Replacement},
@@ -193,7 +193,8 @@ impl Results {
         let Some(image) = named("path").filter(|_| !columns.is_empty()) else {
             let names = header.iter().collect::<Vec<_>>().join(", ");
             let message = format!(
-                "line 1: expected the columns path and {PROBABILITY}<class> for each class, got {names:?}"
+                "line 1: expected the columns path and {PROBABILITY}<class> for each class, got {}",
+                shown(names.as_bytes())
             );
             return Err(Error::format(path, message));
         };
@@ -208,14 +209,15 @@ impl Results {
             };
             // Records have as many fields as the header.
             let field = |column: usize| record.get(column).unwrap_or("");
-            let Some(reference) = ImageReference::parse(field(image)) else {
-                return error("path", format!("{:?} names no image", field(image)));
+            let Some(reference) = ImageReference::parse_after(field(image), images.last()) else {
+                return error("path", format!("{} names no image", shown(field(image).as_bytes())));
             };
             images.push(reference);
             let text = label.map_or("", field);
             let class = class_names.iter().position(|name| name == text);
             if class.is_none() && !text.is_empty() {
-                return error("label", format!("{text:?} has no column {PROBABILITY}{text}"));
+                let label = shown(text.as_bytes());
+                return error("label", format!("{label} has no column {PROBABILITY}<label>"));
             }
             classes.push(class);
             for &column in &columns {
@@ -223,7 +225,8 @@ impl Results {
                     Ok(number) if number.is_finite() => probabilities.push(number),
                     _ => {
                         let name = &header[column];
-                        return error(name, format!("{:?} is not a number", field(column)));
+                        let value = shown(field(column).as_bytes());
+                        return error(name, format!("{value} is not a number"));
                     }
                 }
             }
@@ -361,6 +364,20 @@ mod tests {
         let marked = Results::parse(marked.as_bytes(), Path::new("r.csv")).unwrap();
         assert_eq!(marked.classes, [Some(0), None]);
         assert_eq!(marked.probabilities, array![[0.75], [0.25]]);
+    }
+
+    #[test]
+    fn a_line_of_ten_megabytes_is_a_line() {
+        let parse = |text: &str| Results::parse(text.as_bytes(), Path::new("r.csv"));
+        let long = "x".repeat(10 << 20);
+        let read = parse(&format!("path,probability_x\n{long},1\n")).unwrap();
+        assert_eq!(*read.images[0].path, *long);
+        let digits = "1".repeat(10 << 20);
+        let error = parse(&format!("path,probability_x\na,{digits}\n")).unwrap_err().to_string();
+        assert!(error.starts_with("r.csv: line 2, probability_x: ") && error.len() < 300);
+        let commas = ",".repeat(10 << 20);
+        let error = parse(&format!("path,probability_x\na,1\n{commas}\n")).unwrap_err().to_string();
+        assert!(error.contains("line 3: 10485761 values, but the header has 2"), "{error}");
     }
 
     #[test]

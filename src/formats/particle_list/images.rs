@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// The image of a particle as a list names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ImageReference {
-    /// The file, without the number before `@`.
-    pub path: String,
+    /// The file, without the number before `@`. One text for the images of a stack that follow each other.
+    pub path: Arc<str>,
     /// Which volume of a stack, from 1 on: the number before `@`.
     pub index: Option<u32>,
 }
@@ -20,6 +20,14 @@ pub struct ImageReference {
 impl ImageReference {
     /// Understands `000001@stack.mrcs` and plain paths. `None` if the path is empty or the number is 0 or too large.
     pub fn parse(text: &str) -> Option<ImageReference> {
+        ImageReference::parse_after(text, None)
+    }
+
+    /// The same; `before` is the image in the row before, which may be of the same stack.
+    pub(crate) fn parse_after(
+        text: &str,
+        before: Option<&ImageReference>,
+    ) -> Option<ImageReference> {
         let numbered = text
             .split_once('@')
             .filter(|(number, _)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
@@ -27,7 +35,9 @@ impl ImageReference {
             Some((number, path)) => (Some(number.parse().ok().filter(|&index| index > 0)?), path),
             None => (None, text),
         };
-        (!path.is_empty()).then(|| ImageReference { path: path.to_owned(), index })
+        let shared = before.filter(|before| *before.path == *path);
+        let path_of = || shared.map_or_else(|| path.into(), |before| Arc::clone(&before.path));
+        (!path.is_empty()).then(|| ImageReference { path: path_of(), index })
     }
 }
 
@@ -142,7 +152,7 @@ pub(crate) fn find<'a>(
             );
             return Err(Error::new(ErrorKind::Invalid, list, message));
         };
-        if last.as_ref().is_none_or(|(stated, ..)| *stated != image.path) {
+        if last.as_ref().is_none_or(|(stated, ..)| **stated != *image.path) {
             match places.find(&image.path) {
                 Ok((path, base)) => last = Some((&image.path, path.into(), base)),
                 Err(tried) => {

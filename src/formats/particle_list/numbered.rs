@@ -6,9 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Columns, Dialect, ImageReference, Names, Particle, ParticleList, PositionUnit};
+use super::{
+    Columns, Dialect, ImageReference, Names, Particle, ParticleList, PositionUnit, ShiftUnit,
+};
 use crate::{
-    dynamo::{APIX, CLASS, Column, DynamoTable, TAG, TOMOGRAM, X, Y, Z},
+    dynamo::{APIX, CLASS, Column, DX, DY, DZ, DynamoTable, TAG, TOMOGRAM, X, Y, Z},
     error::{Error, ErrorKind, Result},
     star::{Row, Star, Table},
 };
@@ -60,7 +62,7 @@ impl DataFolder {
     fn image(&self, number: i64) -> Option<ImageReference> {
         let name = self.names.get(&u64::try_from(number).ok()?)?;
         let path = self.directory.join(name).into_os_string().into_string().ok()?;
-        Some(ImageReference { path, index: None })
+        Some(ImageReference { path: path.into(), index: None })
     }
 }
 
@@ -71,7 +73,8 @@ fn number_of(name: &str, prefix: &str) -> Option<u64> {
     if number.bytes().all(|byte| byte.is_ascii_digit()) { number.parse().ok() } else { None }
 }
 
-/// What a Dynamo table says.
+/// What a Dynamo table says. A particle is at columns 24 to 26 plus 4 to 6, all in voxels of the tomogram (Dynamo's
+/// "Table convention"; so read by alisterburt/dynamo2m, which writes the sum for RELION).
 pub(super) fn read_dynamo(table: &DynamoTable, data: Option<&Path>) -> Result<ParticleList> {
     let folder = DataFolder::find(table.path(), data, "particle")?;
     let mut notes = Vec::new();
@@ -107,6 +110,7 @@ pub(super) fn read_dynamo(table: &DynamoTable, data: Option<&Path>) -> Result<Pa
             }
         });
         let [z, y, x] = [table.number(row, Z)?, table.number(row, Y)?, table.number(row, X)?];
+        let shift = [table.number(row, DZ)?, table.number(row, DY)?, table.number(row, DX)?];
         // Dynamo writes 0 for what it does not know.
         let voxel_size = table.number(row, APIX)?.filter(|&size| size > 0.0).unwrap_or(0.0);
         knows_voxel_size |= voxel_size > 0.0;
@@ -116,6 +120,7 @@ pub(super) fn read_dynamo(table: &DynamoTable, data: Option<&Path>) -> Result<Pa
                 .integer(row, TOMOGRAM)?
                 .map(|number| tomograms.index(number.to_string())),
             position: z.zip(y).zip(x).map(|((z, y), x)| [z, y, x]),
+            shift: shift.map(|along| along.unwrap_or(0.0) as f32),
             voxel_size,
             class: table.integer(row, CLASS)?,
         });
@@ -127,10 +132,13 @@ pub(super) fn read_dynamo(table: &DynamoTable, data: Option<&Path>) -> Result<Pa
         particles,
         tomograms: tomograms.names,
         position_unit: Some(PositionUnit::Voxel),
+        position_voxel_size: None,
+        shift_unit: Some(ShiftUnit::Voxel),
         columns: Columns {
             image: Some(name(TAG)),
             tomogram: Some(name(TOMOGRAM)),
             position: Some([Z, Y, X].map(name)),
+            shift: [DZ, DY, DX].map(name).to_vec(),
             voxel_size: knows_voxel_size.then(|| name(APIX)),
             class: Some(name(CLASS)),
         },
@@ -140,7 +148,12 @@ pub(super) fn read_dynamo(table: &DynamoTable, data: Option<&Path>) -> Result<Pa
     })
 }
 
-/// What a motive list of STOPGAP says.
+/// Shifts in STOPGAP's list, z first.
+const STOPGAP_SHIFT: [&str; 3] = ["z_shift", "y_shift", "x_shift"];
+
+/// What a motive list of STOPGAP says. A particle is at `orig_x` plus `x_shift`; both count voxels, from 1 on, with the
+/// middle of a box of N at floor(N / 2) + 1 (`sg_toolbox/sg_motl_rescale.m` of STOPGAP, which multiplies positions p by
+/// s as s p - (s - 1)).
 pub(super) fn read_stopgap(
     star: &Star,
     table: Table<'_>,
@@ -159,6 +172,7 @@ pub(super) fn read_stopgap(
         let message = "data_stopgap_motivelist has no column subtomo_num";
         return Err(Error::format(star.path(), message));
     };
+    let shift = STOPGAP_SHIFT.map(|label| table.column(label));
     let mut tomograms = Names::default();
     let mut particles = Vec::with_capacity(table.n_rows());
     for row in table.rows() {
@@ -177,6 +191,7 @@ pub(super) fn read_stopgap(
             image,
             tomogram: integer(tomogram)?.map(|number| tomograms.index(number.to_string())),
             position: read_position(&row, position)?,
+            shift: read_position(&row, shift)?.unwrap_or_default().map(|along| along as f32),
             voxel_size: 0.0,
             class: integer(class)?,
         });
@@ -186,16 +201,20 @@ pub(super) fn read_stopgap(
     }
     let name = |column: Option<usize>, label: &str| column.map(|_| label.to_owned());
     let has_position = position.iter().all(Option::is_some);
+    let has_shift = shift.iter().all(Option::is_some);
     Ok(ParticleList {
         path: star.path().to_owned(),
         dialect: Dialect::Stopgap,
         particles,
         tomograms: tomograms.names,
         position_unit: has_position.then_some(PositionUnit::Voxel),
+        position_voxel_size: None,
+        shift_unit: has_shift.then_some(ShiftUnit::Voxel),
         columns: Columns {
             image: Some("subtomo_num".to_owned()),
             tomogram: name(tomogram, "tomo_num"),
             position: has_position.then(|| ["orig_z", "orig_y", "orig_x"].map(str::to_owned)),
+            shift: if has_shift { STOPGAP_SHIFT.map(str::to_owned).to_vec() } else { Vec::new() },
             voxel_size: None,
             class: name(class, "class"),
         },

@@ -132,7 +132,7 @@ fn each_optics_group_has_its_voxel_size() {
         .map(|particle| particle.image.as_ref().unwrap().to_string())
         .collect();
     assert_eq!(images[2], "000003@Extract/ts_02.mrcs");
-    let third = ImageReference { path: "Extract/ts_02.mrcs".to_owned(), index: Some(3) };
+    let third = ImageReference { path: "Extract/ts_02.mrcs".into(), index: Some(3) };
     assert_eq!(list.particles[2].image, Some(third));
     assert!(list.notes.is_empty() && !list.is_ctf_premultiplied, "{:?}", list.notes);
 }

@@ -1,10 +1,14 @@
 //! Lists in RELION's conventions: RELION 3.0 to 5, Warp, WarpTools, pytom-match-pick.
 
 mod optics;
+mod shifts;
 
 use std::path::Path;
 
-use self::optics::{Optics, VoxelSize};
+use self::{
+    optics::{Optics, VoxelSize},
+    shifts::Shifts,
+};
 use super::{
     Columns, Dialect, ImageReference, Names, Particle, ParticleList, PositionUnit,
     numbered::read_position,
@@ -22,7 +26,10 @@ const IMAGE: &str = "rlnImageName";
 /// Where the tomogram's name stands, best first.
 const TOMOGRAM: [&str; 2] = ["rlnTomoName", "rlnMicrographName"];
 
-/// Positions, z first. RELION 5 prefers the centred ones where a list has both.
+/// Positions, z first. RELION 5 prefers the centred ones where a list has both; they are in angstrom from the tomogram's
+/// extents divided by 2, not rounded (`getParticleCoordDecenteredPixel` in `src/jaz/tomography/particle_set.cpp` and
+/// `centre` in `tomogram_set.cpp`). Others count voxels from 0 on: the box of N voxels around one begins N / 2 before it
+/// (`extractParticlesFromOneFrame` in `src/preprocessing.cpp` of RELION 3.1).
 const CENTRED: [&str; 3] =
     ["rlnCenteredCoordinateZAngst", "rlnCenteredCoordinateYAngst", "rlnCenteredCoordinateXAngst"];
 const VOXEL: [&str; 3] = ["rlnCoordinateZ", "rlnCoordinateY", "rlnCoordinateX"];
@@ -106,6 +113,8 @@ pub(super) fn read(star: &Star) -> Result<ParticleList> {
         particles: Vec::with_capacity(table.n_rows()),
         tomograms: Vec::new(),
         position_unit: labels.unit,
+        position_voxel_size: None,
+        shift_unit: labels.shifts.as_ref().map(|shifts| shifts.unit),
         columns: Columns { voxel_size: voxel_size.column(), ..labels.columns() },
         is_ctf_premultiplied: false,
         is_dark: optics.as_ref().and_then(Optics::is_dark),
@@ -114,7 +123,8 @@ pub(super) fn read(star: &Star) -> Result<ParticleList> {
     let mut tomograms = Names::default();
     let mut check = voxel_size.check(table);
     for row in table.rows() {
-        let image = labels.image.map(|column| read_image(row.get(column))).transpose()?;
+        let before = list.particles.last().and_then(|particle| particle.image.as_ref());
+        let image = labels.image.map(|column| read_image(row.get(column), before)).transpose()?;
         let group = voxel_size.group(&row)?;
         if let (Some(group), Some(_)) = (group, &image) {
             if group.dimension == Some(2) {
@@ -133,11 +143,22 @@ pub(super) fn read(star: &Star) -> Result<ParticleList> {
             image,
             tomogram: tomogram.map(|name| tomograms.index(name)),
             position: read_position(&row, labels.position)?,
+            shift: labels.shifts.as_ref().map_or(Ok([0.0; 3]), |shifts| shifts.read(&row))?,
             voxel_size: size,
             class: labels.class.map(|column| row.get(column).integer()).transpose()?,
         });
     }
     list.tomograms = tomograms.names;
+    list.position_voxel_size = match (list.position_unit, list.dialect) {
+        (Some(PositionUnit::Voxel), Dialect::Relion40 | Dialect::Relion50) => {
+            optics.as_ref().and_then(Optics::tilt_series_voxel_size)
+        }
+        // That of the tomogram which was searched.
+        (Some(PositionUnit::Voxel), Dialect::PytomMatchPick) => {
+            list.particles.first().map(|particle| particle.voxel_size).filter(|&size| size > 0.0)
+        }
+        _ => None,
+    };
     list.notes.extend(check.note());
     labels.note(&mut list);
     Ok(list)
@@ -150,6 +171,7 @@ struct Labels<'a> {
     tomogram: Option<usize>,
     position: [Option<usize>; 3],
     unit: Option<PositionUnit>,
+    shifts: Option<Shifts>,
     class: Option<usize>,
 }
 
@@ -170,6 +192,7 @@ impl<'a> Labels<'a> {
             tomogram: TOMOGRAM.iter().find_map(|label| table.column(label)),
             position,
             unit,
+            shifts: Shifts::find(table),
             class: table.column(CLASS),
         }
     }
@@ -184,6 +207,7 @@ impl<'a> Labels<'a> {
             image: name(self.image),
             tomogram: name(self.tomogram),
             position,
+            shift: self.shifts.as_ref().map_or(Vec::new(), |shifts| shifts.labels.clone()),
             voxel_size: None,
             class: name(self.class),
         }
@@ -211,9 +235,9 @@ impl<'a> Labels<'a> {
     }
 }
 
-fn read_image(value: Value<'_>) -> Result<ImageReference> {
+fn read_image(value: Value<'_>, before: Option<&ImageReference>) -> Result<ImageReference> {
     let text = value.text()?;
-    let Some(image) = ImageReference::parse(text) else {
+    let Some(image) = ImageReference::parse_after(text, before) else {
         return Err(value.error(format_args!(
             "{text:?} names no image; expected a path, or a number from 1 on, @ and a path"
         )));

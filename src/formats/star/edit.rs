@@ -40,7 +40,7 @@ impl<'a> Edit<'a> {
     /// `row` counts the rows of the file from 0 on. A label that the table does not have is appended.
     ///
     /// # Errors
-    /// The label is not one, or has been set already.
+    /// The label is not one or has been set already, or the table has no columns: there is no row to hold a value.
     pub fn set<T: Display>(
         mut self,
         label: &str,
@@ -50,6 +50,11 @@ impl<'a> Edit<'a> {
         let odd = |c: char| c.is_whitespace() || c.is_control() || c == '#';
         if label.is_empty() || label.starts_with('_') || label.contains(odd) {
             let message = format!("{label:?} is no label; expected a word without _ before it");
+            return Err(invalid(path, message));
+        }
+        if self.table.layout.labels.is_empty() {
+            let message =
+                format!("data_{} has no columns to set {label} beside", self.table.name());
             return Err(invalid(path, message));
         }
         if self.columns.iter().any(|column| column.label == label) {

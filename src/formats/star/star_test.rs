@@ -137,6 +137,14 @@ fn an_edit_that_makes_no_sense_is_refused() {
         assert!(refused(edit().set(label, |_| 1)).contains("is no label"), "{label:?}");
     }
     assert!(refused(edit().set("a", |_| 1).unwrap().set("a", |_| 2)).ends_with("a is set twice"));
+    // A block without labels, which has no line that a label could follow.
+    let empty = super::Star::parse(b"data_x\n\n".to_vec(), Path::new("a.star")).unwrap();
+    let table = empty.table("x").unwrap().unwrap();
+    assert_eq!(
+        refused(table.edit().set("a", |_| 1)),
+        "a.star: data_x has no columns to set a beside"
+    );
+    assert_eq!(table.edit().to_bytes().unwrap(), b"data_x\n\n");
     let unwritable = edit().set("b", |row| ["fine", "two\nlines"][row]).unwrap().to_bytes();
     let message = unwritable.unwrap_err().to_string();
     assert!(message.starts_with("a.star: row 1, b: \"two\\nlines\" has line breaks"), "{message}");

@@ -15,6 +15,7 @@ mod cuda;
 mod dataset;
 mod error;
 mod evaluate;
+mod exit;
 mod explain;
 mod guard;
 mod handles;

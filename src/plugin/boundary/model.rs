@@ -18,6 +18,7 @@ use super::{
     calibrate,
     context::{CONTEXTS, Context},
     error::to_c_text,
+    exit,
     guard::{boundary, boundary_or},
     handles::Registry,
     hooks,
@@ -69,7 +70,8 @@ impl ModelObject {
                 "model is at work in the call whose callback this is; use it after that call has returned",
             ));
         }
-        let model = held(&self.model);
+        let model = exit::aside(|| held(&self.model));
+        exit::check()?;
         *held(&self.holder) = Some(here);
         Ok(HeldModel { model, holder: &self.holder })
     }

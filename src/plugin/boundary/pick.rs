@@ -9,6 +9,7 @@ use cinetomo_abi::{
 
 use super::{
     context::CONTEXTS,
+    exit,
     guard::boundary,
     hooks,
     read::{self, sized_struct},
@@ -131,8 +132,8 @@ unsafe extern "C" fn pick(
             // The count is bounded before it is known, and the caller has to make room for the bound.
             if scores.wants(picking.options().n_max as usize)? {
                 context.enter();
-                let n_threads = context.n_threads();
-                let peaks = pick::pick(&mut tomogram, &picking, n_threads, &mut monitor)?;
+                let (device, n_threads) = (context.device, context.n_threads());
+                let peaks = pick::pick(&mut tomogram, &picking, device, n_threads, &mut monitor)?;
                 positions.write(peaks.iter().flat_map(pick::Peak::position));
                 scores.write(&peaks.iter().map(|peak| peak.score).collect::<Vec<f32>>());
             }
@@ -225,7 +226,9 @@ unsafe fn tomogram<'a>(pointer: *const cinetomo_tomogram) -> Result<Tomogram<'a>
         let [nz, ny, nx] = region.extent;
         // SAFETY: the host's own function, called as it declared it, on the thread that made the call; `out` has room
         // for as many voxels as are asked for.
-        let answer = unsafe { read(host.user_data, z0, y0, x0, nz, ny, nx, out.as_mut_ptr()) };
+        let answer = exit::aside(|| unsafe {
+            read(host.user_data, z0, y0, x0, nz, ny, nx, out.as_mut_ptr())
+        });
         if answer == 0 {
             return Ok(());
         }

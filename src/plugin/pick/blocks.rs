@@ -5,10 +5,6 @@ use std::ops::Range;
 use super::tomogram::Region;
 use crate::error::{Error, Result};
 
-/// Buffers as large as a block with its surroundings that are held at a time: voxels, after the first pass, after the
-/// second, difference.
-const BUFFERS: u64 = 4;
-
 /// A part of the tomogram and what must be known around it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Block {
@@ -33,9 +29,9 @@ impl Block {
         Block { core, filtered, input }
     }
 
-    /// Bytes that work on it takes.
-    fn bytes(&self) -> u64 {
-        4 * BUFFERS
+    /// Bytes that work on it takes, with so many buffers of 32-bit numbers.
+    fn bytes(&self, n_buffers: u64) -> u64 {
+        4 * n_buffers
             * self.input.iter().map(|range| (range.end - range.start) as u64).product::<u64>()
     }
 
@@ -48,15 +44,21 @@ impl Block {
     }
 }
 
-/// Divides a tomogram of `shape` voxels into blocks, each of which takes at most `max_memory` bytes; the filter reaches
-/// `reach` voxels far. Fails if even blocks of one voxel take more.
-pub(super) fn divide(shape: [i64; 3], reach: i64, max_memory: u64) -> Result<Vec<Block>> {
+/// Divides a tomogram of `shape` voxels into blocks, each of which takes at most `max_memory` bytes in `n_buffers`
+/// buffers as large as itself with its surroundings; the filter reaches `reach` voxels far. Fails if even blocks of one
+/// voxel take more.
+pub(super) fn divide(
+    shape: [i64; 3],
+    reach: i64,
+    max_memory: u64,
+    n_buffers: u64,
+) -> Result<Vec<Block>> {
     let mut parts = [1i64; 3];
     loop {
         let edges = [0, 1, 2].map(|axis| split(shape[axis], parts[axis]));
         // The largest block is one in the middle, where there are surroundings on all sides.
         let input = [0, 1, 2].map(|axis| (edges[axis] + 2 * (reach + 1)).min(shape[axis]) as u64);
-        let bytes = 4 * BUFFERS * input.iter().product::<u64>();
+        let bytes = 4 * n_buffers * input.iter().product::<u64>();
         if bytes <= max_memory {
             break;
         }
@@ -83,7 +85,7 @@ pub(super) fn divide(shape: [i64; 3], reach: i64, max_memory: u64) -> Result<Vec
             }
         }
     }
-    debug_assert!(blocks.iter().all(|block| block.bytes() <= max_memory));
+    debug_assert!(blocks.iter().all(|block| block.bytes(n_buffers) <= max_memory));
     Ok(blocks)
 }
 
@@ -104,10 +106,10 @@ mod tests {
             ([64, 64, 64], 40, 16 * 64 * 64 * 64),
             ([17, 23, 29], 5, 16 * 20 * 20 * 20),
         ] {
-            let blocks = divide(shape, reach, max_memory).unwrap();
+            let blocks = divide(shape, reach, max_memory, 4).unwrap();
             let mut seen = vec![0u8; shape.iter().product::<i64>() as usize];
             for block in &blocks {
-                assert!(block.bytes() <= max_memory, "{block:?}");
+                assert!(block.bytes(4) <= max_memory, "{block:?}");
                 for z in block.core[0].clone() {
                     for y in block.core[1].clone() {
                         for x in block.core[2].clone() {
@@ -118,7 +120,7 @@ mod tests {
             }
             assert!(seen.iter().all(|&n| n == 1), "{shape:?}");
         }
-        assert_eq!(divide([50, 50, 50], 9, 1 << 30).unwrap().len(), 1);
+        assert_eq!(divide([50, 50, 50], 9, 1 << 30, 4).unwrap().len(), 1);
     }
 
     #[test]
@@ -131,7 +133,7 @@ mod tests {
 
     #[test]
     fn too_little_memory_is_an_error_with_the_need() {
-        let error = divide([500, 500, 500], 30, 1 << 20).unwrap_err().to_string();
+        let error = divide([500, 500, 500], 30, 1 << 20, 4).unwrap_err().to_string();
         assert!(error.contains("need at least 4000752"), "{error}");
     }
 }

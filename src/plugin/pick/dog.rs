@@ -1,8 +1,11 @@
 //! Particles as extrema of the difference of two Gaussian filters.
 
+use tch::Device;
+
 use super::{
     blocks::{Block, divide},
-    gaussian::{Gaussian, Passes},
+    difference::Difference,
+    gaussian::Gaussian,
     options::{Contrast, Picking},
     select::{Peak, select},
     tomogram::{Region, Tomogram},
@@ -24,11 +27,13 @@ const MIDDLE: i64 = 64;
 /// at its edges. A peak is a voxel that is higher than its 26 neighbours (lower, for dark particles); of equal ones,
 /// the first in the order z, y, x. Positions are refined with a parabola along each axis.
 ///
-/// The result depends neither on `max_memory` nor on `n_threads`. Besides `max_memory` it takes 28 bytes for each peak.
+/// Filters run on `device`, the search for peaks on `n_threads` threads. The result depends neither on `max_memory` nor
+/// on `n_threads`. Besides `max_memory` it takes 28 bytes for each peak.
 /// Fails if the tomogram's contrast is unknown, a voxel is not finite, or `monitor` stops it; it is asked once a block.
 pub fn pick(
     tomogram: &mut Tomogram<'_>,
     picking: &Picking,
+    device: Device,
     n_threads: usize,
     monitor: &mut Monitor<'_>,
 ) -> Result<Vec<Peak>> {
@@ -38,8 +43,10 @@ pub fn pick(
         ));
     }
     let reach = Gaussian::new(picking.sigmas()[1]).reach() as i64;
-    let blocks = divide(tomogram.shape(), reach, picking.options().max_memory)?;
-    let peaks = in_blocks(tomogram, picking, &blocks, n_threads, monitor)?;
+    let filters = Difference::on(device, tomogram.shape(), n_threads);
+    let max_memory = picking.options().max_memory;
+    let blocks = divide(tomogram.shape(), reach, max_memory, filters.n_buffers())?;
+    let peaks = in_blocks(tomogram, picking, filters, &blocks, n_threads, monitor)?;
     let n_peaks = peaks.len();
     let picked = select(peaks, picking);
     monitor.info(format_args!(
@@ -55,6 +62,7 @@ pub fn pick(
 fn in_blocks(
     tomogram: &mut Tomogram<'_>,
     picking: &Picking,
+    filters: Difference,
     blocks: &[Block],
     n_threads: usize,
     monitor: &mut Monitor<'_>,
@@ -68,7 +76,7 @@ fn in_blocks(
         refine: picking.options().refine,
         n_threads,
         voxels: Vec::new(),
-        passes: Passes::new(tomogram.shape(), n_threads),
+        filters,
         difference: Vec::new(),
     };
     let mut peaks = Vec::new();
@@ -101,7 +109,7 @@ struct Finder {
     refine: bool,
     n_threads: usize,
     voxels: Vec<f32>,
-    passes: Passes,
+    filters: Difference,
     /// Difference of the filtered tomograms, particles bright.
     difference: Vec<f32>,
 }
@@ -119,17 +127,9 @@ impl Finder {
         self.voxels.iter_mut().for_each(|voxel| *voxel -= level);
         let extent = block.filtered.clone().map(|range| (range.end - range.start) as usize);
         self.difference.resize(extent.iter().product(), 0.0);
-        let sign = self.sign;
-        let narrow = |out: &mut [f32], row: &[f32]| {
-            out.iter_mut().zip(row).for_each(|(out, &value)| *out = sign * value);
-        };
-        let wide = |out: &mut [f32], row: &[f32]| {
-            out.iter_mut().zip(row).for_each(|(out, &value)| *out -= sign * value);
-        };
         let ranges = [&block.input, &block.filtered];
         let (voxels, out) = (&self.voxels, &mut self.difference);
-        self.passes.filter(&self.gaussians[0], voxels, ranges, out, narrow);
-        self.passes.filter(&self.gaussians[1], voxels, ranges, out, wide);
+        self.filters.compute(&self.gaussians, self.sign, voxels, ranges, out)?;
         self.collect(block, extent, peaks);
         Ok(())
     }

@@ -8,7 +8,8 @@ use crate::{
 fn run(voxels: &[f32], shape: [i64; 3], bright: bool, options: PickOptions) -> Result<Vec<Peak>> {
     let contrast = if bright { Contrast::Bright } else { Contrast::Dark };
     let picking = Picking::new(options, 10.0)?;
-    pick(&mut tomogram_of(voxels, shape, contrast), &picking, 2, &mut Monitor::silent())
+    let mut tomogram = tomogram_of(voxels, shape, contrast);
+    pick(&mut tomogram, &picking, Device::Cpu, 2, &mut Monitor::silent())
 }
 
 #[test]
@@ -42,14 +43,27 @@ fn picks_are_those_of_scipy_in_blocks_of_any_size() {
         // A megabyte is the least that options can say; blocks are divided by less here, to be many.
         let picking = Picking::new(options, 10.0).unwrap();
         let reach = Gaussian::new(picking.sigmas()[1]).reach() as i64;
-        for edge in [5, 11] {
+        let contrast = if bright { Contrast::Bright } else { Contrast::Dark };
+        let by = |filters: Difference, edge: i64| {
             let needed = shape.map(|extent| (edge + 2 * (reach + 1)).min(extent) as u64);
-            let blocks = divide(shape, reach, 16 * needed.iter().product::<u64>()).unwrap();
-            assert!(blocks.len() > 1, "edge {edge}: {blocks:?}");
-            let contrast = if bright { Contrast::Bright } else { Contrast::Dark };
+            let max_memory = 4 * filters.n_buffers() * needed.iter().product::<u64>();
+            let blocks = divide(shape, reach, max_memory, filters.n_buffers()).unwrap();
+            assert_eq!(blocks.len() > 1, edge < 100, "edge {edge}: {blocks:?}");
             let mut tomogram = tomogram_of(&voxels, shape, contrast);
-            let peaks = in_blocks(&mut tomogram, &picking, &blocks, 3, &mut Monitor::silent());
-            assert_eq!(select(peaks.unwrap(), &picking), whole, "blocks of {edge} voxels");
+            let monitor = &mut Monitor::silent();
+            select(
+                in_blocks(&mut tomogram, &picking, filters, &blocks, 3, monitor).unwrap(),
+                &picking,
+            )
+        };
+        for edge in [5, 11] {
+            let filters = Difference::on(Device::Cpu, shape, 3);
+            assert_eq!(by(filters, edge), whole, "blocks of {edge} voxels");
+        }
+        // What a GPU does, here on the CPU.
+        for edge in [5, 11, 1000] {
+            let tensors = Difference::Tensors(Device::Cpu, shape);
+            assert_eq!(by(tensors, edge), whole, "tensors, blocks of {edge} voxels");
         }
     }
 }
@@ -123,7 +137,7 @@ fn what_cannot_be_picked_is_said() {
     let voxels = noise([12, 12, 12], 1);
     let picking = Picking::new(PickOptions::default(), 10.0).unwrap();
     let mut tomogram = tomogram_of(&voxels, [12, 12, 12], Contrast::Unknown);
-    let error = pick(&mut tomogram, &picking, 1, &mut Monitor::silent()).unwrap_err();
+    let error = pick(&mut tomogram, &picking, Device::Cpu, 1, &mut Monitor::silent()).unwrap_err();
     assert!(error.to_string().contains("contrast is unknown"), "{error}");
 
     let mut spoilt = voxels.clone();
@@ -134,6 +148,6 @@ fn what_cannot_be_picked_is_said() {
 
     let mut stop = Monitor::new(|_| false, || false, log_nothing());
     let mut tomogram = tomogram_of(&voxels, [12, 12, 12], Contrast::Dark);
-    let error = pick(&mut tomogram, &picking, 1, &mut stop).unwrap_err();
+    let error = pick(&mut tomogram, &picking, Device::Cpu, 1, &mut stop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
 }

@@ -27,6 +27,11 @@ impl Gaussian {
         Gaussian(half.iter().map(|weight| (weight / sum) as f32).collect())
     }
 
+    /// The weights of the middle and of one side.
+    pub(super) fn half(&self) -> &[f32] {
+        &self.0
+    }
+
     /// Voxels on each side of the middle.
     pub(super) fn reach(&self) -> usize {
         self.0.len() - 1
@@ -68,17 +73,17 @@ impl Gaussian {
 /// One axis of a block: which of its voxels are summed up for which result. Beyond the tomogram its mirror image goes
 /// on, its outermost voxel repeated (scipy's mode "reflect").
 #[derive(Debug)]
-struct Along {
+pub(super) struct Along {
     /// Number of voxels in the block.
     n_in: usize,
     /// Number of results.
-    n_out: usize,
+    pub(super) n_out: usize,
     /// Voxel of the block under tap k of result i: entry i + k.
-    sources: Vec<usize>,
+    pub(super) sources: Vec<usize>,
 }
 
 impl Along {
-    fn new(input: &Range<i64>, output: &Range<i64>, extent: i64, reach: usize) -> Along {
+    pub(super) fn new(input: &Range<i64>, output: &Range<i64>, extent: i64, reach: usize) -> Along {
         let reach = reach as i64;
         let sources = (output.start - reach..output.end + reach)
             .map(|index| (mirrored(index, extent) - input.start) as usize)

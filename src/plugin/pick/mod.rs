@@ -4,6 +4,7 @@
 //! depends on the size of the blocks.
 
 mod blocks;
+mod difference;
 mod dog;
 mod extract;
 mod gaussian;

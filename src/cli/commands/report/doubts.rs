@@ -244,6 +244,20 @@ fn of_boxes(findings: &Findings, doubts: &mut Vec<Doubt>) {
             "The model was trained on boxes whose particles have the other sign.",
         ));
     }
+    let n_of_unknown: usize = findings.n_of_unknown.values().sum();
+    if n_of_unknown > 0 {
+        let classes = findings.n_of_unknown.iter().map(|(class, n)| format!("{class} {n}"));
+        let classes: Vec<String> = classes.collect();
+        doubts.push(doubt(
+            false,
+            format!("{n_of_unknown} boxes are of classes that the model does not know"),
+            format!(
+                "They are {}, and in none of the numbers here. Each gets a known class, unless --reject leaves it out: \
+                 cinetomo evaluate tells how often it does.",
+                classes.join(", ")
+            ),
+        ));
+    }
     if findings.n_without_label > 0 {
         doubts.push(doubt(
             false,

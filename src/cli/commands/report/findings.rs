@@ -1,6 +1,9 @@
 //! What a report tells: everything is measured here, nothing is shown.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use cinetomo_host::{
     Evaluation, GradCamOptions, Model, ModelInfo,
@@ -47,6 +50,8 @@ pub struct Findings {
     /// Boxes that the model was trained on, too, as far as its run file tells.
     pub n_trained_on: usize,
     pub n_without_label: usize,
+    /// Boxes of classes that the model does not know; they are in no number.
+    pub n_of_unknown: BTreeMap<String, usize>,
     pub n_per_class: Vec<usize>,
     pub evaluation: Evaluation,
     pub classes: Vec<cinetomo_class_metrics>,
@@ -113,7 +118,10 @@ impl Findings {
             contrast: boxes.contrast(),
             has_groups: boxes.has_groups(),
             n_trained_on: overlap::n_trained_on(path, data),
-            n_without_label: data.labels.len() - labels.len(),
+            n_without_label: data.labels.len()
+                - labels.len()
+                - data.n_of_unknown.values().sum::<usize>(),
+            n_of_unknown: data.n_of_unknown.clone(),
             n_per_class: data.n_per_class(),
             evaluation: answers.evaluate(session)?,
             classes: plugin.evaluate_classes(scores, &labels, n_classes)?,

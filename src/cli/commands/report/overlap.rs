@@ -75,7 +75,7 @@ fn boxes_of(path: &Path, inputs: &[PathBuf]) -> Option<HashSet<(PathBuf, usize)>
         places.push(input);
     }
     let of = |row: &cinetomo_formats::csv::LabelRow| {
-        let found = places.iter().find_map(|at| at.join(&row.image.path).canonicalize().ok())?;
+        let found = places.iter().find_map(|at| at.join(&*row.image.path).canonicalize().ok())?;
         Some((found, row.image.index.map_or(0, |number| (number as usize).saturating_sub(1))))
     };
     Some(labels.rows.iter().filter_map(of).collect())

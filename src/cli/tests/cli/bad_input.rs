@@ -97,6 +97,36 @@ fn boxes_that_are_wrong_are_named() {
 }
 
 #[test]
+fn what_is_meant_for_another_command_is_told_so() {
+    let lab = Lab::new().with_data();
+    lab.cinetomo("pick -i test.mrc --contrast dark -o no.star").fails(
+        1,
+        "test.mrc: 24 volumes of 32 x 32 x 32 voxels; expected one tomogram. Boxes are what `cinetomo classify` takes",
+    );
+    let tomogram =
+        Array3::from_shape_fn([20, 64, 48], |(z, y, x)| ((7 * z + 5 * y + x) % 31) as f32);
+    mrc::write(lab.at("tomo.mrc"), tomogram.view(), 10.0).unwrap();
+    let run = lab.cinetomo("classify -m tuned.safetensors -i tomo.mrc -o whole.csv");
+    let words =
+        "tomo.mrc is one box of 20 x 64 x 48 voxels; if it is a tomogram, `cinetomo tomogram`";
+    assert!(run.stderr.contains(words), "{}", run.stderr);
+    // Stacks of images, as many programs write tomograms, are one.
+    let mut bytes = fs::read(lab.at("tomo.mrc")).unwrap();
+    bytes[88..92].copy_from_slice(&0i32.to_le_bytes());
+    bytes[36..40].copy_from_slice(&1i32.to_le_bytes());
+    lab.write("images.mrc", bytes);
+    lab.cinetomo("pick -i images.mrc --contrast dark --voxel-size 10 -o picks.star").ok();
+    lab.cinetomo("experiment --medmnist test.mrc --random -o no.csv")
+        .fails(1, "test.mrc: no .npz file, which is a zip archive of arrays");
+    lab.cinetomo("init --random --classes a b -o plain.safetensors").ok();
+    lab.cinetomo("classify -m plain.safetensors -i test.mrc --reject distance -o no.csv").fails(
+        2,
+        "--reject distance: plain.safetensors has no threshold for it; `cinetomo calibrate",
+    );
+    assert!(!lab.at("no.csv").exists() && leftovers(&lab).is_empty());
+}
+
+#[test]
 fn what_may_be_wrong_is_said_once() {
     let lab = Lab::new().with_data();
     mrc::write(lab.at("unknown.mrc"), blob(32, 0.5).view(), 0.0).unwrap();
@@ -158,9 +188,66 @@ fn scores_without_labels_and_labels_without_scores() {
     );
     evaluate("path,label\n1.mrc,a\n9.mrc,a\n")
         .fails(1, "line 3, path: 9.mrc has no scores in scores.csv (1 of 2 images)");
-    evaluate("path,label\n1.mrc,c\n")
-        .fails(1, "labels.csv: line 2, label: \"c\" is none of the classes a, b");
+    evaluate("path,label\n1.mrc,c\n").fails(
+        1,
+        "labels.csv: line 2, label: \"c\" is none of the classes a, b, and no other label is one",
+    );
     lab.write("scores.csv", "path,label\n1.mrc,a\n");
     evaluate("path,label\n1.mrc,a\n")
         .fails(1, "scores.csv: line 1: expected the columns path and probability_<class>");
+}
+
+#[test]
+fn boxes_of_unknown_classes_are_counted_apart() {
+    let lab = Lab::new();
+    // Rejected: the second of the known, and two of three unknown ones. Highest probabilities of known boxes: 0.9, 0.8,
+    // 0.7; of others 0.75, 0.6, 0.5: eight of nine pairs are in order.
+    lab.write(
+        "scores.csv",
+        "path,label,probability,probability_a,probability_b\n1.mrc,a,0.9,0.9,0.1\n2.mrc,,0.8,0.2,0.8\n\
+         3.mrc,a,0.7,0.7,0.3\n4.mrc,a,0.75,0.75,0.25\n5.mrc,,0.6,0.4,0.6\n6.mrc,,0.5,0.5,0.5\n7.mrc,a,1,1,0\n",
+    );
+    lab.write(
+        "labels.csv",
+        "path,label\n1.mrc,a\n2.mrc,b\n3.mrc,b\n4.mrc,ice\n5.mrc,membrane\n6.mrc,ice\n",
+    );
+    let evaluate = "evaluate --scores scores.csv --labels";
+    let json = lab.cinetomo(&format!("{evaluate} labels.csv --json")).json();
+    assert_eq!((&json["n"], &json["n_without_label"]), (&3.into(), &1.into()));
+    assert_eq!(json["accepted"], serde_json::json!({"n": 2, "n_right": 1}));
+    let unknown = &json["unknown_classes"];
+    assert_eq!(unknown["n_of"], serde_json::json!({"ice": 2, "membrane": 1}));
+    assert_eq!((&unknown["n"], &unknown["n_rejected"]), (&3.into(), &2.into()));
+    assert!((unknown["auc"].as_f64().unwrap() - 8.0 / 9.0).abs() < 1e-6, "{unknown}");
+    let text = lab.cinetomo(&format!("{evaluate} labels.csv")).ok();
+    let line = "of unknown classes          3 (ice 2, membrane 1), of which 2 were given no class";
+    assert!(text.contains(line), "{text}");
+    // In a list, classes have numbers.
+    lab.write(
+        "expert.star",
+        "data_particles\nloop_\n_rlnImageName\n_rlnClassNumber\n1.mrc 1\n2.mrc 2\n3.mrc 0\n4.mrc 5\n",
+    );
+    let json = lab.cinetomo(&format!("{evaluate} expert.star --json")).json();
+    assert_eq!((&json["n"], &json["n_without_label"]), (&2.into(), &4.into()));
+    assert_eq!(json["unknown_classes"]["n_of"], serde_json::json!({"class 5": 1}));
+
+    // A report leaves them out and says so; a calibration does not take them.
+    let lab = Lab::new().with_data();
+    let labels = lab.read("test.csv").replacen("apoferritin", "ice", 3);
+    lab.write("some.csv", &labels);
+    let report = "report -m tuned.safetensors --contrast dark -o report.html --json --force";
+    let json = lab.cinetomo(&format!("{report} --labels some.csv")).json();
+    assert_eq!(
+        (&json["n"], &json["n_of_unknown_classes"]),
+        (&21.into(), &serde_json::json!({"ice": 3}))
+    );
+    let says = "3 boxes are of classes that the model does not know";
+    assert!(lab.read("report.html").contains(says));
+    lab.write("none.csv", "path,label\n1@test.mrc,ice\n");
+    lab.cinetomo(&format!("{report} --labels none.csv"))
+        .fails(1, "none.csv: line 2, label: \"ice\" is none of the classes");
+    lab.cinetomo(
+        "calibrate -m tuned.safetensors --contrast dark --labels some.csv -o c.safetensors",
+    )
+    .fails(1, "\"ice\" is none of the classes");
 }

@@ -1,8 +1,8 @@
-//! External jobs: by hand as RELION starts them, and by RELION itself where it is installed.
+//! External jobs, by hand as RELION starts them and by RELION itself; boxes that RELION extracts.
 
 use std::{fs, process::Command};
 
-use cinetomo_formats::{csv::Results, star::Star};
+use cinetomo_formats::{csv::Results, star::Star, volumes};
 use cinetomo_tests::{library, root};
 
 use crate::lab::{Lab, leftovers};
@@ -93,28 +93,77 @@ fn a_job_can_be_aborted() {
     assert!(leftovers(&lab).is_empty());
 }
 
-/// RELION 3.1's own pipeline runs the job, and its own tools read what the job wrote. The Debian package `relion` has
-/// them; without it there is nothing to test with.
-#[test]
-fn relion_itself_runs_the_job() {
-    let exists = |name: &str| Command::new(name).arg("--version").output().is_ok();
-    if !exists("relion_pipeliner") || !exists("relion_star_handler") {
-        eprintln!("relion is not installed: apt-get install relion");
-        return;
-    }
-    let lab = project();
+/// Runs a program of RELION 3.1 in a directory; `make test` installs it.
+fn relion(lab: &Lab, program: &str, arguments: &str) -> String {
     let bin = std::path::Path::new(env!("CARGO_BIN_EXE_cinetomo")).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let relion = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program)
-            .args(arguments)
-            .current_dir(lab.path())
-            .env("PATH", &path)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+    let output = Command::new(program)
+        .args(arguments.split_whitespace())
+        .current_dir(lab.path())
+        .env("PATH", &path)
+        .output()
+        .unwrap_or_else(|error| {
+            panic!("{program}: {error}; `src/setup/setup.py --tests` installs RELION 3.1")
+        });
+    assert!(output.status.success(), "{program} {arguments}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// RELION extracts particles again, centred on what its refinement found, from the same tomogram and list.
+#[test]
+fn boxes_are_those_that_relion_extracts() {
+    let lab = Lab::new();
+    let voxels = ndarray::Array3::from_shape_fn((30, 40, 50), |(z, y, x)| {
+        ((z * 2000 + y * 50 + x) % 977) as f32 - 400.0
+    });
+    cinetomo_formats::mrc::write(lab.at("TS_1.mrc"), voxels.view(), 8.0).unwrap();
+    lab.write(
+        "mics.star",
+        "\n# version 30001\n\ndata_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnOpticsGroupName #2\n\
+         _rlnMicrographPixelSize #3\n_rlnVoltage #4\n_rlnSphericalAberration #5\n_rlnAmplitudeContrast #6\n\
+         1 g1 8 300 2.7 0.1\n\n\n# version 30001\n\ndata_micrographs\n\nloop_\n_rlnMicrographName #1\n\
+         _rlnOpticsGroup #2\nTS_1.mrc 1\n\n",
+    );
+    lab.write(
+        "refined.star",
+        "\n# version 30001\n\ndata_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnOpticsGroupName #2\n\
+         _rlnImagePixelSize #3\n_rlnImageSize #4\n_rlnImageDimensionality #5\n_rlnVoltage #6\n\
+         _rlnSphericalAberration #7\n_rlnAmplitudeContrast #8\n1 g1 8 8 3 300 2.7 0.1\n\n\n# version 30001\n\n\
+         data_particles\n\nloop_\n_rlnMicrographName #1\n_rlnImageName #2\n_rlnCoordinateX #3\n\
+         _rlnCoordinateY #4\n_rlnCoordinateZ #5\n_rlnOriginXAngst #6\n_rlnOriginYAngst #7\n\
+         _rlnOriginZAngst #8\n_rlnAngleRot #9\n_rlnAngleTilt #10\n_rlnAnglePsi #11\n_rlnOpticsGroup #12\n\
+         TS_1.mrc a.mrc 21 20 15 8 -8 16 10 20 30 1\nTS_1.mrc b.mrc 20 21 14 0 0 0 10 20 30 1\n\
+         TS_1.mrc c.mrc 30 12 9 -24 16 -8 1 2 3 1\n\n",
+    );
+    let again =
+        "--i mics.star --reextract_data_star refined.star --recenter --extract --extract_size 8";
+    relion(
+        &lab,
+        "relion_preprocess",
+        &format!("{again} --part_dir Particles/ --part_star relion.star"),
+    );
+    lab.cinetomo("extract -i TS_1.mrc --particles refined.star --box-size 8 -o boxes.mrcs").ok();
+    let ours = volumes::open(lab.at("boxes.mrcs")).unwrap();
+    for index in 0..3 {
+        let name = format!("Particles/TS_1{:06}.mrc", index + 1);
+        let theirs = volumes::open(lab.at(&name)).unwrap().read(0).unwrap();
+        let difference = (ours.read(index).unwrap() - theirs).mapv(f32::abs);
+        assert!(difference.iter().all(|&difference| difference < 1e-3), "{name}: {difference}");
+    }
+    let positions = |list: &str| -> Vec<[f64; 3]> {
+        let star = Star::read(&lab.at(list)).unwrap();
+        let table = star.table("particles").unwrap().unwrap();
+        let columns =
+            ["X", "Y", "Z"].map(|axis| table.column(&format!("rlnCoordinate{axis}")).unwrap());
+        table.rows().map(|row| columns.map(|column| row.get(column).number().unwrap())).collect()
     };
+    assert_eq!(positions("boxes.star"), positions("relion.star"));
+}
+
+/// RELION 3.1's own pipeline runs the job, and its own tools read what the job wrote.
+#[test]
+fn relion_itself_runs_the_job() {
+    let lab = project();
     lab.write(".gui_projectdir", "");
     lab.write(
         "default_pipeline.star",
@@ -141,11 +190,9 @@ fn relion_itself_runs_the_job() {
         options += &format!("param{number}_label {label}\nparam{number}_value {value}\n");
     }
     lab.write("job.star", options + "\n");
-    relion("relion_pipeliner", &["--addJobFromStar", "job.star"]);
-    relion(
-        "relion_pipeliner",
-        &["--RunJobs", "External/job002/", "--schedule", "once", "--sec_wait_after", "1"],
-    );
+    relion(&lab, "relion_pipeliner", "--addJobFromStar job.star");
+    let run = "--RunJobs External/job002/ --schedule once --sec_wait_after 1";
+    relion(&lab, "relion_pipeliner", run);
     let log = lab.read("External/job002/run.err") + &lab.read("External/job002/run.out");
     assert!(lab.at("External/job002/RELION_JOB_EXIT_SUCCESS").exists(), "{log}");
     // The pipeline knows the list as an output of the job, of the type of particles (3).
@@ -157,21 +204,9 @@ fn relion_itself_runs_the_job() {
     // RELION selects a class of it.
     let results = Results::read(&lab.at("External/job002/classes.csv")).unwrap();
     let expected = results.classes.iter().filter(|class| **class == Some(1)).count();
-    relion(
-        "relion_star_handler",
-        &[
-            "--i",
-            "External/job002/particles.star",
-            "--o",
-            "selected.star",
-            "--select",
-            "rlnClassNumber",
-            "--minval",
-            "1.5",
-            "--maxval",
-            "2.5",
-        ],
-    );
+    let select = "--select rlnClassNumber --minval 1.5 --maxval 2.5";
+    let list = "--i External/job002/particles.star --o selected.star";
+    relion(&lab, "relion_star_handler", &format!("{list} {select}"));
     let selected = Star::read(&lab.at("selected.star")).unwrap();
     let table = selected.table("particles").unwrap().unwrap();
     assert_eq!(table.n_rows(), expected);

@@ -126,7 +126,9 @@ fn boxes_are_the_tomograms_voxels_with_all_that_the_list_said() {
     assert_eq!(column("rlnMicrographName"), ["TS_1.mrc", "TS_2.mrc", "TS_2.mrc"]);
     assert_eq!(column("mine"), ["b", "two words", "c"]);
     assert_eq!(column("rlnAngleRot"), ["-3", "12.5", "7"]);
-    assert_eq!(column("rlnOriginXAngst"), ["2", "1", "3"]);
+    // Less than half a voxel: positions are rounded to where they were. The list states where boxes are, and no shifts.
+    assert!(table.column("rlnOriginXAngst").is_none());
+    assert_eq!(column("rlnCoordinateX"), ["19.750", "24.875", "0.625"]);
 
     // One tomogram of two; what reaches beyond it is skipped, or an error.
     let run = lab
@@ -179,6 +181,132 @@ fn boxes_are_the_tomograms_voxels_with_all_that_the_list_said() {
     lab.cinetomo("extract -i TS_1.mrc --particles outside.csv -o no.mrcs")
         .fails(1, "TS_1.mrc: particles 1 to 1: position 0");
     assert!(!lab.at("no.mrcs").exists() && leftovers(&lab).is_empty());
+}
+
+/// A tomogram of 30 x 40 x 50 voxels of 8 angstrom without order.
+fn write_ramps(lab: &Lab, name: &str) -> Array3<f32> {
+    let voxels = Array3::from_shape_fn((30, 40, 50), |(z, y, x)| {
+        ((z * 2000 + y * 50 + x) % 977) as f32 - 400.0
+    });
+    mrc::write(lab.at(name), voxels.view(), 8.0).unwrap();
+    voxels
+}
+
+#[test]
+fn refined_shifts_are_applied_with_the_sign_and_unit_of_each_program() {
+    let lab = Lab::new();
+    write_ramps(&lab, "TS_1.mrc");
+    let optics = |labels: &str, values: &str| {
+        let labels: String = labels.split(' ').map(|label| format!("_rln{label}\n")).collect();
+        format!("data_optics\nloop_\n_rlnOpticsGroup\n{labels}1 {values}\n\n")
+    };
+    let table = |name: &str, labels: &str, values: &str| {
+        let labels: String = labels.split(' ').map(|label| format!("_{label}\n")).collect();
+        format!("data_{name}\nloop_\n{labels}{values}\n")
+    };
+    let voxel = "rlnCoordinateX rlnCoordinateY rlnCoordinateZ";
+    let centred =
+        "rlnCenteredCoordinateXAngst rlnCenteredCoordinateYAngst rlnCenteredCoordinateZAngst";
+    let angstrom = "rlnOriginXAngst rlnOriginYAngst rlnOriginZAngst rlnOpticsGroup";
+    // Where each particle is after all of them, by hand: z 14, y 21, x 20; before, it is where the second number says.
+    let mut dynamo = ["0"; 26];
+    for (column, value) in
+        [(1, "1"), (4, "1"), (5, "-1"), (6, "2"), (20, "1"), (24, "20"), (25, "23"), (26, "13")]
+    {
+        dynamo[column - 1] = value;
+    }
+    for (list, text, unshifted) in [
+        // 21 - 8 / 8, 20 + 8 / 8, 16 - 16 / 8.
+        (
+            "relion31.star",
+            optics("ImagePixelSize", "8")
+                + &table("particles", &format!("{voxel} {angstrom}"), "21 20 16 8 -8 16 1"),
+            [16.0, 20.0, 21.0],
+        ),
+        // Pixels of the image, 4 angstrom here: 21 - 2 4 / 8, 20 + 2 4 / 8, 16 - 4 4 / 8. What is not there is 0.
+        (
+            "relion30.star",
+            table(
+                "",
+                &format!(
+                    "{voxel} rlnOriginX rlnOriginY rlnOriginZ rlnDetectorPixelSize rlnMagnification"
+                ),
+                "21 20 16 2 -2 4 4 10000",
+            ),
+            [16.0, 20.0, 21.0],
+        ),
+        ("no_y.star", table("", &format!("{voxel} rlnOriginX"), "21 21 14 1"), [14.0, 21.0, 21.0]),
+        // Pixels of the tilt series, 4 angstrom: (42 - 8 / 4) 4 / 8.
+        (
+            "relion40.star",
+            optics("TomoTiltSeriesPixelSize TomoSubtomogramBinning", "4 2")
+                + &table("particles", &format!("{voxel} {angstrom}"), "42 40 32 8 -8 16 1"),
+            [16.0, 20.0, 21.0],
+        ),
+        // -32 / 8 + 50 / 2 = 21, 0 / 8 + 40 / 2 = 20, 8 / 8 + 30 / 2 = 16.
+        (
+            "relion50.star",
+            optics("ImagePixelSize", "8")
+                + &table("particles", &format!("{centred} {angstrom}"), "-32 0 8 8 -8 16 1"),
+            [16.0, 20.0, 21.0],
+        ),
+        // Turned by 90 degrees about z: (x, y) = (8, 8) is (8, -8) in the tomogram.
+        (
+            "turned.star",
+            optics("ImagePixelSize", "8")
+                + &table(
+                    "particles",
+                    &format!(
+                        "{centred} {angstrom} rlnTomoSubtomogramRot rlnTomoSubtomogramTilt rlnTomoSubtomogramPsi"
+                    ),
+                    "-32 0 8 8 8 16 1 90 0 0",
+                ),
+            [16.0, 20.0, 21.0],
+        ),
+        // From 1 on, and added.
+        (
+            "stopgap.star",
+            table(
+                "stopgap_motivelist",
+                "motl_idx subtomo_num orig_x orig_y orig_z x_shift y_shift z_shift",
+                "1 1 20 23 13 1 -1 2",
+            ),
+            [12.0, 22.0, 19.0],
+        ),
+        ("dynamo.tbl", dynamo.join(" ") + "\n", [12.0, 22.0, 19.0]),
+    ] {
+        lab.write(list, text);
+        let extract =
+            format!("extract -i TS_1.mrc --particles {list} --box-size 8 --force -o boxes.mrcs");
+        lab.cinetomo(&extract).ok();
+        assert_eq!(numbers(&lab, "boxes.star", POSITION), [[14.0, 21.0, 20.0]], "{list}");
+        let written = lab.read("boxes.star");
+        assert!(!written.contains("Origin") && !written.contains("_shift"), "{list}: {written}");
+        let run = lab.cinetomo(&format!("{extract} --ignore-shifts -v"));
+        assert!(run.stderr.contains("...) are not applied"), "{list}: {}", run.stderr);
+        assert_eq!(numbers(&lab, "boxes.star", POSITION), [unshifted], "{list}");
+        if !list.ends_with(".tbl") {
+            let written = lab.read("boxes.star");
+            assert!(written.contains("Origin") || written.contains("_shift"), "{list}: {written}");
+        }
+    }
+    let info = lab.cinetomo("info relion40.star").ok();
+    let line = "positions: in voxels of 4 angstrom; 1 with refined shifts (rlnOriginZAngst, rlnOriginYAngst, rlnOriginXAngst)";
+    assert!(info.contains(line), "{info}");
+    let voxels = volumes::open(lab.at("TS_1.mrc")).unwrap().read(0).unwrap();
+    mrc::write(lab.at("unknown.mrc"), voxels.view(), 0.0).unwrap();
+    let extract = "extract -i unknown.mrc -o no.mrcs --particles";
+    lab.cinetomo(&format!("{extract} relion31.star"))
+        .fails(1, "relion31.star: refined shifts (--ignore-shifts leaves them out) are in angstrom, and the voxel size of unknown.mrc is unknown");
+    lab.cinetomo(&format!("{extract} relion50.star --position-voxel-size 4"))
+        .fails(2, "--position-voxel-size 4: the positions of relion50.star are in angstrom");
+    let run = lab.cinetomo(&format!("{extract} relion40.star --ignore-shifts --box-size 8"));
+    assert!(
+        run.stderr.contains(
+            "the voxel size of unknown.mrc is unknown (--voxel-size) and taken for the same"
+        ),
+        "{run:?}"
+    );
 }
 
 #[test]

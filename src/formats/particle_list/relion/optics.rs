@@ -22,6 +22,8 @@ pub(super) struct Group {
     pub number: i64,
     /// Angstrom.
     pub voxel_size: Option<f64>,
+    /// Angstrom: of the images of the tilt series, whose pixels positions count since RELION 4.
+    tilt_series_voxel_size: Option<f64>,
     pub dimension: Option<i64>,
     pub is_ctf_premultiplied: bool,
     is_dark: Option<bool>,
@@ -69,6 +71,9 @@ impl Optics {
             let group = Group {
                 number: row.get(number).integer()?,
                 voxel_size: size,
+                tilt_series_voxel_size: tilt_series
+                    .map(|column| positive(&row, column))
+                    .transpose()?,
                 dimension: integer(dimension)?,
                 is_ctf_premultiplied: integer(premultiplied)?.is_some_and(|flag| flag != 0),
                 is_dark: contrast.map(|column| read_contrast(row.get(column))).transpose()?,
@@ -78,6 +83,13 @@ impl Optics {
             }
         }
         Ok(Some(Optics { groups, voxel_size }))
+    }
+
+    /// Voxel size of the tilt series, if all groups say the same.
+    pub fn tilt_series_voxel_size(&self) -> Option<f64> {
+        let mut sizes = self.groups.values().map(|group| group.tilt_series_voxel_size);
+        let first = sizes.next()??;
+        sizes.all(|size| size == Some(first)).then_some(first)
     }
 
     /// Whether particles are dark, if all groups say the same.
