@@ -9,6 +9,7 @@ mod allocation;
 pub mod augment;
 pub mod backbone;
 pub mod confidence;
+pub mod dataset;
 pub mod error;
 pub mod insight;
 pub mod memory;

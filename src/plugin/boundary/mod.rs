@@ -12,6 +12,7 @@ mod calibrate;
 mod cancel;
 mod context;
 mod cuda;
+mod dataset;
 mod error;
 mod evaluate;
 mod exit;

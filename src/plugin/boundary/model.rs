@@ -77,6 +77,13 @@ impl ModelObject {
     }
 }
 
+impl HeldModel<'_> {
+    /// The model for a thread that works for this call: only one thread can have it at a time. It is not changed.
+    pub(super) fn for_another_thread(&mut self) -> &mut Model {
+        &mut self.model
+    }
+}
+
 /// A model that no other call can use until this is dropped.
 pub(super) struct HeldModel<'a> {
     model: MutexGuard<'a, Model>,
