@@ -73,7 +73,7 @@ fn child() {
     let tuned = boxes.serve(
         &mut model,
         &mut Monitor::silent(),
-        || {},
+        || Ok(()),
         |model, volume, monitor| fine_tune(model, volume, &labels, &config, monitor),
     );
     assert_eq!(tuned.expect("a training").history[0].n_subtomograms, n as usize);
