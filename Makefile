@@ -11,11 +11,14 @@ FUZZERS ?= torch_zip torch_legacy torch_pickle safetensors flax npz npy index \
   volumes arrays images star tables structure
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build demo test check header fiji install dist manual clean parity fuzz bench
+CACHE := $(or $(CINETOMO_CACHE),$(HOME)/.cache/cinetomo)
+DENY := $(CACHE)/tools/bin/cargo-deny
+
+.PHONY: help setup build demo test check header fiji install dist manual clean parity fuzz bench endure sanitize deny reproduce
 
 help: ## list the targets
 	@echo "make setup && make demo, or:"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## fetch libtorch (1.2 GB; 4 GB with an NVIDIA driver) and the video weights (50 MB) into ~/.cache/cinetomo
 	@$(PYTHON) src/setup/setup.py
@@ -64,13 +67,30 @@ bench: build ## classification beside PyTorch, torch.compile, ONNX Runtime and O
 	cargo build --release -p cinetomo-benches --bin speed
 	@.cargo/with-libtorch benches/speed.sh $(TARGET) --record benches/record/speed.md $(BENCH_ARGS)
 
-fuzz: ## feed all readers of files with broken ones, FUZZ_SECONDS=60 each (needs nightly Rust and cargo-fuzz)
+fuzz: ## feed all readers of files with broken ones, FUZZ_SECONDS=60 each (needs nightly Rust and cargo-fuzz), and the table with calls
+	CINETOMO_CALLS_SECONDS=$(FUZZ_SECONDS) cargo test --release -p cinetomo-tests --test calls -- --nocapture
 	@for fuzzer in $(FUZZERS); do \
 	  mkdir -p $(TARGET)/fuzz/$$fuzzer && \
 	  cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir $(abspath $(TARGET))/fuzz/build $$fuzzer \
 	    $(abspath $(TARGET))/fuzz/$$fuzzer $(CURDIR)/tests/fuzz/seeds/$$fuzzer -- -max_total_time=$(FUZZ_SECONDS) \
 	    -max_len=16384 -timeout=10 -malloc_limit_mb=64 -artifact_prefix=$(abspath $(TARGET))/fuzz/ || exit 1; \
 	done
+
+endure: ## long tests: 200 kills, 10,000 calls of each kind, 1,000 cancelled trainings, an hour of random calls
+	CINETOMO_KILLS=200 CINETOMO_CALLS=10000 CINETOMO_TRAININGS=1000 cargo test --release -p cinetomo-tests --test hosts -- --nocapture \
+	  killed no_call_loses_memory signals want_of_memory
+	CINETOMO_CALLS_SECONDS=3600 cargo test --release -p cinetomo-tests --test calls -- --nocapture
+
+sanitize: ## hosts under AddressSanitizer and valgrind, our readers under AddressSanitizer (needs valgrind and nightly Rust)
+	@tests/sanitize.sh
+
+deny: ## licences, sources and known defects of the dependencies (installs cargo-deny into the cache the first time)
+	@test -x $(DENY) || nice cargo install --locked --root $(CACHE)/tools cargo-deny
+	@$(DENY) check bans licenses sources
+	@if $(DENY) fetch db; then $(DENY) check advisories; else echo "make deny: known defects were NOT checked: their database, on GitHub, cannot be reached"; fi
+
+reproduce: ## build the library in two folders and compare what would be installed
+	@tests/reproduce.sh
 
 clean: ## remove what was built (not the cache)
 	cargo clean

@@ -44,7 +44,7 @@
  *  5. CUDA buffers. The caller has finished writing to them; all work on them is done when the call returns.
  *  6. Text and paths are UTF-8, NUL-terminated.
  *  7. After fork() the child gets UNSUPPORTED from every call that can fail. Start a new program instead.
- *  8. The library stays loaded until the process ends, also after dlclose. It has no global logger, installs no
+ *  8. The library stays loaded until the process ends, also after dlclose. It has no global logger, installs no signal
  *     handlers, writes nothing to stdout or stderr, changes no environment variable, and leaves the host's OpenMP
  *     thread count as it was.
  *  9. Structs. One that starts with `struct_size` is filled by its `_init` function, which is given the size that the
@@ -56,6 +56,12 @@
  *     and never held out. A class may be missing among the held-out: their accuracy then says nothing of it, and means
  *     over classes (balanced accuracy, F1, AUC) leave it out. A class without any example cannot be learnt. Classes of
  *     very different sizes are warned of; what to do about them is `balance` of cinetomo_fine_tune_options.
+ * 11. The end. exit() may be called, and main may return, at any time: while other threads are in the library, in a callback,
+ *     with live handles. An exit handler of the library stops the calls as a cancel flag does and waits until they have
+ *     left, which takes a batch, at most 30 seconds; 1 second for callbacks, and one that returns later still never gets
+ *     back to the host. Calls that begin later, in the host's own exit handlers and destructors, get UNSUPPORTED, and what
+ *     they free stays. Finish what must be finished before. What libtorch sets up in the first batch of its kind goes before
+ *     that handler comes: exit() in the middle of it may still crash.
  *
  * Functions are marked with the threads that may call them, in brackets at the end.
  */
@@ -503,6 +509,21 @@ typedef enum cinetomo_regularizer {
    * (Gouk, Hospedales & Pontil 2021).
    */
   CINETOMO_REGULARIZER_MARS = 2,
+  /**
+   * Half the strength times the squared difference of the feature maps of some stages (`regularizer_stages`) from those of
+   * the network that the training starts from, added to the loss; and half the strength times the squared weights of the
+   * head: DELTA (Li et al. 2019). Each channel counts by how much the loss grows without it, measured before the first
+   * epoch on up to 32 training subtomograms with the head of a linear probe: the softmax over the channels of a stage,
+   * times their number. Differences are averaged over the positions, where the paper adds them up.
+   *
+   * Keeps a second network and computes it in every step. To weigh the channels costs one pass through what follows a
+   * stage for each of its channels: for I3D three seconds of a core a subtomogram of 32 voxels an edge.
+   */
+  CINETOMO_REGULARIZER_DELTA = 3,
+  /**
+   * The same, all channels alike: nothing is measured.
+   */
+  CINETOMO_REGULARIZER_DELTA_UNIFORM = 4,
 } cinetomo_regularizer;
 
 /**
@@ -1139,6 +1160,12 @@ typedef struct cinetomo_fine_tune_options {
    * nothing is, but for the class means that distances are measured from.
    */
   const struct cinetomo_calibration_options *calibration;
+  /**
+   * Names of the stages whose feature maps DELTA compares, with commas between them, such as "layer3,layer4"; NULL
+   * (default) = the last four that have maps and are not frozen. Stages are named in `cinetomo_model_info`. Given with
+   * another regulariser, the call fails.
+   */
+  const char *regularizer_stages;
 } cinetomo_fine_tune_options;
 
 /**
@@ -1891,6 +1918,117 @@ typedef struct cinetomo_api {
 } cinetomo_api;
 
 /**
+ * Subtomograms that the caller fetches when they are wanted. Fill with `dataset_init`, then set at least `read` and
+ * `shape`. Borrowed for one call.
+ *
+ * No more than two batches of voxels are in memory at once: one that is worked on, and the next, which is fetched
+ * meanwhile. A training fetches every subtomogram once an epoch, for a linear probe once for each mirror image that it
+ * sees, and once more to know it again where it keeps a checkpoint and `identity` is NULL.
+ */
+typedef struct cinetomo_dataset {
+  /**
+   * `sizeof(cinetomo_dataset)` as the caller was compiled; set by `dataset_init`.
+   */
+  size_t struct_size;
+  /**
+   * Fetches the subtomograms `indices`, each from 0 to `shape[0]` - 1, into `out_voxels`: one after the other in that
+   * order, `shape[1]` * `shape[2]` * `shape[3]` voxels each, x fastest. The buffer comes full of NaN, so that what is
+   * left unwritten is an error that names the subtomogram. An index may come several times in one call, and comes again
+   * in others; its voxels must always be the same.
+   *
+   * Returns 0; or anything else to end the call with CINETOMO_STATUS_IO and, if it likes, why as UTF-8 in
+   * `out_message`, which has `message_capacity` bytes and comes empty.
+   *
+   * Always called on the thread that made the call, never after it returned, once at a time; the network meanwhile
+   * computes on another thread, which ends before the call returns. Must not throw or longjmp, nor use the model that
+   * the call is made on.
+   */
+  int32_t (*read)(void *user_data,
+                  const int64_t *indices,
+                  size_t n_indices,
+                  float *out_voxels,
+                  char *out_message,
+                  size_t message_capacity);
+  /**
+   * Handed to `read` as it is.
+   */
+  void *user_data;
+  /**
+   * What these voxels are to be known by when a training goes on from a checkpoint, such as a path with a date; NULL
+   * (default) = by themselves: all that have a label are fetched and hashed first. With a name, nothing is, and it is
+   * the caller who answers for voxels being those of that name. Labels and shape count in both cases.
+   */
+  const char *identity;
+  /**
+   * n, z, y, x: number of subtomograms, at most 2^31 - 1, and voxels along each axis, at most 1024. All at least 1.
+   */
+  int64_t shape[4];
+  /**
+   * Edge of a voxel in angstrom; 0 (default) = unknown.
+   */
+  double voxel_size;
+  /**
+   * A `CINETOMO_CONTRAST_*`. Default: UNKNOWN.
+   */
+  int32_t contrast;
+  /**
+   * The axis along the electron beam, a `CINETOMO_AXIS_*`. Default: Z.
+   */
+  int32_t beam_axis;
+} cinetomo_dataset;
+
+/**
+ * The functions of `cinetomo.dataset/1`, from `cinetomo_get_extension`. Valid for the life of the process.
+ *
+ * Each does what its namesake does with a volume, with the same options, and on the CPU comes to the same result, bit by
+ * bit. Errors are those of the namesake, and IO if `read` fails.
+ */
+typedef struct cinetomo_dataset_api {
+  /**
+   * Size of this table as the library knows it.
+   */
+  size_t struct_size;
+  /**
+   * Fills `dataset` with the defaults; `struct_size` is `sizeof *dataset`. [any thread]
+   */
+  int32_t (*dataset_init)(struct cinetomo_dataset *out_dataset, size_t struct_size);
+  /**
+   * `cinetomo_model_fine_tune`, with everything that it can: validation, probes, calibration, checkpoints. Beside the
+   * voxels it keeps 4 bytes a label and, while a probe is fitted, the features of each subtomogram that it sees (4 kB
+   * for I3D; of each stage, with PROBE_STAGES). [any thread; calls on one model take turns]
+   */
+  int32_t (*fine_tune)(const struct cinetomo_model *model,
+                       const struct cinetomo_dataset *dataset,
+                       const int32_t *labels,
+                       size_t n_labels,
+                       const struct cinetomo_fine_tune_options *options,
+                       const struct cinetomo_hooks *hooks,
+                       struct cinetomo_model **out_model,
+                       struct cinetomo_error **out_error);
+  /**
+   * `cinetomo_model_calibrate`. [any thread; calls on one model take turns]
+   */
+  int32_t (*calibrate)(const struct cinetomo_model *model,
+                       const struct cinetomo_dataset *dataset,
+                       const int32_t *labels,
+                       size_t n_labels,
+                       const struct cinetomo_calibration_options *options,
+                       const struct cinetomo_hooks *hooks,
+                       struct cinetomo_model **out_model,
+                       struct cinetomo_error **out_error);
+  /**
+   * `cinetomo_model_classify`. [any thread; calls on one model take turns]
+   */
+  int32_t (*classify)(const struct cinetomo_model *model,
+                      const struct cinetomo_dataset *dataset,
+                      const struct cinetomo_hooks *hooks,
+                      float *out_probabilities,
+                      size_t capacity,
+                      size_t *out_len,
+                      struct cinetomo_error **out_error);
+} cinetomo_dataset_api;
+
+/**
  * A tomogram in the caller's memory, or one that the caller reads piece by piece. Fill with `tomogram_init`, then set
  * either `voxels`, or `read`, `shape`, `voxel_size` and `contrast`.
  */
@@ -2632,8 +2770,8 @@ const struct cinetomo_api *cinetomo_get_api(uint32_t abi_version);
 
 /**
  * Returns the table of an extension, or NULL if the library does not have it. Ids carry their revision:
- * "cinetomo.pick/1" is a `cinetomo_pick_api`, "cinetomo.project2d/1" a `cinetomo_project2d_api`,
- * "cinetomo.synthetic/1" a `cinetomo_synthetic_api`. Valid for the life of the process. [any thread]
+ * "cinetomo.dataset/1" is a `cinetomo_dataset_api`, "cinetomo.pick/1" a `cinetomo_pick_api`, "cinetomo.project2d/1" a
+ * `cinetomo_project2d_api`, "cinetomo.synthetic/1" a `cinetomo_synthetic_api`. Valid for the life of the process. [any thread]
  */
 const void *cinetomo_get_extension(const char *id);
 
@@ -2755,6 +2893,7 @@ int32_t cinetomo_model_embed(const struct cinetomo_model *model,
  * `labels` holds one class per subtomogram, counted from 0; -1 marks one without label, which is left out.
  * `options` (NULL = defaults) and `hooks` may be NULL. Progress comes after every batch. On the CPU the same model,
  * voxels, labels, options and thread count give the same result, bit by bit. The voxels are read again in every epoch.
+ * Sets that are larger than memory: extension cinetomo.dataset/1.
  *
  * Where subtomograms are held out (`validation_fraction`), the new model is calibrated on them; what could not be learnt
  * from them is logged. Without, its probabilities are the network's own: calibrate it with `cinetomo_model_calibrate`.

@@ -236,6 +236,80 @@ class Volume {
   cinetomo_volume raw_{};
 };
 
+// Subtomograms that are fetched when they are wanted, and need not fit into memory: for Model::fine_tune, calibrate and
+// classify, by the extension cinetomo.dataset/1.
+class Dataset {
+ public:
+  // Fetches the boxes `indices` into out, one after the other, x fastest. Runs on the thread that makes the call, while the
+  // network computes on another. What it throws comes out of the call.
+  using Read = std::function<void(Span<const std::int64_t> indices, float *out)>;
+
+  // Of shape n, z, y, x.
+  Dataset(Volume::Shape shape, Read read) : read_(std::move(read)) {
+    raw_.struct_size = sizeof raw_;
+    std::copy(shape.begin(), shape.end(), raw_.shape);
+  }
+
+  // Edge of a voxel in angstrom.
+  Dataset &voxel_size(double angstrom) {
+    raw_.voxel_size = angstrom;
+    return *this;
+  }
+  // A CINETOMO_CONTRAST_*.
+  Dataset &contrast(std::int32_t contrast) {
+    raw_.contrast = contrast;
+    return *this;
+  }
+  // The axis along the electron beam, a CINETOMO_AXIS_*.
+  Dataset &beam_axis(std::int32_t axis) {
+    raw_.beam_axis = axis;
+    return *this;
+  }
+  // What the voxels are known by when a training goes on; otherwise all are fetched and hashed.
+  Dataset &identity(std::string identity) {
+    identity_ = std::move(identity);
+    return *this;
+  }
+
+ private:
+  friend class Model;
+
+  // Calls function(const cinetomo_dataset *). An exception of the reader stops the call and is thrown on when it has
+  // returned: it must not unwind through the library.
+  template <class Function>
+  auto with_c(Function function) const {
+    struct State {
+      const Read &read;
+      std::exception_ptr thrown;
+    } state{read_, nullptr};
+
+    cinetomo_dataset raw = raw_;
+    raw.identity = identity_ ? identity_->c_str() : nullptr;
+    raw.user_data = &state;
+    raw.read = [](void *user_data, const std::int64_t *indices, std::size_t n, float *out, char *,
+                  std::size_t) -> std::int32_t {
+      auto &mine = *static_cast<State *>(user_data);
+      try {
+        mine.read({indices, n}, out);
+        return 0;
+      } catch (...) {
+        mine.thrown = std::current_exception();
+        return 1;
+      }
+    };
+    try {
+      return function(&raw);
+    } catch (const Error &) {
+      if (state.thrown) std::rethrow_exception(state.thrown);
+      throw;
+    }
+  }
+
+  Read read_;
+  std::optional<std::string> identity_;
+  cinetomo_dataset raw_{};
+};
+
 // What network to make: {{"ribosome", "ferritin"}}, and what differs from the defaults.
 struct ModelOptions {
   std::vector<std::string> class_names = {};             // label i means the i-th
@@ -279,9 +353,27 @@ class Model {
     return fine_tune(subtomograms, labels, nullptr, {});
   }
 
+  // The same of subtomograms that are fetched. Throws UNSUPPORTED if the library does not have the extension.
+  Model fine_tune(const Dataset &subtomograms, Span<const std::int32_t> labels,
+                  const cinetomo_fine_tune_options &options, const Hooks &hooks = {}) const {
+    return train(datasets()->fine_tune, subtomograms, labels, options, hooks);
+  }
+
   // Probabilities: for each subtomogram a row of one number a class.
   std::vector<float> classify(const Volume &subtomograms, const Hooks &hooks = {}) const {
     return ask(api_->model_classify, subtomograms, hooks);
+  }
+  // The same of subtomograms that are fetched.
+  std::vector<float> classify(const Dataset &subtomograms, const Hooks &hooks = {}) const {
+    const auto *table = datasets();
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return subtomograms.with_c([&](const cinetomo_dataset *dataset) {
+        return detail::fetch<float>(
+            api_, [&](float *buffer, std::size_t capacity, std::size_t *len, cinetomo_error **error) {
+              return table->classify(get(), dataset, raw, buffer, capacity, len, error);
+            });
+      });
+    });
   }
   // The same, written to the caller's memory: n times as many numbers as there are classes.
   void classify_into(const Volume &subtomograms, Span<float> probabilities, const Hooks &hooks = {}) const {
@@ -324,6 +416,12 @@ class Model {
       });
       return Model(api_, log_, model);
     });
+  }
+
+  // The same of subtomograms that are fetched.
+  Model calibrate(const Dataset &subtomograms, Span<const std::int32_t> labels,
+                  const cinetomo_calibration_options &options, const Hooks &hooks = {}) const {
+    return train(datasets()->calibrate, subtomograms, labels, options, hooks);
   }
 
   // Its temperature and thresholds, and what they rest on.
@@ -404,6 +502,28 @@ class Model {
                                      error);
       });
       return Model(api_, log_, model);
+    });
+  }
+
+  const cinetomo_dataset_api *datasets() const {
+    const auto *table = static_cast<const cinetomo_dataset_api *>(api_->get_extension("cinetomo.dataset/1"));
+    if (table == nullptr || table->struct_size < sizeof *table) {
+      throw Error(CINETOMO_STATUS_UNSUPPORTED, "this cinetomo library has no extension cinetomo.dataset/1");
+    }
+    return table;
+  }
+
+  template <class Function, class Options>
+  Model train(Function function, const Dataset &subtomograms, Span<const std::int32_t> labels, const Options &options,
+              const Hooks &hooks) const {
+    return detail::with_hooks(hooks, [&](const cinetomo_hooks *raw) {
+      return subtomograms.with_c([&](const cinetomo_dataset *dataset) {
+        cinetomo_model *model = nullptr;
+        detail::check(api_, [&](cinetomo_error **error) {
+          return function(get(), dataset, labels.data(), labels.size(), &options, raw, &model, error);
+        });
+        return Model(api_, log_, model);
+      });
     });
   }
 

@@ -45,6 +45,30 @@ fn libtorch(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("libtorch has no {name}"))
 }
 
+/// The list of parts names, with its checksum, whatever the licences name, and nothing else but libtorch.
+fn check_parts(path: &Path, notices: &str) {
+    let text = fs::read_to_string(path).expect("the list of parts");
+    let parts: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((&parts["bomFormat"], &parts["specVersion"]), (&"CycloneDX".into(), &"1.5".into()));
+    let mut found: Vec<String> = Vec::new();
+    for part in parts["components"].as_array().expect("components") {
+        let text = |key: &str| part[key].as_str().unwrap_or_else(|| panic!("{key} of {part}"));
+        if text("purl") == "pkg:pypi/torch@2.13.0" {
+            continue;
+        }
+        let hash = part["hashes"][0]["content"].as_str().expect("a checksum");
+        assert!(hash.len() == 64 && part["licenses"][0]["expression"].is_string(), "{part}");
+        found.push(format!("{} {}", text("name"), text("version")));
+    }
+    let lines = notices.lines().filter_map(|line| line.strip_prefix("- ")?.split_once(": "));
+    let named: Vec<&str> = lines.map(|(name, _)| name).collect();
+    assert_eq!(found, named);
+    let edges = parts["dependencies"].as_array().expect("dependencies");
+    let ours = edges.iter().find(|edge| edge["ref"] == "pkg:cargo/cinetomo@0.1.0");
+    let ours = ours.expect("the library")["dependsOn"].as_array().expect("a list");
+    assert!(ours.contains(&"pkg:cargo/tch@0.26.0".into()), "{ours:?}");
+}
+
 fn place(from: &Path, to: &Path) {
     fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
     if fs::hard_link(from, to).is_err() {
@@ -73,6 +97,7 @@ fn the_archive_needs_nothing_but_libtorch() {
         assert!(notices.contains(&format!("\n- {name} ")), "{name} is not in the licences");
     }
     assert!(!notices.contains("\n- cbindgen "), "cbindgen is a tool");
+    check_parts(&tree.join("share/doc/cinetomo/sbom.cdx.json"), &notices);
     for file in LIBTORCH {
         assert!(readme.contains(file), "{file} is not in {readme}");
         place(&libtorch(file), &tree.join("lib/libtorch/lib").join(file));

@@ -1,6 +1,10 @@
 //! What the README and the other documents show is what works.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use cinetomo_tests::{alone, i3d_checkpoint, prefix, python, root, run};
 
@@ -40,6 +44,8 @@ fn the_cpp_examples_compile() {
 
 /// Writes the files of a chapter (a name in backquotes and a colon, then the text) and runs its shell commands, as printed.
 fn follow(chapter: &str, folder: &Path) -> String {
+    // pip builds in the folder of the package; cargo wants the whole workspace and writes nothing there.
+    let checkout = if chapter.starts_with("Rust") { root() } else { folder.to_owned() };
     let mut printed = String::new();
     let mut name = None;
     for (index, part) in chapter.split("```").enumerate() {
@@ -60,7 +66,10 @@ fn follow(chapter: &str, folder: &Path) -> String {
                 .env("PATH", path)
                 .env("PREFIX", prefix())
                 .env("WEIGHTS", i3d_checkpoint())
-                .env("CHECKOUT", folder)
+                .env("CHECKOUT", &checkout)
+                // cargo: what this checkout has fetched already.
+                .env("CARGO_TARGET_DIR", rust_target())
+                .env("CARGO_NET_OFFLINE", "true")
                 // pip: beside the document's files, and with what is installed.
                 .env("PIP_TARGET", folder.join("site"))
                 .env("PYTHONPATH", folder.join("site"))
@@ -78,7 +87,7 @@ fn follow(chapter: &str, folder: &Path) -> String {
 fn cinetomo_can_be_embedded_in_ten_minutes() {
     let text = fs::read_to_string(root().join("docs/embed.md")).expect("docs/embed.md");
     let chapters: Vec<&str> = text.split("\n## ").filter(|part| part.contains("```sh")).collect();
-    assert_eq!(chapters.len(), 3);
+    assert_eq!(chapters.len(), 4);
     let said: Vec<String> = chapters
         .iter()
         .map(|chapter| {
@@ -97,6 +106,32 @@ fn cinetomo_can_be_embedded_in_ten_minutes() {
     assert_eq!(said[0].lines().count(), 4, "{}", said[0]);
     assert_eq!(said[1], said[0]);
     assert_eq!(said[2], said[0]);
+    assert_eq!(said[3], said[0]);
+}
+
+/// The example of a Rust host, its check of layouts included.
+#[test]
+fn the_rust_host_runs() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let model = folder.path().join("model.safetensors");
+    let printed = run(alone("cargo")
+        .args(["run", "--quiet", "--offline", "--release", "--features", "layout-check"])
+        .arg("--manifest-path")
+        .arg(root().join("examples/rust-host/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(rust_target())
+        .arg("--")
+        .arg(i3d_checkpoint())
+        .arg(&model)
+        .env("CINETOMO_PLUGIN_PATH", prefix().join("share/cinetomo/plugins")));
+    assert!(printed.starts_with("the layouts agree\ncinetomo "), "{printed}");
+    assert!(printed.contains(" on 4 subtomograms"), "{printed}");
+    assert!(model.exists());
+}
+
+/// Where hosts in Rust are built: their dependencies once for all of them.
+fn rust_target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("rust-hosts")
 }
 
 /// The manual of the headers: Doxygen takes warnings for errors.

@@ -1,11 +1,26 @@
 //! Small C hosts, each a process of its own: what depends on the state of a whole process.
+//!
+//! What real hosts do to the library is tried in C++ (`consumers/hazards.cpp`), Python (`python/test_hazards.py`), Java
+//! (`fiji/Hostile.java`, `Exit.java`, `Loaders.java`) and here:
+//!
+//! | hazard | C | C++ | Python | Java |
+//! |---|---|---|---|---|
+//! | OpenMP thread count | openmp | open-mp | torch's | has none |
+//! | unloading | dlclose | unloading | yes | Loaders |
+//! | fork | fork, exit child | fork-is-refused | yes | cannot |
+//! | threads on one model and on many | exit everything | yes | yes | Hostile; Api |
+//! | cancel from another thread | exit | cancelled-by-another-thread | Ctrl-C | Api, by the listener |
+//! | end with live handles | exit | end-with-live-handles | yes | Exit |
+//! | end during a call | exit | end-during-a-call | yes | Exit |
+//! | decoys in LD_LIBRARY_PATH, `env -i` | none | nothing-special, all | yes | Api |
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    io::{BufRead, BufReader},
+    os::unix::{fs::symlink, process::ExitStatusExt},
     path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use cinetomo_tests::{library, root};
@@ -62,7 +77,7 @@ impl Installation {
         let lib = self.path().join("lib");
         let executable = self.path().join(host);
         let build = Command::new("gcc")
-            .args(["-std=gnu99", "-Wall", "-Wextra", "-Wno-unused", "-Werror", "-fopenmp", "-o"])
+            .args(["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused", "-Werror", "-fopenmp", "-o"])
             .arg(&executable)
             .arg(root().join("tests/hosts").join(format!("{host}.c")))
             .arg(format!("-I{}", root().join("include").display()))
@@ -104,6 +119,26 @@ fn the_hosts_open_mp_setting_survives() {
 #[test]
 fn a_forked_child_is_refused() {
     Installation::cpu_only().run("fork", &[]);
+}
+
+#[test]
+fn exit_waits_for_nobody_long() {
+    let installation = Installation::cpu_only();
+    let host = installation.build("exit");
+    let ways = ["train", "classify", "make", "everything", "callback", "blocked", "child", "quick"];
+    for way in ways {
+        for milliseconds in ["0", "300"] {
+            let start = Instant::now();
+            let mut command = Command::new(host.get_program());
+            command.args([way, milliseconds]).env_remove("LD_LIBRARY_PATH");
+            let run = command.output().expect("the host starts");
+            let said = String::from_utf8_lossy(&run.stderr);
+            assert_eq!(run.status.code(), Some(7), "{way} {milliseconds}: {} {said}", run.status);
+            assert!(said.is_empty(), "{way} {milliseconds}: {said}");
+            // Far below what a call that is waited for in vain takes.
+            assert!(start.elapsed() < Duration::from_secs(25), "{way} {milliseconds}");
+        }
+    }
 }
 
 #[test]
@@ -163,17 +198,91 @@ fn a_killed_save_leaves_a_whole_file() {
     host.args([&model, &started]);
     let plugin = cinetomo_host::Plugin::open(&library(), "cinetomo_get_api").expect("the plugin");
     let context = plugin.context(plugin.context_options()).expect("a context");
-    for round in 0..8 {
+    for round in 0..number("CINETOMO_KILLS", 8) {
         let mut child = host.spawn().expect("the host starts");
         while !started.exists() {
             assert!(child.try_wait().expect("a child").is_none(), "the host ended by itself");
             std::thread::sleep(Duration::from_millis(2));
         }
         // A save takes some 50 ms: the rounds hit different moments of it.
-        std::thread::sleep(Duration::from_millis(13 * round));
+        std::thread::sleep(Duration::from_millis(13 * round % 104 + round / 8));
         child.kill().expect("SIGKILL");
         child.wait().expect("the end");
         context.model_load(&model).unwrap_or_else(|error| panic!("round {round}: {error}"));
         fs::remove_file(&started).expect("the host says it anew");
     }
+}
+
+/// A number of the environment, by which `make endure` makes tests long.
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn a_killed_training_goes_on_to_the_same_model() {
+    let installation = Installation::cpu_only();
+    let at = |name: &str| installation.path().join(name);
+    let mut host = installation.build("train_loop");
+    let run = |host: &mut Command| host.stdout(Stdio::null()).status().expect("the host starts");
+    assert!(run(host.args([at("whole.training"), at("whole.safetensors")])).success());
+    let whole = fs::read(at("whole.safetensors")).expect("a model");
+
+    let mut host = Command::new(at("train_loop"));
+    host.env_remove("LD_LIBRARY_PATH").stdout(Stdio::piped());
+    host.args([at("killed.training"), at("killed.safetensors")]);
+    let (n_kills, mut n_midway, mut moment) = (number("CINETOMO_KILLS", 6), 0, 1);
+    for _ in 0..n_kills {
+        let mut child = host.spawn().expect("the host starts");
+        let mut epochs = BufReader::new(child.stdout.take().expect("its output")).lines();
+        // At any moment of the epoch after the first that it reports; the next child goes on from there.
+        let is_over = epochs.next().is_none();
+        moment = moment * 48_271 % 2_147_483_647u64;
+        std::thread::sleep(Duration::from_micros(moment % 400_000));
+        child.kill().expect("SIGKILL");
+        let status = child.wait().expect("the end");
+        n_midway += u64::from(status.signal() == Some(9) && !is_over);
+        assert!(status.success() || status.signal() == Some(9), "the host failed: {status}");
+        if at("killed.safetensors").exists() {
+            assert!(fs::read(at("killed.safetensors")).expect("a model") == whole);
+            fs::remove_file(at("killed.training")).expect("the state of a training that is over");
+            fs::remove_file(at("killed.safetensors")).expect("its model");
+        }
+    }
+    assert!(2 * n_midway > n_kills, "{n_midway} of {n_kills} kills fell into the training");
+    assert!(run(&mut host).success());
+    assert!(fs::read(at("killed.safetensors")).expect("a model") == whole, "not the same model");
+}
+
+#[test]
+fn signals_full_disks_and_shrinking_files_are_survived() {
+    let installation = Installation::cpu_only();
+    let full = installation.path().join("full");
+    fs::create_dir(&full).expect("a folder");
+    drop(installation.build("faults"));
+    let script = "mount -t tmpfs -o size=3m none \"$1\" && exec \"$0/faults\" \"$0\" \"$1\"";
+    let output = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", script])
+        .args([installation.path(), &full])
+        .env_remove("LD_LIBRARY_PATH")
+        .output()
+        .expect("unshare (package util-linux)");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{}: {said}", output.status);
+}
+
+#[test]
+fn no_call_loses_memory() {
+    let installation = Installation::cpu_only();
+    let mut host = installation.build("endure");
+    let numbers = [number("CINETOMO_CALLS", 100), number("CINETOMO_TRAININGS", 5)];
+    let output = host.args(numbers.map(|n| n.to_string())).arg(installation.path()).output();
+    let output = output.expect("the host starts");
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn want_of_memory_is_an_error_and_the_host_lives() {
+    let installation = Installation::cpu_only();
+    installation.run("memory_limit", &[installation.path()]);
 }

@@ -2,13 +2,13 @@
 //! without any environment variable. The examples are built from it, without warnings, and run.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use cinetomo_host::{Hooks, ModelOptions, Plugin, Volume, abi::CINETOMO_ABI_VERSION, manifest};
-use cinetomo_tests::{alone, prefix, root, run};
+use cinetomo_tests::{alone, library, prefix, root, run};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
@@ -44,6 +44,28 @@ fn the_tree_is_complete_and_consistent() {
         let text = fs::read_to_string(prefix().join(file)).expect(file);
         assert!(!text.contains('@') && !text.contains("/opt/lab"), "{file}:\n{text}");
     }
+}
+
+/// Whoever gets a binary learns nothing of the machine that made it, and two machines make more nearly the same.
+#[test]
+fn binaries_name_no_folder_of_the_builder() {
+    let home = env::var("HOME").expect("HOME");
+    let cargo = env::var("CARGO_HOME").unwrap_or(format!("{home}/.cargo"));
+    let torch = env::var("LIBTORCH").unwrap_or(root().join(".libtorch").display().to_string());
+    let real = fs::canonicalize(&torch).expect("libtorch");
+    let mut folders = vec![cargo, torch, root().display().to_string(), format!("{home}/.cache")];
+    folders.push(real.to_str().expect("UTF-8").to_owned());
+    let built = fs::read(library()).expect("the library");
+    let shipped = fs::read(prefix().join("lib/libcinetomo.so")).expect("the library");
+    let n = |text: &str, binary: &[u8]| {
+        binary.windows(text.len()).filter(|window| *window == text.as_bytes()).count()
+    };
+    assert!(folders.iter().any(|folder| n(folder, &built) > 0), "nothing was there to be removed");
+    for folder in folders {
+        assert_eq!(n(&folder, &shipped), 0, "{folder}");
+    }
+    let sections = run(alone("readelf").arg("-SW").arg(prefix().join("lib/libcinetomo.so")));
+    assert!(!sections.contains("build-id"), "it is a sum over the builder's folders: {sections}");
 }
 
 #[test]

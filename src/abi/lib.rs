@@ -11,6 +11,7 @@
 
 mod confidence;
 mod context;
+mod dataset;
 mod error;
 mod evaluate;
 mod hooks;
@@ -29,6 +30,7 @@ mod volume;
 
 pub use confidence::*;
 pub use context::*;
+pub use dataset::*;
 pub use error::*;
 pub use evaluate::*;
 pub use hooks::*;

@@ -105,6 +105,17 @@ pub enum cinetomo_regularizer {
     /// output differ from it by more than the strength in the sum of absolute values: the maximum absolute row sum of MARS
     /// (Gouk, Hospedales & Pontil 2021).
     Mars = 2,
+    /// Half the strength times the squared difference of the feature maps of some stages (`regularizer_stages`) from those of
+    /// the network that the training starts from, added to the loss; and half the strength times the squared weights of the
+    /// head: DELTA (Li et al. 2019). Each channel counts by how much the loss grows without it, measured before the first
+    /// epoch on up to 32 training subtomograms with the head of a linear probe: the softmax over the channels of a stage,
+    /// times their number. Differences are averaged over the positions, where the paper adds them up.
+    ///
+    /// Keeps a second network and computes it in every step. To weigh the channels costs one pass through what follows a
+    /// stage for each of its channels: for I3D three seconds of a core a subtomogram of 32 voxels an edge.
+    Delta = 3,
+    /// The same, all channels alike: nothing is measured.
+    DeltaUniform = 4,
 }
 
 /// What is done about classes of different sizes.
@@ -212,4 +223,8 @@ pub struct cinetomo_fine_tune_options {
     /// `cinetomo_model_predict`; NULL (default) = the defaults of `cinetomo_calibration_options_init`. Without validation
     /// nothing is, but for the class means that distances are measured from.
     pub calibration: *const cinetomo_calibration_options,
+    /// Names of the stages whose feature maps DELTA compares, with commas between them, such as "layer3,layer4"; NULL
+    /// (default) = the last four that have maps and are not frozen. Stages are named in `cinetomo_model_info`. Given with
+    /// another regulariser, the call fails.
+    pub regularizer_stages: *const c_char,
 }

@@ -6,7 +6,7 @@ mod part;
 use std::{ops::Range, path::PathBuf};
 
 use cinetomo_host::{
-    Volume,
+    Dataset, Volume,
     abi::{cinetomo_axis, cinetomo_contrast},
 };
 use clap::{Args, ValueEnum};
@@ -96,6 +96,17 @@ pub enum Axis {
     Y,
     /// The fastest
     X,
+}
+
+impl Axis {
+    /// As the contract has it.
+    fn of_contract(self) -> cinetomo_axis {
+        match self {
+            Axis::Z => cinetomo_axis::Z,
+            Axis::Y => cinetomo_axis::Y,
+            Axis::X => cinetomo_axis::X,
+        }
+    }
 }
 
 /// A part of a MedMNIST3D data set.
@@ -258,6 +269,28 @@ impl Boxes {
         Ok(voxels)
     }
 
+    /// Memory that the voxels of `n` boxes take.
+    pub fn bytes(&self, n: usize) -> u64 {
+        let of_box =
+            self.shape.iter().fold(4u64, |bytes, &extent| bytes.saturating_mul(extent as u64));
+        of_box.saturating_mul(n as u64)
+    }
+
+    /// These boxes as the plugin fetches them, a few at a time.
+    pub fn dataset<'a>(&'a self, indices: &'a [usize]) -> Dataset<'a> {
+        // Extents of boxes that exist fit into an i64.
+        let [z, y, x] = self.shape.map(|extent| extent as i64);
+        let read = |wanted: &[usize], out: &mut [f32]| {
+            let voxels = self.read(wanted.iter().map(|&place| indices[place]));
+            out.copy_from_slice(&voxels.map_err(|failure| failure.to_string())?);
+            Ok(())
+        };
+        Dataset::read_by([indices.len() as i64, z, y, x], read)
+            .voxel_size(self.voxel_size)
+            .contrast(self.contrast.of_contract())
+            .beam_axis(self.beam.of_contract())
+    }
+
     /// These voxels as the plugin takes them.
     ///
     /// # Errors
@@ -267,13 +300,10 @@ impl Boxes {
         // Extents of memory that exists fit into an i64.
         let [z, y, x] = self.shape.map(|extent| extent as i64);
         let volume = Volume::new(voxels, [n as i64, z, y, x])?;
-        Ok(volume.voxel_size(self.voxel_size).contrast(self.contrast.of_contract()).beam_axis(
-            match self.beam {
-                Axis::Z => cinetomo_axis::Z,
-                Axis::Y => cinetomo_axis::Y,
-                Axis::X => cinetomo_axis::X,
-            },
-        ))
+        Ok(volume
+            .voxel_size(self.voxel_size)
+            .contrast(self.contrast.of_contract())
+            .beam_axis(self.beam.of_contract()))
     }
 }
 

@@ -10,6 +10,8 @@ use cinetomo_host::{
 };
 use clap::{Args, ValueEnum};
 
+use crate::failure::Result;
+
 /// Options of a training.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Training")]
@@ -56,6 +58,9 @@ pub struct TrainArgs {
     /// Strength of the regulariser [default: 0.01]
     #[arg(long, value_name = "X")]
     pub regularizer_strength: Option<f64>,
+    /// Stages whose feature maps delta compares, such as layer3,layer4 [default: the last four]
+    #[arg(long, value_name = "STAGES", value_delimiter = ',')]
+    pub regularizer_stages: Vec<String>,
     /// Part of each label that is spread over all classes [default: 0]
     #[arg(long, value_name = "X")]
     pub label_smoothing: Option<f64>,
@@ -128,6 +133,10 @@ pub enum Regularizer {
     L2Sp,
     /// Bound on the distance of each layer (Gouk et al. 2021)
     Mars,
+    /// Distance of feature maps from the start, channels weighed by what they tell (Li et al. 2019)
+    Delta,
+    /// The same, all channels alike
+    DeltaUniform,
 }
 
 /// What is done about classes of different sizes.
@@ -209,7 +218,10 @@ pub fn reject_bits(rules: &[Reject]) -> i32 {
 
 impl TrainArgs {
     /// The plugin's options, changed as asked. `otherwise` is the preset where none was asked for.
-    pub fn options(&self, plugin: Plugin, otherwise: Preset, seed: u64) -> FineTuneOptions {
+    ///
+    /// # Errors
+    /// A text has a NUL in it.
+    pub fn options(&self, plugin: Plugin, otherwise: Preset, seed: u64) -> Result<FineTuneOptions> {
         let mut options = plugin.fine_tune_preset(match self.preset.unwrap_or(otherwise) {
             Preset::Default => cinetomo_preset::Default,
             Preset::PaperVideo => cinetomo_preset::PaperVideo,
@@ -246,11 +258,13 @@ impl TrainArgs {
                 ..plugin.calibration_options()
             });
         }
-        if self.milestones.is_empty() {
-            options
-        } else {
-            options.milestones(self.milestones.clone())
+        if !self.regularizer_stages.is_empty() {
+            options = options.regularizer_stages(&self.regularizer_stages)?;
         }
+        if !self.milestones.is_empty() {
+            options = options.milestones(self.milestones.clone());
+        }
+        Ok(options)
     }
 }
 
@@ -276,7 +290,9 @@ macro_rules! numbers {
 numbers! {
     Optimizer::number => cinetomo_optimizer { Adam = Adam, Adamw = AdamW, Sgd = Sgd }
     Schedule::number => cinetomo_schedule { Cosine = Cosine, Step = Step, Constant = Constant }
-    Regularizer::number => cinetomo_regularizer { None = None, L2Sp = L2Sp, Mars = Mars }
+    Regularizer::number => cinetomo_regularizer {
+        None = None, L2Sp = L2Sp, Mars = Mars, Delta = Delta, DeltaUniform = DeltaUniform
+    }
     Balance::number => cinetomo_balance { None = None, Weights = Weights, Sampling = Sampling }
     BatchNorm::number => cinetomo_batch_norm {
         Auto = Auto, Frozen = Frozen, Recalibrated = Recalibrated, Trained = Trained

@@ -21,6 +21,7 @@
 mod buffer;
 mod confidence;
 mod context;
+mod dataset;
 mod error;
 mod evaluate;
 mod explain;
@@ -39,6 +40,7 @@ mod volume;
 pub use cinetomo_abi as abi;
 pub use confidence::Predictions;
 pub use context::Context;
+pub use dataset::Dataset;
 pub use error::Error;
 pub use evaluate::Evaluation;
 pub use explain::GradCamOptions;

@@ -50,6 +50,7 @@ pub struct FineTuneOptions {
     raw: cinetomo_fine_tune_options,
     milestones: Vec<i32>,
     checkpoint: Option<CString>,
+    regularizer_stages: Option<CString>,
     calibration: Option<cinetomo_calibration_options>,
 }
 
@@ -60,12 +61,19 @@ impl FineTuneOptions {
             // SAFETY: the library's own milestones live as long as the process.
             false => unsafe { slice::from_raw_parts(raw.milestones, raw.n_milestones) }.to_vec(),
         };
-        FineTuneOptions { raw, milestones, checkpoint: None, calibration: None }
+        let (checkpoint, regularizer_stages) = (None, None);
+        FineTuneOptions { raw, milestones, checkpoint, regularizer_stages, calibration: None }
     }
 
     /// Where the state of the training is kept, and from where it goes on if it is there.
     pub fn checkpoint(mut self, path: &Path) -> Result<FineTuneOptions, Error> {
         self.checkpoint = Some(c_path(path)?);
+        Ok(self)
+    }
+
+    /// Names of the stages whose feature maps DELTA compares.
+    pub fn regularizer_stages(mut self, names: &[String]) -> Result<FineTuneOptions, Error> {
+        self.regularizer_stages = Some(c_string(&names.join(","), "regularizer_stages")?);
         Ok(self)
     }
 
@@ -93,6 +101,10 @@ impl FineTuneOptions {
             },
             n_milestones: self.milestones.len(),
             checkpoint: self.checkpoint.as_ref().map_or(ptr::null(), |path| path.as_ptr()),
+            regularizer_stages: self
+                .regularizer_stages
+                .as_ref()
+                .map_or(ptr::null(), |names| names.as_ptr()),
             calibration: self.calibration.as_ref().map_or(ptr::null(), ptr::from_ref),
             ..self.raw
         }

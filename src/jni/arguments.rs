@@ -6,7 +6,10 @@ use cinetomo_host::{
 };
 use jni::{
     Env, jni_sig, jni_str,
-    objects::{JByteBuffer, JDoubleArray, JIntArray, JLongArray, JObject, JObjectArray, JString},
+    objects::{
+        JByteBuffer, JDoubleArray, JFloatArray, JIntArray, JLongArray, JObject, JObjectArray,
+        JString,
+    },
     refs::IntoAuto,
 };
 
@@ -61,14 +64,60 @@ pub(crate) fn settings(
     Ok(names.into_iter().zip(numbers).collect())
 }
 
-/// A copy of an array of labels.
-pub(crate) fn labels(env: &Env<'_>, array: &JIntArray<'_>) -> Result<Vec<i32>, Failure> {
+/// A copy of an array of labels, or of what else is one whole number a subtomogram.
+pub(crate) fn integers(
+    env: &Env<'_>,
+    array: &JIntArray<'_>,
+    what: &str,
+) -> Result<Vec<i32>, Failure> {
     if array.is_null() {
-        return Err(missing("labels"));
+        return Err(missing(what));
     }
-    let mut labels = vec![0; array.len(env)?];
-    array.get_region(env, 0, &mut labels)?;
-    Ok(labels)
+    let mut integers = vec![0; array.len(env)?];
+    array.get_region(env, 0, &mut integers)?;
+    Ok(integers)
+}
+
+/// A copy of an array of numbers.
+pub(crate) fn floats(
+    env: &Env<'_>,
+    array: &JFloatArray<'_>,
+    what: &str,
+) -> Result<Vec<f32>, Failure> {
+    if array.is_null() {
+        return Err(missing(what));
+    }
+    let mut floats = vec![0.0; array.len(env)?];
+    array.get_region(env, 0, &mut floats)?;
+    Ok(floats)
+}
+
+/// A shape `[z, y, x]`.
+pub(crate) fn shape(env: &Env<'_>, array: &JLongArray<'_>) -> Result<[i64; 3], Failure> {
+    if array.is_null() {
+        return Err(missing("shape"));
+    }
+    let mut shape = [0; 3];
+    match array.len(env)? {
+        3 => array.get_region(env, 0, &mut shape)?,
+        n => {
+            return Err(Failure::new(
+                cinetomo_status::InvalidArgument,
+                format!("shape has {n} numbers; it must have 3"),
+            ));
+        }
+    }
+    Ok(shape)
+}
+
+/// A number of something, or an index.
+pub(crate) fn count(number: i32, what: &str) -> Result<usize, Failure> {
+    usize::try_from(number).map_err(|_| {
+        Failure::new(
+            cinetomo_status::InvalidArgument,
+            format!("{what} is {number}; it must not be negative"),
+        )
+    })
 }
 
 /// An `org.cinetomo.Subtomograms`, whose buffer Java keeps while it keeps the object.
@@ -115,6 +164,6 @@ pub(crate) fn volume<'a>(
     Ok(unsafe { Volume::from_raw(raw) })
 }
 
-fn missing(what: &str) -> Failure {
+pub(crate) fn missing(what: &str) -> Failure {
     Failure::new(cinetomo_status::NullArgument, format!("{what}: null"))
 }

@@ -6,12 +6,15 @@
 //! not end before our calls have (`shutdown`); and `RegisterNatives` holds the methods' types against those that Java declares when the library is loaded.
 
 mod arguments;
+mod evaluation;
 mod failure;
 mod handles;
 mod listeners;
 mod methods;
 mod options;
+mod picking;
 mod shutdown;
+mod simulation;
 
 use std::{
     ffi::c_void,

@@ -71,7 +71,7 @@ fn tell(env: &mut Env<'_>, listener: &JObject<'_>, progress: &Progress) -> Resul
 }
 
 /// Takes the pending exception away.
-fn take(env: &mut Env<'_>) -> Result<Failure, Failure> {
+pub(crate) fn take(env: &mut Env<'_>) -> Result<Failure, Failure> {
     let Some(throwable) = env.exception_occurred() else {
         return Ok(Failure::new(
             cinetomo_status::Panic,

@@ -1,4 +1,4 @@
-//! The native methods of `org.cinetomo.Native`, in its order.
+//! The native methods of `org.cinetomo.Native`, in its order; those of contexts and models, and how results become Java's.
 
 #![expect(clippy::too_many_arguments, reason = "they are those of the Java methods")]
 
@@ -13,14 +13,20 @@ use jni::{
 };
 
 use crate::{
-    arguments::{labels, optional_text, settings, text, texts, volume},
+    arguments::{integers, optional_text, settings, text, texts, volume},
+    evaluation::{
+        evaluate, evaluate_classes, evaluate_reliability, evaluate_roc, model_calibrate,
+        model_confidence, split,
+    },
     failure::{Failure, Throw},
     handles::{CONTEXTS, MODELS},
     listeners, options,
+    picking::{extract, pick},
     shutdown::{self, Call},
+    simulation::{phantom_density, phantom_names, simulate, simulate_tomogram},
 };
 
-type Texts<'local> = JObjectArray<'local, JString<'local>>;
+pub(crate) type Texts<'local> = JObjectArray<'local, JString<'local>>;
 
 /// A static native method whose failures are thrown.
 macro_rules! method {
@@ -38,8 +44,8 @@ pub(crate) const METHODS: &[NativeMethod] = &[
     method!(runtime_info(context: jlong) -> JString[]),
     method!(weights_inspect(context: jlong, path: JString) -> JString),
     method!(model_from_video(context: jlong, checkpoint: JString, backbone: JString, class_names: JString[],
-        names: JString[], values: jdouble[], progress: org.cinetomo.ProgressListener) -> jlong),
-    method!(model_random(context: jlong, backbone: JString, class_names: JString[], names: JString[],
+        preset: jint, names: JString[], values: jdouble[], progress: org.cinetomo.ProgressListener) -> jlong),
+    method!(model_random(context: jlong, backbone: JString, class_names: JString[], preset: jint, names: JString[],
         values: jdouble[]) -> jlong),
     method!(model_load(context: jlong, path: JString) -> jlong),
     method!(model_save(model: jlong, path: JString)),
@@ -55,6 +61,29 @@ pub(crate) const METHODS: &[NativeMethod] = &[
         progress: org.cinetomo.ProgressListener) -> org.cinetomo.Predictions),
     method!(model_grad_cam(model: jlong, subtomograms: org.cinetomo.Subtomograms, stage: JString, class_index: jint,
         method: jint, rectify: jint, progress: org.cinetomo.ProgressListener) -> jfloat[]),
+    method!(model_calibrate(model: jlong, subtomograms: org.cinetomo.Subtomograms, labels: jint[], names: JString[],
+        values: jdouble[], progress: org.cinetomo.ProgressListener) -> jlong),
+    method!(model_confidence(model: jlong) -> jdouble[]),
+    method!(evaluate(context: jlong, scores: jfloat[], labels: jint[], n_classes: jint) -> jdouble[]),
+    method!(evaluate_classes(context: jlong, scores: jfloat[], labels: jint[], n_classes: jint) -> jdouble[]),
+    method!(evaluate_roc(context: jlong, scores: jfloat[], labels: jint[], n_classes: jint, class_index: jint)
+        -> jdouble[]),
+    method!(evaluate_reliability(context: jlong, scores: jfloat[], labels: jint[], n_classes: jint, n_bins: jint)
+        -> jdouble[]),
+    method!(split(context: jlong, labels: jint[], groups: jint[], names: JString[], values: jdouble[]) -> jint[]),
+    method!(phantom_names(context: jlong) -> JString[]),
+    method!(phantom_density(context: jlong, phantom_index: jint, box_size: jint, voxel_size: jdouble) -> jfloat[]),
+    method!(simulate(context: jlong, densities: org.cinetomo.Subtomograms, labels: jint[], liu_2020: jboolean,
+        names: JString[], values: jdouble[], progress: org.cinetomo.ProgressListener) -> org.cinetomo.Simulated),
+    method!(simulate_tomogram(context: jlong, densities: org.cinetomo.Subtomograms, labels: jint[], shape: jlong[],
+        liu_2020: jboolean, names: JString[], values: jdouble[], progress: org.cinetomo.ProgressListener)
+        -> org.cinetomo.Simulated),
+    method!(pick(context: jlong, voxels: org.cinetomo.Subtomograms, reader: org.cinetomo.TomogramReader, shape: jlong[],
+        voxel_size: jdouble, contrast: jint, names: JString[], values: jdouble[], progress: org.cinetomo.ProgressListener)
+        -> jfloat[]),
+    method!(extract(context: jlong, voxels: org.cinetomo.Subtomograms, reader: org.cinetomo.TomogramReader, shape: jlong[],
+        voxel_size: jdouble, contrast: jint, positions: jfloat[], names: JString[], values: jdouble[],
+        progress: org.cinetomo.ProgressListener) -> org.cinetomo.Extracted),
 ];
 
 fn shut_down<'local>(_: &mut Env<'local>, _: JClass<'local>) -> Result<(), Failure> {
@@ -131,6 +160,7 @@ fn model_from_video<'local>(
     checkpoint: JString<'local>,
     backbone: JString<'local>,
     class_names: Texts<'local>,
+    preset: i32,
     names: Texts<'local>,
     values: JDoubleArray<'local>,
     progress: JObject<'local>,
@@ -140,7 +170,7 @@ fn model_from_video<'local>(
     let backbone = optional_text(env, &backbone)?;
     let class_names = texts(env, &class_names, "class names")?;
     let settings = settings(env, &names, &values)?;
-    let options = options::model(context.plugin(), backbone, class_names, &settings)?;
+    let options = options::model(context.plugin(), backbone, class_names, preset, &settings)?;
     let model = listeners::with_progress(context.plugin(), &progress, |hooks| {
         context.model_from_video(&checkpoint, &options, hooks)
     })?;
@@ -153,6 +183,7 @@ fn model_random<'local>(
     context: i64,
     backbone: JString<'local>,
     class_names: Texts<'local>,
+    preset: i32,
     names: Texts<'local>,
     values: JDoubleArray<'local>,
 ) -> Result<i64, Failure> {
@@ -160,7 +191,7 @@ fn model_random<'local>(
     let backbone = optional_text(env, &backbone)?;
     let class_names = texts(env, &class_names, "class names")?;
     let settings = settings(env, &names, &values)?;
-    let options = options::model(context.plugin(), backbone, class_names, &settings)?;
+    let options = options::model(context.plugin(), backbone, class_names, preset, &settings)?;
     Ok(MODELS.insert(context.model_random(&options)?))
 }
 
@@ -237,7 +268,7 @@ fn model_fine_tune<'local>(
 ) -> Result<i64, Failure> {
     let model = MODELS.get(model)?;
     let volume = volume(env, &subtomograms)?;
-    let classes = labels(env, &classes)?;
+    let classes = integers(env, &classes, "labels")?;
     let settings = settings(env, &names, &values)?;
     let mut options = options::fine_tune(model.context().plugin(), preset, &settings)?;
     if let Some(path) = optional_text(env, &checkpoint)? {
@@ -323,7 +354,16 @@ fn model_grad_cam<'local>(
     java_floats(env, &maps)
 }
 
-fn java_floats<'local>(
+pub(crate) fn java_doubles<'local>(
+    env: &mut Env<'local>,
+    values: &[f64],
+) -> Result<JDoubleArray<'local>, Failure> {
+    let array = JDoubleArray::new(env, values.len())?;
+    array.set_region(env, 0, values)?;
+    Ok(array)
+}
+
+pub(crate) fn java_floats<'local>(
     env: &mut Env<'local>,
     values: &[f32],
 ) -> Result<JFloatArray<'local>, Failure> {
@@ -332,7 +372,10 @@ fn java_floats<'local>(
     Ok(array)
 }
 
-fn java_texts<'local>(env: &mut Env<'local>, texts: &[String]) -> Result<Texts<'local>, Failure> {
+pub(crate) fn java_texts<'local>(
+    env: &mut Env<'local>,
+    texts: &[String],
+) -> Result<Texts<'local>, Failure> {
     let array = JObjectArray::<JString>::new(env, texts.len(), JString::null())?;
     for (index, text) in texts.iter().enumerate() {
         let text = env.new_string(text)?;

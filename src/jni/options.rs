@@ -2,7 +2,11 @@
 
 use cinetomo_host::{
     FineTuneOptions, GradCamOptions, ModelOptions, Plugin,
-    abi::{cinetomo_cam_method, cinetomo_preset, cinetomo_status},
+    abi::{
+        cinetomo_calibration_options, cinetomo_cam_method, cinetomo_extract_options,
+        cinetomo_pick_options, cinetomo_preset, cinetomo_split_options, cinetomo_status,
+        cinetomo_synthetic_options,
+    },
 };
 
 use crate::failure::Failure;
@@ -27,12 +31,7 @@ pub(crate) fn fine_tune(
     preset: i32,
     settings: &[Setting],
 ) -> Result<FineTuneOptions, Failure> {
-    use cinetomo_preset::{Default, PaperRandom, PaperVideo, Probe};
-    let preset = [Default, PaperVideo, PaperRandom, Probe]
-        .into_iter()
-        .find(|known| *known as i32 == preset)
-        .ok_or_else(|| invalid(format!("preset is {preset}, no CINETOMO_PRESET")))?;
-    let mut options = plugin.fine_tune_preset(preset);
+    let mut options = plugin.fine_tune_preset(self::preset(preset)?);
     for setting in settings {
         set!(options, setting;
             learning_rate: real, momentum: real, weight_decay: real, gamma: real, validation_fraction: real, seed: natural,
@@ -44,15 +43,24 @@ pub(crate) fn fine_tune(
     Ok(options)
 }
 
-/// Changes fields of a model's options and of its preprocessing.
+fn preset(number: i32) -> Result<cinetomo_preset, Failure> {
+    use cinetomo_preset::{Default, PaperRandom, PaperVideo, Probe};
+    [Default, PaperVideo, PaperRandom, Probe]
+        .into_iter()
+        .find(|known| *known as i32 == number)
+        .ok_or_else(|| invalid(format!("preset is {number}, no CINETOMO_PRESET")))
+}
+
+/// A model's options with the preprocessing that a `cinetomo_preset` names; changes fields of both.
 pub(crate) fn model(
     plugin: Plugin,
     backbone: Option<String>,
     class_names: Vec<String>,
+    preset: i32,
     settings: &[Setting],
 ) -> Result<ModelOptions, Failure> {
     let mut options = ModelOptions { backbone, ..ModelOptions::new(class_names) };
-    let mut preprocess = plugin.preprocess_options();
+    let mut preprocess = plugin.preprocess_preset(self::preset(preset)?);
     for setting in settings {
         match setting.0.as_str() {
             "seed" | "dropout" => set!(options, setting; seed: natural, dropout: real),
@@ -65,6 +73,70 @@ pub(crate) fn model(
         }
     }
     options.preprocess = Some(preprocess);
+    Ok(options)
+}
+
+/// What calibration learns.
+pub(crate) fn calibration(
+    plugin: Plugin,
+    settings: &[Setting],
+) -> Result<cinetomo_calibration_options, Failure> {
+    let mut options = plugin.calibration_options();
+    for setting in settings {
+        set!(options, setting; precision: real, coverage: real, temperature: integer, reject: integer);
+    }
+    Ok(options)
+}
+
+/// How labelled subtomograms are divided.
+pub(crate) fn split(
+    plugin: Plugin,
+    settings: &[Setting],
+) -> Result<cinetomo_split_options, Failure> {
+    let mut options = plugin.split_options();
+    for setting in settings {
+        set!(options, setting;
+            training_fraction: real, validation_fraction: real, test_fraction: real, seed: natural);
+    }
+    Ok(options)
+}
+
+/// What is simulated, with these fields changed.
+pub(crate) fn synthetic(
+    mut options: cinetomo_synthetic_options,
+    settings: &[Setting],
+) -> Result<cinetomo_synthetic_options, Failure> {
+    for setting in settings {
+        set!(options, setting;
+            box_size: long, voxel_size: real, snr: real, tilt_range: real, max_shift: real, defocus: real, voltage: real,
+            spherical_aberration: real, seed: natural, contrast: integer, envelope: real, band_limit: real, band_edge: real,
+            noise_before: real, mtf: real, n_neighbours: integer, tilt_axis: integer, beam_axis: integer);
+    }
+    Ok(options)
+}
+
+/// How particles are picked, with these fields changed.
+pub(crate) fn pick(
+    mut options: cinetomo_pick_options,
+    settings: &[Setting],
+) -> Result<cinetomo_pick_options, Failure> {
+    for setting in settings {
+        set!(options, setting;
+            sigma: real, particle_diameter: real, sigma_ratio: real, min_distance: real, threshold: real, n_max: long,
+            border: long, max_memory: natural, threshold_rule: integer, refine: integer);
+    }
+    Ok(options)
+}
+
+/// How boxes are cut out, with these fields changed.
+pub(crate) fn extract(
+    mut options: cinetomo_extract_options,
+    settings: &[Setting],
+) -> Result<cinetomo_extract_options, Failure> {
+    for setting in settings {
+        set!(options, setting;
+            box_size: long, voxel_size: real, resampling: integer, edge: integer, contrast: integer);
+    }
     Ok(options)
 }
 
@@ -100,6 +172,13 @@ fn integer(name: &str, value: f64) -> Result<i32, Failure> {
     match value as i32 {
         whole if f64::from(whole) == value => Ok(whole),
         _ => Err(invalid(format!("{name} is {value}; it must be a whole number of 32 bits"))),
+    }
+}
+
+fn long(name: &str, value: f64) -> Result<i64, Failure> {
+    match value as i64 {
+        whole if whole as f64 == value && whole.unsigned_abs() <= 1 << 53 => Ok(whole),
+        _ => Err(invalid(format!("{name} is {value}; it must be a whole number up to 2^53"))),
     }
 }
 

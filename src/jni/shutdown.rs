@@ -1,5 +1,6 @@
-//! The end of the JVM, which may come while other threads compute: it runs the destructors of libtorch's static objects
-//! under their hands, and they crash. So a shutdown hook stops the calls first, and lets none begin.
+//! The end of the JVM, which may come while other threads compute. The plugin's exit handler stops calls, too, but may come
+//! too late for a first batch, and a thread on its way back into Java never leaves once the JVM has stopped. So a shutdown hook
+//! stops the calls first, and lets none begin.
 
 use std::{
     collections::BTreeMap,

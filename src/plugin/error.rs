@@ -41,6 +41,21 @@ impl Error {
         Error::new(ErrorKind::Io, format!("{}: {error}", path.display()))
     }
 
+    /// What a panic with this text at this place comes to. tch drops the numbers that it hands to libtorch before it looks
+    /// whether libtorch failed, and what it then finds it panics with (`impl Drop for Scalar`, tch 0.26): memory that
+    /// runs out is no defect.
+    pub(crate) fn from_panic(text: &str, place: &str) -> Error {
+        if let Some((_, failure)) = text.split_once("an `Err` value: Torch(\"") {
+            let failure = failure.split("\\n").next().unwrap_or_default();
+            let error = Error::from(TchError::Torch(failure.trim_end_matches("\")").to_owned()));
+            if error.kind() == ErrorKind::OutOfMemory {
+                return error;
+            }
+        }
+        let message = format!("a defect in cinetomo, please report it: {text} ({place})");
+        Error::new(ErrorKind::Panic, message)
+    }
+
     /// Who must act.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -72,7 +87,10 @@ impl From<TchError> for Error {
             return Error::new(ErrorKind::OutOfMemory, format!("libtorch: {first_line}"));
         }
         if ONEDNN_FAILURES.iter().any(|sign| first_line.ends_with(sign)) {
-            let message = format!("libtorch: {first_line} (oneDNN's words where memory runs out)");
+            let message = format!(
+                "libtorch: {first_line} (oneDNN's words where memory runs out; it remembers some failures: if this \
+                 comes again with memory enough, only a new process helps)"
+            );
             return Error::new(ErrorKind::OutOfMemory, message);
         }
         Error::new(ErrorKind::Backend, format!("libtorch: {first_line}"))
@@ -94,6 +112,25 @@ const ONEDNN_FAILURES: [&str; 3] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn want_of_memory_that_tch_panics_with_is_no_defect() {
+        let unwrapped = |text: &str| -> String {
+            let fail = || -> Result<(), TchError> { Err(TchError::Torch(text.to_owned())) };
+            let panic = std::panic::catch_unwind(|| fail().unwrap()).unwrap_err();
+            panic.downcast_ref::<String>().unwrap().clone()
+        };
+        let text = "DefaultCPUAllocator: can't allocate memory: you tried 8\nException raised from";
+        let error = Error::from_panic(&unwrapped(text), "scalar.rs:58");
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        let returned = Error::from(TchError::Torch(text.to_owned()));
+        assert_eq!(error.to_string(), returned.to_string());
+        for text in [unwrapped("shape '[2]' is invalid"), "index out of memory".to_owned()] {
+            let error = Error::from_panic(&text, "file.rs:3");
+            assert_eq!(error.kind(), ErrorKind::Panic, "{error}");
+            assert!(error.to_string().ends_with(&format!("{text} (file.rs:3)")), "{error}");
+        }
+    }
 
     #[test]
     fn want_of_memory_is_told_from_other_failures() {

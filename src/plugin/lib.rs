@@ -5,9 +5,11 @@
 //! preprocess, confidence -> volume, metrics, parameters, parallel, monitor, error.
 #![deny(unsafe_code)]
 
+mod allocation;
 pub mod augment;
 pub mod backbone;
 pub mod confidence;
+pub mod dataset;
 pub mod error;
 pub mod insight;
 pub mod memory;
@@ -20,6 +22,7 @@ pub mod parameters;
 pub mod pick;
 pub mod predict;
 pub mod preprocess;
+mod quiet;
 pub mod synthetic;
 mod tensor_file;
 pub mod train;

@@ -36,6 +36,9 @@ pub enum Work {
         /// Numbers kept for each trained weight beside itself: its gradient and the sum of those of micro-batches,
         /// the optimiser's moments, its best value, its start.
         n_copies: u64,
+        /// Bytes of feature maps that are kept for each subtomogram besides, to be compared with those of the network that
+        /// the training starts from, which is then kept, too; 0 = they are not compared.
+        maps: u64,
     },
     /// To say where in the box the evidence for a class lies.
     Explaining {
@@ -46,7 +49,7 @@ pub enum Work {
 
 impl Work {
     /// Fine-tuning as a whole with Adam, without validation: a gradient and two moments a weight.
-    pub const TRAINING: Work = Work::Training { n_frozen_stages: 0, n_copies: 3 };
+    pub const TRAINING: Work = Work::Training { n_frozen_stages: 0, n_copies: 3, maps: 0 };
 }
 
 impl Model {
@@ -75,9 +78,9 @@ impl Model {
                 (all + cost.prepared, cost.inference(n))
             }
             Work::Explaining { stage } => (all, cost.training(n, stage + 1)),
-            Work::Training { n_frozen_stages, n_copies } => (
-                2 * all + n_copies * self.bytes(n_frozen_stages),
-                cost.training(n, n_frozen_stages),
+            Work::Training { n_frozen_stages, n_copies, maps } => (
+                (2 + u64::from(maps > 0)) * all + n_copies * self.bytes(n_frozen_stages),
+                cost.training(n, n_frozen_stages).saturating_add(maps.saturating_mul(n)),
             ),
         };
         // The input, and its mirror image or augmented version.

@@ -62,7 +62,7 @@ fn training_takes_more_and_frozen_stages_less() {
     let model = model("i3d");
     let estimate = |work| model.memory_estimate([32; 3], 4, work).unwrap();
     let training =
-        |n_frozen_stages, n_copies| estimate(Work::Training { n_frozen_stages, n_copies });
+        |n_frozen_stages, n_copies| estimate(Work::Training { n_frozen_stages, n_copies, maps: 0 });
     let n_stages = model.network.stages.len();
     assert!(training(0, 3) > training(3, 3) && training(3, 3) > training(n_stages, 3));
     assert!(training(0, 3) > estimate(Work::Inference));

@@ -385,6 +385,10 @@ impl Model {
         let mut results = Vec::new();
         for (step, batch) in indices.chunks(batch_size).enumerate() {
             let input = tch::no_grad(|| self.prepare(volume, batch))?;
+            let next = (step + 1) * batch_size;
+            volume.announce(
+                &indices[next.min(indices.len())..(next + batch_size).min(indices.len())],
+            );
             let rows = rows(&input, monitor)?;
             let rows = Vec::<f32>::try_from(&rows.f_reshape([-1])?)?;
             if let Some(place) = rows.iter().position(|value| !value.is_finite()) {

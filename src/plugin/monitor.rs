@@ -52,7 +52,7 @@ pub struct Monitor<'a> {
     /// Receives progress; `false` stops the call.
     progress: Box<dyn FnMut(&Progress) -> bool + 'a>,
     /// Whether another thread asked to stop.
-    cancelled: Box<dyn Fn() -> bool + 'a>,
+    cancelled: Box<dyn Fn() -> bool + Sync + 'a>,
     log: &'a dyn log::Log,
     fraction: f64,
 }
@@ -61,7 +61,7 @@ impl<'a> Monitor<'a> {
     /// A monitor that hands progress to `progress`, asks `cancelled` whether to stop, and logs to `log`.
     pub fn new(
         progress: impl FnMut(&Progress) -> bool + 'a,
-        cancelled: impl Fn() -> bool + 'a,
+        cancelled: impl Fn() -> bool + Sync + 'a,
         log: &'a dyn log::Log,
     ) -> Monitor<'a> {
         Monitor { progress: Box::new(progress), cancelled: Box::new(cancelled), log, fraction: 0.0 }
@@ -77,6 +77,16 @@ impl<'a> Monitor<'a> {
         self.log
     }
 
+    /// What reports go through, and what may be asked meanwhile by other threads: whether to stop.
+    pub fn parts(&mut self) -> (impl FnMut(Progress) -> bool, &(dyn Fn() -> bool + Sync + 'a)) {
+        let Monitor { progress, cancelled, fraction, .. } = self;
+        let report = move |told: Progress| {
+            *fraction = fraction.max(told.fraction.clamp(0.0, 1.0));
+            progress(&Progress { fraction: *fraction, ..told })
+        };
+        (report, &**cancelled)
+    }
+
     /// Logs what the user should know although the call goes on.
     pub fn warn(&self, line: fmt::Arguments<'_>) {
         log_line(self.log, log::Level::Warn, line);
@@ -90,18 +100,21 @@ impl<'a> Monitor<'a> {
     /// Reports progress; fails with `Cancelled` if the host wants to stop. The fraction never goes back.
     pub fn report(&mut self, progress: Progress) -> Result<()> {
         self.check()?;
-        self.fraction = self.fraction.max(progress.fraction.clamp(0.0, 1.0));
-        if (self.progress)(&Progress { fraction: self.fraction, ..progress }) {
-            self.check()
-        } else {
-            Err(Error::new(ErrorKind::Cancelled, "stopped by the progress callback"))
+        let goes_on = self.parts().0(progress);
+        self.check()?;
+        match goes_on {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::Cancelled, "stopped by the progress callback")),
         }
     }
 
-    /// Fails with `Cancelled` if another thread asked to stop.
+    /// Fails with `Cancelled` if another thread asked to stop, or to end the process.
     pub fn check(&self) -> Result<()> {
         if (self.cancelled)() {
-            return Err(Error::new(ErrorKind::Cancelled, "stopped: the cancel flag was raised"));
+            return Err(Error::new(
+                ErrorKind::Cancelled,
+                "stopped: the cancel flag was raised, or the process is ending",
+            ));
         }
         Ok(())
     }

@@ -3,9 +3,16 @@
 //! Threads live no longer than the call, and never call the host: results are taken, progress is reported and errors
 //! come up on the thread that made the call.
 
-use std::{panic::resume_unwind, sync::mpsc, thread};
+use std::{
+    panic::resume_unwind,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    quiet::{Quiet, is_quiet},
+};
 
 /// Results that a thread may be ahead of the consumer: enough to hide jitter, little to hold in memory.
 const AHEAD: usize = 2;
@@ -26,12 +33,14 @@ pub fn in_order<T: Send, W: FnMut(usize) -> Result<T> + Send>(
         let mut work = worker()?;
         return (0..n).try_for_each(|index| consume(index, work(index)?));
     }
+    let is_quiet = is_quiet();
     let workers = (0..n_threads).map(|_| worker()).collect::<Result<Vec<W>>>()?;
     thread::scope(|scope| {
         let mut lanes = Vec::with_capacity(n_threads);
         for (first, mut work) in workers.into_iter().enumerate() {
             let (sender, results) = mpsc::sync_channel(AHEAD);
             let body = move || {
+                let _quiet = Quiet::inherited(is_quiet);
                 for index in (first..n).step_by(n_threads) {
                     let result = work(index);
                     let failed = result.is_err();
@@ -76,16 +85,28 @@ pub fn in_slabs<T: Send>(
             work(0, out)
         };
     }
-    let per_thread = n_units.div_ceil(n_threads);
+    let (per_thread, is_quiet) = (n_units.div_ceil(n_threads), is_quiet());
     thread::scope(|scope| {
         let mut slabs = out.chunks_mut(per_thread * unit_len).enumerate();
         let first = slabs.next();
-        let threads: Vec<_> = slabs
-            .map(|(index, slab)| {
-                let work = &work;
-                scope.spawn(move || work(index * per_thread, slab))
-            })
-            .collect();
+        let mut threads = Vec::with_capacity(n_threads);
+        for (index, slab) in slabs {
+            // Taken out by the thread, or by this one if there is no memory for another.
+            let (slab, work) = (Arc::new(Mutex::new(Some(slab))), &work);
+            let own = Arc::clone(&slab);
+            let body = move || {
+                let _quiet = Quiet::inherited(is_quiet);
+                let slab = own.lock().unwrap_or_else(PoisonError::into_inner).take();
+                slab.into_iter().for_each(|slab| work(index * per_thread, slab));
+            };
+            match thread::Builder::new().spawn_scoped(scope, body) {
+                Ok(thread) => threads.push(thread),
+                Err(_) => {
+                    let slab = slab.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    slab.into_iter().for_each(|slab| work(index * per_thread, slab));
+                }
+            }
+        }
         if let Some((_, slab)) = first {
             work(0, slab);
         }

@@ -10,7 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use tch::{Device, Kind, Tensor};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    allocation,
+    error::{Error, ErrorKind, Result},
+};
 
 /// What a tensor is to the training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +86,8 @@ impl Parameters {
                 let normal = Normal::new(0.0f32, standard_deviation as f32)
                     .map_err(|error| Error::invalid(format!("{name}: {error}")))?;
                 let n = shape.iter().product::<i64>() as usize;
-                let values: Vec<f32> = normal.sample_iter(generator).take(n).collect();
+                let mut values = allocation::room::<f32>(n)?;
+                values.extend(normal.sample_iter(generator).take(n));
                 Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_to_device(self.device)?
             }
         };

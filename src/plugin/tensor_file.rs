@@ -21,12 +21,16 @@ use safetensors::{
 use tch::Tensor;
 
 use crate::{
+    allocation,
     error::{Error, ErrorKind, Result},
     parameters::summary,
 };
 
 /// Longest header that readers of the format accept (safetensors 0.8, `MAX_HEADER_SIZE`).
 const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// Values that are read or written at once.
+const BLOCK: usize = 1 << 16;
 
 /// What the file is.
 pub(crate) struct FileKind {
@@ -50,7 +54,7 @@ pub(crate) fn save(
     tensors: &[(String, Tensor)],
 ) -> Result<()> {
     for (name, tensor) in tensors {
-        check_finite(name, &values(tensor)?)?;
+        check_finite(name, &allocation::values(tensor)?)?;
     }
     let header = header(kind, document, tensors).map_err(|error| error.within(path.display()))?;
     replace::replace(path, |file| {
@@ -60,13 +64,13 @@ pub(crate) fn save(
         write(file, &(header.len() as u64).to_le_bytes())?;
         write(file, &header)?;
         // One tensor at a time, so that no second copy of all of them is made.
+        let mut bytes = allocation::room(BLOCK * size_of::<f32>())?;
         for (_, tensor) in tensors {
-            let values = values(tensor)?;
-            let mut bytes = vec![0; values.len() * size_of::<f32>()];
-            for (bytes, value) in bytes.chunks_exact_mut(size_of::<f32>()).zip(values) {
-                bytes.copy_from_slice(&value.to_le_bytes());
+            for block in allocation::values(tensor)?.chunks(BLOCK) {
+                bytes.clear();
+                bytes.extend(block.iter().flat_map(|value| value.to_le_bytes()));
+                write(file, &bytes)?;
             }
-            write(file, &bytes)?;
         }
         Ok(())
     })
@@ -140,25 +144,24 @@ impl<'p> Reader<'p> {
     pub fn read_into(mut self, targets: Vec<(String, Tensor)>) -> Result<()> {
         let _guard = tch::no_grad_guard();
         let mut targets: HashMap<String, Tensor> = targets.into_iter().collect();
+        let mut bytes = allocation::filled(BLOCK * size_of::<f32>(), 0)?;
         for name in self.header.offset_keys() {
             let (Some(info), Some(target)) = (self.header.info(&name), targets.get_mut(&name))
             else {
                 continue; // Not reached: `check_tensors` found the same names on both sides.
             };
-            let mut bytes = vec![0; info.data_offsets.1 - info.data_offsets.0];
-            self.file.read_exact(&mut bytes).map_err(|error| Error::io(self.path, &error))?;
-            let (chunks, _) = bytes.as_chunks();
-            let values: Vec<f32> = chunks.iter().copied().map(f32::from_le_bytes).collect();
+            let n = (info.data_offsets.1 - info.data_offsets.0) / size_of::<f32>();
+            let mut values = allocation::room::<f32>(n)?;
+            while values.len() < n {
+                let block = &mut bytes[..BLOCK.min(n - values.len()) * size_of::<f32>()];
+                self.file.read_exact(block).map_err(|error| Error::io(self.path, &error))?;
+                values.extend(block.as_chunks().0.iter().copied().map(f32::from_le_bytes));
+            }
             check_finite(&name, &values).map_err(|error| error.within(self.path.display()))?;
             target.f_copy_(&Tensor::f_from_slice(&values)?.f_reshape(target.size())?)?;
         }
         Ok(())
     }
-}
-
-/// The values of a tensor, copied to the CPU if need be.
-fn values(tensor: &Tensor) -> Result<Vec<f32>> {
-    Ok(Vec::try_from(&tensor.f_detach()?.f_reshape([-1])?)?)
 }
 
 fn check_finite(name: &str, values: &[f32]) -> Result<()> {
@@ -219,7 +222,7 @@ fn read_header(file: &mut File, length: u64, path: &Path, kind: &FileKind) -> Re
             "it would have a header of {header_bytes} bytes, in a file of {length}"
         )));
     }
-    let mut bytes = vec![0; header_bytes as usize];
+    let mut bytes = allocation::filled(header_bytes as usize, 0)?;
     file.read_exact(&mut bytes).map_err(io)?;
     let header: Metadata = serde_json::from_slice(&bytes).map_err(|error| {
         foreign(&format_args!("its header is not that of safetensors: {error}"))

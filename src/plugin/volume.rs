@@ -1,6 +1,6 @@
-//! Voxels: a batch of subtomograms in the host's memory, and how boxes are taken from it.
+//! Voxels: a batch of subtomograms in the host's memory or fetched by it, and how boxes are taken from it.
 
-use std::marker::PhantomData;
+use std::{cell::RefCell, fmt};
 
 use tch::{Device, Kind, Tensor};
 
@@ -11,16 +11,39 @@ pub use cinetomo_abi::{
     cinetomo_axis as Axis, cinetomo_contrast as Contrast, cinetomo_dtype as Dtype,
 };
 
+/// Boxes that are not in memory.
+pub trait FetchBoxes {
+    /// Says that these boxes will be fetched next, so that it can begin.
+    fn announce(&mut self, indices: &[usize]);
+
+    /// The voxels `[k, z, y, x]` of these boxes, x fastest.
+    fn fetch(&mut self, indices: &[usize]) -> Result<Vec<f32>>;
+}
+
+/// Where voxels are.
+enum Voxels<'a> {
+    /// The host's own, `[n, beam, other, other]` in the host's type (u16 as the i16 of the same bits).
+    Memory(Tensor, Dtype),
+    /// Somewhere else.
+    Elsewhere(RefCell<Box<dyn FetchBoxes + 'a>>),
+}
+
 /// A batch of subtomograms: borrowed from the host, never written.
-#[derive(Debug)]
 pub struct Volume<'a> {
-    /// The host's voxels `[n, beam, other, other]` in the host's type (u16 as the i16 of the same bits).
-    view: Tensor,
-    dtype: Dtype,
+    voxels: Voxels<'a>,
+    len: usize,
+    box_size: [i64; 3],
     voxel_size: f64,
     contrast: Contrast,
     beam_axis: Axis,
-    borrowed: PhantomData<&'a ()>,
+    identity: Option<String>,
+}
+
+impl fmt::Debug for Volume<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (n, size) = (self.len, self.box_size);
+        f.debug_struct("Volume").field("len", &n).field("box_size", &size).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Volume<'a> {
@@ -35,11 +58,7 @@ impl<'a> Volume<'a> {
         beam_axis: Axis,
     ) -> Result<Volume<'a>> {
         let shape = view.size();
-        if shape.len() != 4 || shape.iter().any(|&extent| extent < 1) {
-            return Err(Error::invalid(format!(
-                "shape {shape:?}: a volume is [n, z, y, x], each at least 1"
-            )));
-        }
+        let shape = <[i64; 4]>::try_from(shape.as_slice()).map_err(|_| misshapen(&shape))?;
         let expected = match dtype {
             Dtype::F32 => Kind::Float,
             Dtype::F16 => Kind::Half,
@@ -53,13 +72,48 @@ impl<'a> Volume<'a> {
                 view.f_kind()?
             )));
         }
+        let view = view.f_movedim_int(1 + beam_axis as i64, 1)?;
+        Volume::new(Voxels::Memory(view, dtype), shape, voxel_size, contrast, beam_axis)
+    }
+
+    /// A batch of `shape` `[n, z, y, x]` whose voxels `boxes` fetches. `identity` names them, if somebody has named them:
+    /// of two batches of the same name, all voxels are the same.
+    pub fn elsewhere(
+        boxes: impl FetchBoxes + 'a,
+        shape: [i64; 4],
+        voxel_size: f64,
+        contrast: Contrast,
+        beam_axis: Axis,
+        identity: Option<String>,
+    ) -> Result<Volume<'a>> {
+        let voxels = Voxels::Elsewhere(RefCell::new(Box::new(boxes)));
+        let volume = Volume::new(voxels, shape, voxel_size, contrast, beam_axis)?;
+        Ok(Volume { identity, ..volume })
+    }
+
+    fn new(
+        voxels: Voxels<'a>,
+        shape: [i64; 4],
+        voxel_size: f64,
+        contrast: Contrast,
+        beam_axis: Axis,
+    ) -> Result<Volume<'a>> {
+        if shape.iter().any(|&extent| extent < 1) {
+            return Err(misshapen(&shape));
+        }
         if !voxel_size.is_finite() || voxel_size < 0.0 {
             return Err(Error::invalid(format!(
                 "voxel_size {voxel_size}: must be a number of angstrom, or 0 for unknown"
             )));
         }
-        let view = view.f_movedim_int(1 + beam_axis as i64, 1)?;
-        Ok(Volume { view, dtype, voxel_size, contrast, beam_axis, borrowed: PhantomData })
+        let [n, z, y, x] = shape;
+        let box_size = match beam_axis {
+            Axis::Z => [z, y, x],
+            Axis::Y => [y, z, x],
+            Axis::X => [x, z, y],
+        };
+        let len = n as usize;
+        Ok(Volume { voxels, len, box_size, voxel_size, contrast, beam_axis, identity: None })
     }
 
     /// A batch of f32 voxels shaped `[n, z, y, x]`, x fastest, which are copied. The beam is along z, voxel size and
@@ -76,13 +130,12 @@ impl<'a> Volume<'a> {
     /// Number of subtomograms, at least 1.
     #[allow(clippy::len_without_is_empty, reason = "a volume is never empty")]
     pub fn len(&self) -> usize {
-        self.view.size()[0] as usize
+        self.len
     }
 
     /// Voxels of a subtomogram in the network's order: along the beam, then along the other axes in z, y, x order.
     pub fn box_size(&self) -> [i64; 3] {
-        let shape = self.view.size();
-        [shape[1], shape[2], shape[3]]
+        self.box_size
     }
 
     /// Edge of a voxel in angstrom; 0 = unknown.
@@ -93,6 +146,18 @@ impl<'a> Volume<'a> {
     /// Sign of the particles, as the host states it.
     pub fn contrast(&self) -> Contrast {
         self.contrast
+    }
+
+    /// What stands for the voxels, if they have a name.
+    pub fn identity(&self) -> Option<&str> {
+        self.identity.as_deref()
+    }
+
+    /// Says that these subtomograms will be gathered next: where they have to be fetched, that can begin.
+    pub fn announce(&self, indices: &[usize]) {
+        if let (Voxels::Elsewhere(boxes), false) = (&self.voxels, indices.is_empty()) {
+            boxes.borrow_mut().announce(indices);
+        }
     }
 
     /// Maps `[k, d, h, w]` in the network's order of axes as `[k, z, y, x]` in the caller's.
@@ -110,13 +175,26 @@ impl<'a> Volume<'a> {
                 self.len()
             )));
         }
-        let index: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
-        let index = Tensor::f_from_slice(&index)?.f_to_device(self.view.device())?;
-        // Voxels cross to the device in the host's type, which is never wider than f32.
-        let boxes = self.view.f_index_select(0, &index)?.f_to_device(device)?;
-        let boxes = match self.dtype {
-            Dtype::U16 => boxes.f_to_kind(Kind::Int)?.f_bitwise_and(0xFFFF)?,
-            _ => boxes,
+        let boxes = match &self.voxels {
+            Voxels::Memory(view, dtype) => {
+                let index: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
+                let index = Tensor::f_from_slice(&index)?.f_to_device(view.device())?;
+                // Voxels cross to the device in the host's type, which is never wider than f32.
+                let boxes = view.f_index_select(0, &index)?.f_to_device(device)?;
+                match dtype {
+                    Dtype::U16 => boxes.f_to_kind(Kind::Int)?.f_bitwise_and(0xFFFF)?,
+                    _ => boxes,
+                }
+            }
+            Voxels::Elsewhere(boxes) => {
+                let voxels = boxes.borrow_mut().fetch(indices)?;
+                let [z, y, x] = self.in_callers_order(self.box_size);
+                let boxes = Tensor::f_from_slice(&voxels)?;
+                let boxes = boxes.f_reshape([indices.len() as i64, z, y, x])?;
+                // In the order in memory that the host's own voxels are gathered in: the results are the same bits.
+                let boxes = boxes.f_movedim_int(1 + self.beam_axis as i64, 1)?.f_contiguous()?;
+                boxes.f_to_device(device)?
+            }
         };
         let boxes = boxes.f_to_kind(Kind::Float)?;
         self.check(&boxes, indices)?;
@@ -145,6 +223,15 @@ impl<'a> Volume<'a> {
         Ok(())
     }
 
+    /// What belongs to the axes of the network as what belongs to z, y, x of the caller.
+    fn in_callers_order<T>(&self, [beam, first, second]: [T; 3]) -> [T; 3] {
+        match self.beam_axis {
+            Axis::Z => [beam, first, second],
+            Axis::Y => [first, beam, second],
+            Axis::X => [first, second, beam],
+        }
+    }
+
     /// The error for a box whose voxels, in the network's order, are not all finite.
     fn not_finite(&self, index: usize, voxels: &Tensor) -> Result<Error> {
         let places = voxels.f_isfinite()?.f_logical_not()?.f_nonzero()?;
@@ -152,11 +239,7 @@ impl<'a> Volume<'a> {
         let first = places.f_int64_value(&[0, 0])?;
         let [_, height, width] = self.box_size();
         let [beam, row, column] = [first / (height * width), first / width % height, first % width];
-        let [z, y, x] = match self.beam_axis {
-            Axis::Z => [beam, row, column],
-            Axis::Y => [row, beam, column],
-            Axis::X => [row, column, beam],
-        };
+        let [z, y, x] = self.in_callers_order([beam, row, column]);
         Ok(Error::new(
             ErrorKind::NonFinite,
             format!(
@@ -165,6 +248,10 @@ impl<'a> Volume<'a> {
             ),
         ))
     }
+}
+
+fn misshapen(shape: &[i64]) -> Error {
+    Error::invalid(format!("shape {shape:?}: a volume is [n, z, y, x], each at least 1"))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ documents="$scratch/$name/share/doc/cinetomo"
 mkdir -p "$documents/plugin-manifest"
 install -m 644 LICENSE-MIT LICENSE-APACHE CHANGELOG.md docs/embed.md "$documents"
 "${PYTHON:-python3}" src/setup/notices.py >"$documents/LICENSES-OF-OTHERS.md"
+"${PYTHON:-python3}" src/setup/sbom.py >"$documents/sbom.cdx.json"
 install -m 644 plugin-manifest/README.md plugin-manifest/schema.json plugin-manifest/cases.json "$documents/plugin-manifest"
 cp -R examples "$documents/examples"
 find "$documents/examples" \( -name __pycache__ -o -name target -o -name build \) -prune -exec rm -rf {} +

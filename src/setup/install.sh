@@ -37,8 +37,13 @@ fill() { # TEMPLATE TARGET
 
 mkdir -p "$root/lib/pkgconfig" "$root/lib/cmake/cinetomo" "$root/include/cinetomo" "$root/share/cinetomo/plugins"
 install -m 755 "$built" "$root/lib/$library"
-# Of 70 MB, 68 are debug information; function names stay.
-strip --strip-debug "$root/lib/$library"
+# Of 70 MB, 68 are debug information; function names stay. The build ID is a sum over what is taken out, the builder's folders
+# among it.
+shrink() { # FILE
+    strip --strip-debug --remove-section=.note.gnu.build-id "$1"
+    "${PYTHON:-python3}" src/setup/scrub.py "$1"
+}
+shrink "$root/lib/$library"
 ln -sfn "$library" "$root/lib/libcinetomo.so.$abi"
 ln -sfn "libcinetomo.so.$abi" "$root/lib/libcinetomo.so"
 ln -sfn "$(readlink -f "${LIBTORCH:-.libtorch}")" "$root/lib/libtorch"
@@ -55,7 +60,7 @@ if [ -f "$command" ]; then
     mkdir -p "$root/bin" "$root/share/man/man1" "$bash" "$zsh" "$fish"
     install -m 755 "$command" "$root/bin/cinetomo"
     install -m 755 examples/relion/cinetomo_relion "$root/bin"
-    strip --strip-debug "$root/bin/cinetomo"
+    shrink "$root/bin/cinetomo"
     "$root/bin/cinetomo" man --force -o "$root/share/man/man1"
     "$root/bin/cinetomo" completions bash >"$bash/cinetomo"
     "$root/bin/cinetomo" completions zsh >"$zsh/_cinetomo"

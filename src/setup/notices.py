@@ -16,12 +16,7 @@ TEXT = re.compile(r"(licen[cs]e|copying|notice|unlicense|copyright)", re.IGNOREC
 
 
 def main() -> None:
-    rustc = subprocess.run([os.environ.get("RUSTC", "rustc"), "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    host = re.search(r"^host: (.*)$", rustc, re.MULTILINE)[1]
-    command = [os.environ.get("CARGO", "cargo"), "metadata", "--format-version", "1", "--offline", "--locked"]
-    command += ["--filter-platform", host]
-    metadata = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    packages = {package["id"]: package for package in metadata["packages"]}
+    metadata, packages = read()
     print("# What is linked into cinetomo\n")
     print("libcinetomo.so and the command `cinetomo` contain code of these packages, under the licences that they come with.\n")
     texts: dict[str, list[str]] = {}
@@ -37,6 +32,16 @@ def main() -> None:
     for text, owners in texts.items():
         print(f"\n## {'; '.join(owners)}\n")
         print(re.sub(r"^", "    ", text, flags=re.MULTILINE))
+
+
+def read() -> tuple[dict, dict]:
+    """What cargo knows of the locked dependencies on this platform, and its packages by their ids."""
+    rustc = subprocess.run([os.environ.get("RUSTC", "rustc"), "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    host = re.search(r"^host: (.*)$", rustc, re.MULTILINE)[1]
+    command = [os.environ.get("CARGO", "cargo"), "metadata", "--format-version", "1", "--offline", "--locked"]
+    command += ["--filter-platform", host]
+    metadata = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return metadata, {package["id"]: package for package in metadata["packages"]}
 
 
 def linked(metadata: dict, packages: dict) -> list:

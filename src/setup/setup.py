@@ -35,7 +35,7 @@ def main() -> None:
         "--tests",
         action="store_true",
         help="also what only the tests need: the CUDA part of libtorch (2 GB), the libraries of the reference networks (75 MB), "
-        "cmake, pkg-config, doxygen, Maven with what ImageJ is tested with (15 MB), Xvfb, and RELION 3.1",
+        "cmake, pkg-config, clang, doxygen, Maven with what ImageJ is tested with (15 MB), Xvfb, and RELION 3.1",
     )
     arguments = parser.parse_args()
 
@@ -44,8 +44,16 @@ def main() -> None:
     if missing:
         sys.exit(f"setup: please install {' and '.join(missing)}")
     if arguments.tests:
-        tools = {"cmake": "cmake", "pkg-config": "pkg-config", "doxygen": "doxygen", "Xvfb": "xvfb", "relion_pipeliner": "relion"}
-        install_debian_packages(tools)
+        install_debian_packages(
+            {
+                "cmake": "cmake",
+                "pkg-config": "pkg-config",
+                "clang++": "clang",
+                "doxygen": "doxygen",
+                "Xvfb": "xvfb",
+                "relion_pipeliner": "relion",
+            }
+        )
         java()
 
     cache = cache_directory()

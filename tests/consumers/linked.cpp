@@ -283,6 +283,33 @@ int main(int, char **argv) {
     CHECK(error.what() == std::string("disk"));
   }
 
+  // Boxes that are fetched train and classify as those in memory; what the reader throws comes out.
+  {
+    auto once = plugin.fine_tune_options();
+    once.n_epochs = 1;
+    const std::vector<std::int32_t> labels{0, 1, 0, 1};
+    const std::size_t n_voxels = voxels.size() / 4;
+    const cinetomo::Dataset fetched({4, 16, 16, 16}, [&](cinetomo::Span<const std::int64_t> indices, float *out) {
+      for (const std::int64_t index : indices) {
+        out = std::copy_n(voxels.begin() + static_cast<std::ptrdiff_t>(n_voxels) * index, n_voxels, out);
+      }
+    });
+    const auto of_memory = model.fine_tune(boxes, labels, once);
+    const auto of_fetched = model.fine_tune(fetched, labels, once);
+    CHECK(of_fetched.classify(boxes) == of_memory.classify(boxes));
+    CHECK(of_fetched.classify(fetched) == of_memory.classify(boxes));
+    const auto how_sure = plugin.calibration_options();
+    CHECK(of_fetched.calibrate(fetched, labels, how_sure).confidence().temperature ==
+          of_memory.calibrate(boxes, labels, how_sure).confidence().temperature);
+    const cinetomo::Dataset unreadable({4, 16, 16, 16}, [](const auto &, float *) { throw std::out_of_range("disk"); });
+    try {
+      model.fine_tune(unreadable, labels, once);
+      CHECK(false);
+    } catch (const std::out_of_range &error) {
+      CHECK(error.what() == std::string("disk"));
+    }
+  }
+
   // A flag raised by another thread stops a long call.
   const cinetomo::Cancel cancel = plugin.cancel();
   auto training = plugin.fine_tune_options();

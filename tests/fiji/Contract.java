@@ -5,15 +5,19 @@ import org.cinetomo.Cinetomo;
 import org.cinetomo.CinetomoException;
 import org.cinetomo.Contrast;
 import org.cinetomo.Device;
+import org.cinetomo.Edge;
 import org.cinetomo.FineTuneOptions;
 import org.cinetomo.LogLevel;
 import org.cinetomo.Model;
 import org.cinetomo.ModelOptions;
+import org.cinetomo.Part;
 import org.cinetomo.Predictions;
 import org.cinetomo.Preset;
+import org.cinetomo.Resampling;
 import org.cinetomo.Stage;
 import org.cinetomo.Status;
 import org.cinetomo.Subtomograms;
+import org.cinetomo.ThresholdRule;
 import org.cinetomo.VoxelType;
 
 /** What Java says of the C contract: prints its constants as the header has them, and tries the options given by name. */
@@ -31,6 +35,10 @@ public final class Contract {
         print("PRESET", Preset.values());
         print("STAGE", Stage.values());
         print("CAM_METHOD", CamMethod.values());
+        print("PART", Part.values());
+        print("THRESHOLD_RULE", ThresholdRule.values());
+        print("EDGE", Edge.values());
+        print("RESAMPLING", Resampling.values());
         System.out.println("CINETOMO_REJECT_NONE = 0");
         System.out.println("CINETOMO_REJECT_PROBABILITY = " + Predictions.BY_PROBABILITY);
         System.out.println("CINETOMO_REJECT_DISTANCE = " + Predictions.BY_DISTANCE);

@@ -81,6 +81,8 @@ public final class Hostile {
                     values[i] =
                             types[i] == long.class ? (Object) number
                                     : types[i] == int.class ? (Object) (int) number
+                                    : types[i] == double.class ? (Object) (double) number
+                                    : types[i] == boolean.class ? (Object) (number > 0)
                                             : types[i] == String[].class ? new String[] {null, ""} : null;
                 }
                 invoke(method, values);
@@ -89,11 +91,14 @@ public final class Hostile {
             }
             n++;
         }
-        check(n == 15, "there are " + n + " native methods");
+        check(n == 28, "there are " + n + " native methods");
     }
 
     private static Object nothing(Class<?> type) {
-        return type == long.class ? (Object) 0L : type == int.class ? (Object) 0 : null;
+        return type == long.class ? (Object) 0L
+                : type == int.class ? (Object) 0
+                : type == double.class ? (Object) 0.0
+                : type == boolean.class ? (Object) false : null;
     }
 
     private static void invoke(Method method, Object[] values) throws Exception {

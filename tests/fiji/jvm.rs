@@ -1,6 +1,6 @@
 //! The Java API: what a Java program may do wrong without killing the JVM, and what it says of the contract.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, env, fs, process::Command};
 
 use cinetomo_host::ModelOptions;
 use cinetomo_tests::root;
@@ -12,6 +12,25 @@ fn nothing_that_java_does_kills_the_jvm() {
     let installation = Installation::get();
     let folder = tempfile::tempdir().expect("a temporary directory");
     assert_eq!(clean(installation.program("Hostile").arg(folder.path())), "ok\n");
+}
+
+#[test]
+fn what_stands_around_training_is_right_in_java() {
+    let installation = Installation::get();
+    // In an environment of its own, in which other libraries pretend to be libtorch.
+    let decoys = tempfile::tempdir().expect("a temporary directory");
+    for name in ["libc10.so", "libtorch_cpu.so", "libcinetomo.so.1"] {
+        let mut compiler = Command::new("gcc");
+        compiler.args(["-shared", "-x", "c", "/dev/null", "-o"]).arg(decoys.path().join(name));
+        run(&mut compiler);
+    }
+    let mut java = installation.program("Api");
+    java.env_clear()
+        .env("PATH", env::var_os("PATH").expect("PATH"))
+        .env("CINETOMO_PLUGIN_PATH", installation.path("prefix/share/cinetomo/plugins"))
+        .env("OMP_WAIT_POLICY", "passive")
+        .env("LD_LIBRARY_PATH", decoys.path());
+    assert_eq!(clean(&mut java), "ok\n");
 }
 
 #[test]
@@ -83,6 +102,10 @@ fn java_speaks_the_contract() {
         "stage",
         "cam_method",
         "reject",
+        "part",
+        "threshold_rule",
+        "edge",
+        "resampling",
     ];
     let enums: Vec<String> = families
         .iter()

@@ -75,6 +75,8 @@ impl Installation {
         for variable in ["LD_LIBRARY_PATH", "LIBTORCH", "DISPLAY"] {
             java.env_remove(variable);
         }
+        // Where tests share the cores with other work, OpenMP's threads would spin while they wait for each other.
+        java.env("OMP_WAIT_POLICY", "passive");
         java.env("CINETOMO_PLUGIN_PATH", self.path("prefix/share/cinetomo/plugins"));
         // Java takes the names of files from the locale.
         java.env("LC_ALL", "C.UTF-8");

@@ -132,6 +132,45 @@ impl Fixture {
         }
     }
 
+    pub fn datasets(&self) -> &'static cinetomo_dataset_api {
+        // SAFETY: the id names this table.
+        unsafe {
+            (self.api.get_extension)(c"cinetomo.dataset/1".as_ptr())
+                .cast::<cinetomo_dataset_api>()
+                .as_ref()
+                .expect("the extension")
+        }
+    }
+
+    /// The voxels as a function fetches them; the fixture stays where it is meanwhile.
+    pub fn dataset(&self) -> cinetomo_dataset {
+        cinetomo_dataset {
+            read: Some(read_boxes),
+            user_data: ptr::from_ref(self).cast_mut().cast(),
+            shape: [N as i64, EDGE, EDGE, EDGE],
+            ..initialised(self.datasets().dataset_init)
+        }
+    }
+
+    pub fn fine_tune_dataset(&self, dataset: &cinetomo_dataset, error: OutError) -> i32 {
+        let mut out = ptr::without_provenance_mut(5);
+        // SAFETY: valid arguments.
+        let status = unsafe {
+            (self.datasets().fine_tune)(
+                self.model,
+                dataset,
+                self.labels.as_ptr(),
+                self.labels.len(),
+                &self.fine_tune_options(),
+                ptr::null(),
+                &mut out,
+                error,
+            )
+        };
+        assert_eq!(out.addr(), 5, "output on failure");
+        status
+    }
+
     /// A tomogram of 16^3 voxels that is read by a function.
     pub fn tomogram(&self) -> cinetomo_tomogram {
         cinetomo_tomogram {
@@ -435,6 +474,31 @@ impl Fixture {
 }
 
 /// A reader of a tomogram that is empty everywhere.
+/// Copies the fixture's voxels.
+pub unsafe extern "C" fn read_boxes(
+    fixture: *mut std::ffi::c_void,
+    indices: *const i64,
+    n: usize,
+    out: *mut f32,
+    _: *mut std::ffi::c_char,
+    _: usize,
+) -> i32 {
+    let n_voxels = (EDGE * EDGE * EDGE) as usize;
+    // SAFETY: `dataset` hands on the fixture; the library has made room for as many boxes as it asks for.
+    let (fixture, indices, out) = unsafe {
+        (
+            &*fixture.cast::<Fixture>(),
+            std::slice::from_raw_parts(indices, n),
+            std::slice::from_raw_parts_mut(out, n * n_voxels),
+        )
+    };
+    for (index, place) in indices.iter().zip(out.chunks_exact_mut(n_voxels)) {
+        let start = *index as usize * n_voxels;
+        place.copy_from_slice(&fixture.voxels[start..start + n_voxels]);
+    }
+    0
+}
+
 pub unsafe extern "C" fn read_zeros(
     _: *mut std::ffi::c_void,
     _: i64,

@@ -1,5 +1,6 @@
 //! Every pointer of every function, NULL.
 
+mod dataset;
 mod evaluate;
 mod model;
 mod pick;
@@ -14,7 +15,16 @@ use crate::fixture::*;
 
 /// All of them.
 pub fn cases() -> Vec<Case> {
-    [CASES, model::CASES, evaluate::CASES, synthetic::CASES, pick::CASES, project2d::CASES].concat()
+    [
+        CASES,
+        model::CASES,
+        evaluate::CASES,
+        synthetic::CASES,
+        pick::CASES,
+        project2d::CASES,
+        dataset::CASES,
+    ]
+    .concat()
 }
 
 /// Contexts, and what needs none.
@@ -56,7 +66,7 @@ fn null_is_named_everywhere() {
         }
     }
     // And of the extensions' tables, whose entries are pointers in the header.
-    for extension in ["synthetic", "pick", "project2d"] {
+    for extension in ["synthetic", "pick", "project2d", "dataset"] {
         let table = header
             .split(&format!("typedef struct cinetomo_{extension}_api {{"))
             .nth(1)

@@ -1,5 +1,6 @@
 //! Options and labels out of range.
 
+mod dataset;
 mod evaluate;
 mod model;
 mod pick;

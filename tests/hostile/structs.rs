@@ -51,6 +51,7 @@ fn structs_of_any_size_are_judged() {
         fixture.picker().tomogram_init => cinetomo_tomogram, size_of::<cinetomo_tomogram>();
         fixture.picker().pick_options_init => cinetomo_pick_options, size_of::<cinetomo_pick_options>();
         fixture.picker().extract_options_init => cinetomo_extract_options, size_of::<cinetomo_extract_options>();
+        fixture.datasets().dataset_init => cinetomo_dataset, size_of::<cinetomo_dataset>();
         api.grad_cam_options_init => cinetomo_grad_cam_options, size_of::<cinetomo_grad_cam_options>();
         fixture.project2d().options_init => cinetomo_tsne_options, size_of::<cinetomo_tsne_options>();
         fixture.project2d().separation_init => cinetomo_separation, size_of::<cinetomo_separation>();

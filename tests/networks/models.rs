@@ -72,7 +72,7 @@ fn embeddings(model: &Model) -> Vec<f32> {
     model.embed(&volume(&voxels, 1, 28), &mut Monitor::silent()).unwrap()
 }
 
-fn volume(voxels: &[f32], n: usize, box_size: usize) -> Volume<'_> {
+fn volume(voxels: &[f32], n: usize, box_size: usize) -> Volume<'static> {
     Volume::from_slice(voxels, [n, box_size, box_size, box_size].map(|extent| extent as i64))
         .unwrap()
 }

@@ -172,6 +172,50 @@ class Calls(unittest.TestCase):
         self.assertEqual(predictions.distances.shape, (8,))
         np.testing.assert_array_equal(predictions.labels == -1, predictions.distances > tuned.confidence().distance.value)
 
+    def test_boxes_that_are_read_train_as_those_in_memory(self):
+        with tempfile.TemporaryDirectory() as directory:
+            np.save(Path(directory) / "boxes.npy", boxes())
+            mapped = np.load(Path(directory) / "boxes.npy", mmap_mode="r")
+            options = {"n_epochs": 1, "head": "probe", "validation_fraction": 0.5}
+            expected = MODEL.fine_tune(cinetomo.Volume(boxes(), voxel_size=8.0), LABELS, **options)
+            for data in (mapped, list(boxes())):
+                data = cinetomo.Dataset(data, voxel_size=8.0, identity="set")
+                self.assertEqual(len(data), 4)
+                tuned = MODEL.fine_tune(data, LABELS, **options)
+                np.testing.assert_array_equal(tuned.classify(data), expected.classify(boxes()))
+                self.assertEqual(tuned.info().voxel_size, 8.0)
+                calibrated = tuned.calibrate(data, LABELS)
+                self.assertEqual(calibrated.confidence().temperature, expected.calibrate(boxes(), LABELS).confidence().temperature)
+
+    def test_what_reading_boxes_raises_comes_out(self):
+        class Boxes:
+            shape = (4, 16, 16, 16)
+
+            def __getitem__(self, index):
+                raise LookupError(f"box {index} is gone")
+
+        with self.assertRaisesRegex(LookupError, "is gone"):
+            MODEL.fine_tune(cinetomo.Dataset(Boxes()), LABELS, n_epochs=1)
+        ragged = [*boxes(3), np.zeros((16, 16, 15))]
+        with self.assertRaisesRegex(cinetomo.Error, r"box 3 has shape \[16, 16, 15\]; expected \[16, 16, 16\]"):
+            MODEL.classify(cinetomo.Dataset(ragged))
+        with self.assertRaisesRegex(cinetomo.Error, r"boxes have shape \[16, 16, 16\]"):
+            cinetomo.Dataset(boxes()[0])
+        with self.assertRaisesRegex(cinetomo.Error, "has no embed"):
+            MODEL.embed(cinetomo.Dataset(boxes()))
+
+    def test_delta(self):
+        reports = []
+        tuned = MODEL.fine_tune(
+            boxes(), LABELS, n_epochs=1, regularizer="delta", regularizer_strength=0.5, regularizer_stages=["Mixed_5c"],
+            progress=reports.append,
+        )  # fmt: skip
+        record = tuned.info().metadata["history"][-1]["config"]
+        self.assertEqual((record["regularizer"], record["regularizer_stages"]), ("delta", ["Mixed_5c"]))
+        self.assertGreater(sum(report.stage == "probe" for report in reports), 1024)
+        with self.assertRaisesRegex(cinetomo.Error, "expected several"):
+            MODEL.fine_tune(boxes(), LABELS, regularizer="delta", regularizer_stages="Mixed_5c")
+
     def test_wrong_options_are_named(self):
         for options, words in [
             ({"optimiser": "adam"}, "no option 'optimiser'"),

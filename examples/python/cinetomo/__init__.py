@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
 __all__ = [
-    "Boxes", "Cancel", "Context", "Error", "Evaluation", "Found", "Manifest", "Model", "ModelInfo", "Picks", "Plugin",
-    "Predictions", "Progress", "Simulated", "Status", "Synthetic", "Tomogram", "Volume", "find", "load",
+    "Boxes", "Cancel", "Context", "Dataset", "Error", "Evaluation", "Found", "Manifest", "Model", "ModelInfo", "Picks",
+    "Plugin", "Predictions", "Progress", "Simulated", "Status", "Synthetic", "Tomogram", "Volume", "find", "load",
 ]  # fmt: skip
 
 __version__ = "0.1.0"
@@ -61,7 +61,7 @@ CamMethod = Literal["grad_cam", "respond_cam"]
 Contrast = Literal["unknown", "dark", "bright"]
 Device = Literal["auto", "cpu", "cuda"]
 Edge = Literal["pad", "skip", "fail"]
-Head = Literal["auto", "keep", "random", "probe"]
+Head = Literal["auto", "keep", "random", "probe", "probe_stages"]
 Interpolation = Literal["bicubic", "linear", "nearest"]
 LogLevel = Literal["off", "error", "warn", "info", "debug", "trace"]
 Normalization = Literal["min_max", "z_score", "percentile", "unit", "fixed"]
@@ -69,7 +69,7 @@ Optimizer = Literal["adam", "adam_w", "sgd"]
 Part = Literal["none", "training", "validation", "test"]
 Precision = Literal["f32", "bf16", "auto"]
 Preset = Literal["default", "paper_video", "paper_random", "probe"]
-Regularizer = Literal["none", "l2_sp", "mars"]
+Regularizer = Literal["none", "l2_sp", "mars", "delta", "delta_uniform"]
 Resampling = Literal["fourier", "linear", "nearest"]
 Schedule = Literal["cosine", "step", "constant"]
 Stage = Literal[
@@ -217,6 +217,7 @@ class FineTuneOptions(TypedDict, total=False):
     select_best: bool
     regularizer: Regularizer
     regularizer_strength: float
+    regularizer_stages: Sequence[str]
     label_smoothing: float
     stage_rate_decay: float
     checkpoint: Union[str, os.PathLike]
@@ -415,7 +416,8 @@ _FineTuneOptions = _struct(
     "size struct_size; f64 learning_rate momentum weight_decay gamma; ptr milestones; size n_milestones;"
     "f64 validation_fraction; u64 seed; i32 n_epochs batch_size n_frozen_stages optimizer schedule batch_norm head augment"
     " select_best regularizer; f64 regularizer_strength label_smoothing stage_rate_decay; text checkpoint;"
-    "i32 balance micro_batch_size patience schedule_interval checkpoint_interval reserved; ptr calibration",
+    "i32 balance micro_batch_size patience schedule_interval checkpoint_interval reserved; ptr calibration;"
+    "text regularizer_stages",
 )
 _Threshold = _struct("cinetomo_threshold", "f64 value; i64 n_accepted n_correct; f64 precision_low precision_high")
 _Confidence = _struct(
@@ -456,6 +458,12 @@ _Tomogram = _struct(
     "cinetomo_tomogram",
     "size struct_size; ptr voxels; call read; ptr user_data; i64 shape[3]; f64 voxel_size; i32 contrast reserved",
     call=_Read,
+)
+_Fetch = CFUNCTYPE(c_int32, c_void_p, ctypes.POINTER(c_int64), c_size_t, c_void_p, c_void_p, c_size_t)
+_Dataset = _struct(
+    "cinetomo_dataset",
+    "size struct_size; call read; ptr user_data; text identity; i64 shape[4]; f64 voxel_size; i32 contrast beam_axis",
+    call=_Fetch,
 )
 _PickOptions = _struct(
     "cinetomo_pick_options",
@@ -523,6 +531,10 @@ _SyntheticApi = _table(
 _Project2dApi = _table(
     "cinetomo_project2d_api",
     "i options_init(pz) i separation_init(pz) i tsne(ppzzpppzpp) i separation(ppzzpzzpp)",
+)
+_DatasetApi = _table(
+    "cinetomo_dataset_api",
+    "i dataset_init(pz) i fine_tune(pppzpppp) i calibrate(pppzpppp) i classify(ppppzpp)",
 )
 _PickApi = _table(
     "cinetomo_pick_api",
@@ -689,6 +701,59 @@ class Volume:
             self._raw.strides = (strides[0] * shape[0], *strides) if single else tuple(strides)
 
 
+class Dataset:
+    """Subtomograms that are read when they are wanted, so that they need not fit into memory, for `Model.fine_tune`,
+    `calibrate` and `classify`: anything whose `boxes[i]` is a subtomogram [z, y, x], such as an array of zarr or HDF5, a
+    `numpy.memmap`, or a list-like object of yours. What it raises comes out of the call.
+
+    Each is read once an epoch, on the thread that makes the call, while the network computes on another. `identity` is what
+    the voxels are known by when a training goes on from a checkpoint; without it, all are read and hashed."""
+
+    def __init__(
+        self,
+        boxes: Any,
+        *,
+        voxel_size: float = 0.0,
+        contrast: Contrast = "unknown",
+        beam_axis: Axis = "z",
+        identity: str | None = None,
+    ):
+        shape = tuple(boxes.shape) if hasattr(boxes, "shape") else (len(boxes), *np.shape(boxes[0]))
+        if len(shape) != 4:
+            raise Error(Status.INVALID_ARGUMENT, f"boxes have shape {list(shape)}; expected [n, z, y, x]")
+        self._boxes = boxes
+        self._thrown: BaseException | None = None
+        self._callback = _Fetch(self._fetch)
+        self._raw = _Dataset(struct_size=ctypes.sizeof(_Dataset), read=self._callback, shape=shape, voxel_size=voxel_size)
+        self._raw.contrast = _index(Contrast, contrast, "contrast")
+        self._raw.beam_axis = _index(Axis, beam_axis, "beam_axis")
+        self._raw.identity = None if identity is None else identity.encode()
+
+    def __len__(self) -> int:
+        return self._raw.shape[0]
+
+    def _fetch(self, _: Any, indices: Any, n: int, out: int, message: Any, capacity: int) -> int:
+        try:
+            shape = tuple(self._raw.shape)[1:]
+            target = np.ctypeslib.as_array(ctypes.cast(out, ctypes.POINTER(ctypes.c_float)), (n, *shape))
+            for place in range(n):
+                box = np.asarray(self._boxes[indices[place]])
+                if box.shape != shape:
+                    raise Error(
+                        Status.INVALID_ARGUMENT, f"box {indices[place]} has shape {list(box.shape)}; expected {list(shape)}"
+                    )
+                target[place] = box
+        except BaseException as thrown:
+            self._thrown = thrown
+            return 1
+        return 0
+
+    def _raise(self) -> None:
+        thrown, self._thrown = self._thrown, None
+        if thrown is not None:
+            raise thrown from None
+
+
 class Tomogram:
     """A tomogram that is fetched piece by piece, such as one of zarr, HDF5 or a network. One in memory or memory-mapped
     (`numpy.memmap`) is a `Volume`, or an array [z, y, x].
@@ -821,6 +886,20 @@ class _Source:
     def __exit__(self, *_: object) -> None:
         if isinstance(self._owner, Tomogram):
             self._owner._raise()
+
+
+class _Batch:
+    """Subtomograms as a call wants them. What reading them raised is raised once the call has returned."""
+
+    def __init__(self, boxes: Volume | Dataset):
+        self._boxes = boxes
+
+    def __enter__(self) -> Any:
+        return byref(self._boxes._raw)
+
+    def __exit__(self, *_: object) -> None:
+        if isinstance(self._boxes, Dataset):
+            self._boxes._raise()
 
 
 def _stage(number: int) -> str:
@@ -1197,6 +1276,12 @@ class Plugin:
             function(_address(values), values.size, byref(n))
         return values
 
+    def _extension(self, name: str, kind: Any) -> Any:
+        table = self._api.get_extension(name.encode())
+        if not table or c_size_t.from_address(table).value < ctypes.sizeof(kind):
+            raise Error(Status.UNSUPPORTED, f"this cinetomo library has no extension {name}, or an older one")
+        return kind.from_address(table)
+
     def _defaults(self, kind: Any, init: Any) -> Any:
         """A struct filled with its defaults."""
         struct = kind()
@@ -1339,10 +1424,7 @@ class Context(_Handle):
         return _record(Separation, raw)
 
     def _extension(self, name: str, kind: Any) -> Any:
-        table = self._plugin._api.get_extension(name.encode())
-        if not table or c_size_t.from_address(table).value < ctypes.sizeof(kind):
-            raise Error(Status.UNSUPPORTED, f"this cinetomo library has no extension {name}, or an older one")
-        return kind.from_address(table)
+        return self._plugin._extension(name, kind)
 
     def synthetic(self) -> Synthetic:
         """The extension cinetomo.synthetic/1: simulated subtomograms."""
@@ -1433,8 +1515,15 @@ class Model(_Handle):
             keep.append(calibration)
         if "checkpoint" in simple:
             simple["checkpoint"] = _text(simple["checkpoint"])
+        if "regularizer_stages" in simple:
+            names = simple["regularizer_stages"]
+            if isinstance(names, str):
+                raise Error(
+                    Status.INVALID_ARGUMENT, f"regularizer_stages is the text {names!r}; expected several, such as [{names!r}]"
+                )
+            simple["regularizer_stages"] = ",".join(names).encode()
         _fill(raw, FineTuneOptions, simple)
-        return self._train(api.model_fine_tune, subtomograms, labels, raw, progress, cancel)
+        return self._train("fine_tune", subtomograms, labels, raw, progress, cancel)
 
     def calibrate(
         self,
@@ -1447,7 +1536,7 @@ class Model(_Handle):
     ) -> Model:
         """Learns a temperature and thresholds on subtomograms that it was not trained on, and returns a new model."""
         raw = self._calibration_options(options)
-        return self._train(self._plugin._api.model_calibrate, subtomograms, labels, raw, progress, cancel)
+        return self._train("calibrate", subtomograms, labels, raw, progress, cancel)
 
     def classify(
         self,
@@ -1458,7 +1547,7 @@ class Model(_Handle):
         cancel: Cancel | None = None,
     ) -> NDArray[np.float32]:
         """Probabilities [n, n_classes], written to `out` if that is given: a C-contiguous array of so many float32."""
-        return self._ask(self._plugin._api.model_classify, subtomograms, out, progress, cancel)
+        return self._ask("classify", subtomograms, out, progress, cancel)
 
     def embed(
         self,
@@ -1469,7 +1558,7 @@ class Model(_Handle):
         cancel: Cancel | None = None,
     ) -> NDArray[np.float32]:
         """Embeddings [n, n_features]: the pooled features that the head sees."""
-        return self._ask(self._plugin._api.model_embed, subtomograms, out, progress, cancel)
+        return self._ask("embed", subtomograms, out, progress, cancel)
 
     def predict(
         self,
@@ -1539,25 +1628,33 @@ class Model(_Handle):
         raw = self._plugin._defaults(_CalibrationOptions, self._plugin._api.calibration_options_init)
         return _fill(raw, CalibrationOptions, options)
 
-    def _train(self, function: Any, subtomograms: Any, labels: Any, options: Any, progress: Any, cancel: Any) -> Model:
-        volume, truth = _volume(subtomograms), _integers(labels, "labels")
-        with _Follow(progress, cancel) as hooks:
-            handle = self._plugin._make(
-                function, self._handle, byref(volume._raw), _address(truth), truth.size, byref(options), hooks
-            )
+    def _function(self, name: str, subtomograms: Any) -> tuple[Any, Volume | Dataset]:
+        """The library's function of that name for such subtomograms, and these as it takes them."""
+        if not isinstance(subtomograms, Dataset):
+            return getattr(self._plugin._api, f"model_{name}"), _volume(subtomograms)
+        table = self._plugin._extension("cinetomo.dataset/1", _DatasetApi)
+        if not hasattr(table, name):
+            raise Error(Status.UNSUPPORTED, f"cinetomo.dataset/1 has no {name}; give it chunks of the set as arrays")
+        return getattr(table, name), subtomograms
+
+    def _train(self, function: str, subtomograms: Any, labels: Any, options: Any, progress: Any, cancel: Any) -> Model:
+        function, boxes = self._function(function, subtomograms)
+        truth = _integers(labels, "labels")
+        with _Batch(boxes) as batch, _Follow(progress, cancel) as hooks:
+            handle = self._plugin._make(function, self._handle, batch, _address(truth), truth.size, byref(options), hooks)
         return Model(self._plugin, self._sink, handle)
 
-    def _ask(self, function: Any, subtomograms: Any, out: Any, progress: Any, cancel: Any) -> NDArray[np.float32]:
+    def _ask(self, function: str, subtomograms: Any, out: Any, progress: Any, cancel: Any) -> NDArray[np.float32]:
         """Calls a function that gives each subtomogram a row of numbers."""
-        volume = _volume(subtomograms)
+        function, boxes = self._function(function, subtomograms)
         n = c_size_t()
-        self._plugin._call(function, self._handle, byref(volume._raw), None, None, 0, byref(n))
+        self._plugin._call(function, self._handle, byref(boxes._raw), None, None, 0, byref(n))
         if out is None:
-            out = np.empty((len(volume), n.value // len(volume)), np.float32)
+            out = np.empty((len(boxes), n.value // len(boxes)), np.float32)
         elif out.dtype != np.float32 or not out.flags.c_contiguous or not out.flags.writeable:
             raise Error(Status.INVALID_ARGUMENT, f"out is {out.dtype}; expected float32, C-contiguous and writeable")
-        with _Follow(progress, cancel) as hooks:
-            self._plugin._call(function, self._handle, byref(volume._raw), hooks, _address(out), out.size, byref(n))
+        with _Batch(boxes) as batch, _Follow(progress, cancel) as hooks:
+            self._plugin._call(function, self._handle, batch, hooks, _address(out), out.size, byref(n))
         return out
 
 

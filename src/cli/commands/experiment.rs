@@ -272,7 +272,7 @@ impl Experiment {
             (Start::Random, true) => Preset::PaperRandom,
             (_, false) => Preset::Default,
         };
-        let mut options = self.training.options(plugin, otherwise, seed);
+        let mut options = self.training.options(plugin, otherwise, seed)?;
         if self.paper_training && self.training.batch_size.is_none() && start != Start::Probe {
             // Paper, section 4.3.2.
             options.batch_size = if fraction >= 0.25 { 32 } else { 16 };

@@ -24,7 +24,8 @@ use crate::{
 };
 
 const EXAMPLES: &str = "\
-All labelled boxes are in memory while it trains. Ten labels a class are a start. --validation 0.2 watches the training
+Labelled boxes of up to --box-memory are in memory while it trains; more are read again in every epoch, the next batch
+while one is worked on, and come to the same model. Ten labels a class are a start. --validation 0.2 watches the training
 on boxes that are held out, where there are enough of them, and calibrates the probabilities on them.
 
 The state of the training is kept in OUTPUT.state after every epoch and removed at the end: after Ctrl-C or a crash the
@@ -62,6 +63,9 @@ pub struct Finetune {
     /// Seed: another one gives another training
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Megabytes of labelled boxes that are kept in memory; if there are more, they are read again in every epoch
+    #[arg(long, value_name = "MB", default_value_t = 1024)]
+    box_memory: u64,
     /// Keep no state of the training: it cannot go on after an interruption
     #[arg(long)]
     no_state: bool,
@@ -86,9 +90,8 @@ impl Finetune {
             None => self.network.make(&session, &data.class_names, self.seed)?,
         };
         let labelled = data.labelled();
-        let voxels = data.boxes.read(labelled.iter().copied())?;
         let labels: Vec<i32> = labelled.iter().map(|&index| data.labels[index]).collect();
-        let tuned = self.train(&session, &model, &data, &voxels, &labels)?;
+        let tuned = self.train(&session, &model, &data, &labelled, &labels)?;
         tuned.save(&self.output)?;
         run_file.write(&self.output)?;
         remove_state(&self.state());
@@ -129,11 +132,10 @@ impl Finetune {
         session: &Session,
         model: &Model,
         data: &Labelled,
-        voxels: &[f32],
+        labelled: &[usize],
         labels: &[i32],
     ) -> Result<Model> {
-        let volume = data.boxes.volume(voxels)?;
-        let mut options = self.training.options(session.plugin, Preset::Default, self.seed);
+        let mut options = self.training.options(session.plugin, Preset::Default, self.seed)?;
         let state = self.state();
         if !self.no_state && options.n_epochs > 0 {
             if state.exists() {
@@ -144,8 +146,16 @@ impl Finetune {
             options = options.checkpoint(&state)?;
         }
         let bar = session.console.bar("training");
-        let tuned = session
-            .call(&bar, |hooks: Hooks<'_>| model.fine_tune(&volume, labels, &options, hooks));
+        let tuned = if data.boxes.bytes(labelled.len()) <= self.box_memory.saturating_mul(1 << 20) {
+            let voxels = data.boxes.read(labelled.iter().copied())?;
+            let volume = data.boxes.volume(&voxels)?;
+            session.call(&bar, |hooks: Hooks<'_>| model.fine_tune(&volume, labels, &options, hooks))
+        } else {
+            let mut boxes = data.boxes.dataset(labelled);
+            session.call(&bar, |hooks: Hooks<'_>| {
+                model.fine_tune_dataset(&mut boxes, labels, &options, hooks)
+            })
+        };
         drop(bar);
         if let Err(Failure::Interrupted) = tuned
             && !self.no_state

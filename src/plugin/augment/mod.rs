@@ -17,7 +17,10 @@ use self::{
     planar::{Affine, Crop},
     wedge::Wedge,
 };
-use crate::error::{Error, Result};
+use crate::{
+    allocation,
+    error::{Error, Result},
+};
 
 /// Words of the C contract.
 pub use cinetomo_abi::cinetomo_augment as Augmentation;
@@ -191,7 +194,7 @@ impl Variations {
             return Ok(x.shallow_clone());
         }
         let n_voxels = x.size()[1..].iter().product::<i64>() as usize;
-        let mut noise: Vec<f32> = Vec::with_capacity(self.noises.len() * n_voxels);
+        let mut noise: Vec<f32> = allocation::room(self.noises.len() * n_voxels)?;
         for (part, seed) in &self.noises {
             let deviation = (part * (high - low)) as f32;
             let generator = ChaCha8Rng::seed_from_u64(*seed);

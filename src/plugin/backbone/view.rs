@@ -1,8 +1,8 @@
 //! The output of a stage, whatever its layout, as a map over the box.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
-use super::{Network, Pass, Stage};
+use super::{BatchNormMode, Network, Pass, Stage};
 use crate::error::{Error, Result};
 
 /// How the output of a stage lies over the box.
@@ -66,6 +66,21 @@ impl Stage {
 }
 
 impl Network {
+    /// Sizes `[c, z, y, x]` of the stages' outputs as maps, for an input of that size (z, y, x): an empty batch walks through.
+    pub fn map_sizes(&self, input_size: [i64; 3]) -> Result<Vec<[i64; 4]>> {
+        let _guard = tch::no_grad_guard();
+        let [z, y, x] = input_size;
+        let nothing = Tensor::f_zeros([0, 1, z, y, x], (Kind::Float, self.parameters.device()))?;
+        let pass = Pass::of(&nothing, BatchNormMode::Running)?;
+        let mut x = nothing;
+        let size = |stage: &Stage| {
+            x = (stage.forward)(&x, pass)?;
+            let size = stage.map(&x, pass)?.size();
+            Ok([size[1], size[2], size[3], size[4]])
+        };
+        self.stages.iter().map(size).collect()
+    }
+
     /// The stage of that name and its index. Fails with `InvalidArgument`, naming those that there are.
     pub fn stage(&self, name: &str) -> Result<(usize, &Stage)> {
         let found = self.stages.iter().enumerate().find(|(_, stage)| stage.name == name);

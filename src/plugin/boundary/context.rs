@@ -12,6 +12,7 @@ use tch::Device;
 use super::{
     cuda,
     error::to_c_text,
+    exit,
     guard::{boundary, boundary_or},
     handles::Registry,
     libtorch,
@@ -51,6 +52,7 @@ impl Context {
     pub(super) fn compute(&self) {
         cuda::note_computation();
         self.enter();
+        exit::prepare();
     }
 }
 
@@ -103,7 +105,7 @@ impl log::Log for LogSink {
         };
         let message = to_c_text(&record.args().to_string().replace('\n', " "));
         // SAFETY: the host's own function, called as it declared it, on the thread that made the call.
-        unsafe { callback(self.user_data, level as i32, message.as_ptr()) }
+        exit::aside(|| unsafe { callback(self.user_data, level as i32, message.as_ptr()) })
     }
 
     fn flush(&self) {}

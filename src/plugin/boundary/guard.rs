@@ -1,5 +1,5 @@
-//! What stands around every export: nothing unwinds into the host, nothing runs after a fork, and the host's OpenMP
-//! setting survives.
+//! What stands around every export: nothing unwinds into the host, nothing runs after a fork or while the process ends, and
+//! the host's OpenMP setting survives.
 
 use std::{
     any::Any,
@@ -10,8 +10,11 @@ use std::{
 
 use cinetomo_abi::cinetomo_error;
 
-use super::{error, threads::OpenMpSetting};
-use crate::error::{Error, ErrorKind, Result};
+use super::{error, exit::Call, threads::OpenMpSetting};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    quiet::{self, Quiet},
+};
 
 /// Runs the body of a fallible export: returns its status and stores its error.
 ///
@@ -21,9 +24,9 @@ pub(super) unsafe fn boundary(
     out_error: *mut *mut cinetomo_error,
     body: impl FnOnce() -> Result<()>,
 ) -> i32 {
-    let _setting = OpenMpSetting::save();
+    let _quiet = Quiet::new();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        check_process()?;
+        let _entry = Entry::new()?;
         body()
     }))
     .unwrap_or_else(|payload| Err(panicked(payload)));
@@ -31,17 +34,34 @@ pub(super) unsafe fn boundary(
     unsafe { error::store(outcome, out_error) }
 }
 
-/// Runs the body of an export that cannot fail; `fallback` is the answer after a fork or a defect of ours.
+/// Runs the body of an export that cannot fail; `fallback` is the answer after a fork, while the process ends, or for a defect
+/// of ours.
 pub(super) fn boundary_or<T>(fallback: T, body: impl FnOnce() -> T) -> T {
-    let _setting = OpenMpSetting::save();
-    catch_unwind(AssertUnwindSafe(|| check_process().is_ok().then(body)))
+    let _quiet = Quiet::new();
+    catch_unwind(AssertUnwindSafe(|| Entry::new().ok().map(|_entry| body())))
         .unwrap_or_default()
         .unwrap_or(fallback)
 }
 
-/// As `boundary_or`, also in a forked child: for what reads the error that the child got, and touches no libtorch.
+/// As `boundary_or`, also in a forked child and while the process ends: for what reads the error that these get, and touches no libtorch.
 pub(super) fn boundary_after_fork<T>(fallback: T, body: impl FnOnce() -> T) -> T {
+    let _quiet = Quiet::new();
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(fallback)
+}
+
+/// The host's thread within the library.
+struct Entry {
+    // Fields are dropped in this order: the end of the process waits for the setting, too.
+    _setting: OpenMpSetting,
+    _call: Call,
+}
+
+impl Entry {
+    fn new() -> Result<Entry> {
+        check_process()?;
+        let call = Call::begin()?;
+        Ok(Entry { _setting: OpenMpSetting::save(), _call: call })
+    }
 }
 
 /// libtorch's threads and locks do not survive a fork, so neither do we.
@@ -68,5 +88,5 @@ fn panicked(payload: Box<dyn Any + Send>) -> Error {
         .unwrap_or_else(|| "no message".to_owned());
     // Dropping an arbitrary payload may panic again.
     std::mem::forget(payload);
-    Error::new(ErrorKind::Panic, format!("a defect in cinetomo, please report it: {text}"))
+    Error::from_panic(&text, &quiet::place().unwrap_or_default())
 }

@@ -7,6 +7,7 @@ use cinetomo_abi::{cinetomo_hooks, cinetomo_progress};
 use super::{
     cancel::CANCELS,
     context::Context,
+    exit,
     guard::boundary,
     read::{self, sized_struct},
     write,
@@ -54,12 +55,15 @@ pub(super) unsafe fn monitor<'a>(
         false => Some(CANCELS.get(hooks.cancel, "hooks.cancel")?),
     };
     let report = move |progress: &Progress| {
+        exit::register_if_due();
         let Some(callback) = hooks.progress else { return true };
         let progress = to_c(progress);
         // SAFETY: the host's own function, called as it declared it, on the thread that made the call.
-        unsafe { callback(hooks.user_data, &raw const progress) == 0 }
+        exit::aside(|| unsafe { callback(hooks.user_data, &raw const progress) == 0 })
     };
-    let cancelled = move || cancel.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
+    let cancelled = move || {
+        exit::is_ending() || cancel.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
+    };
     Ok(Monitor::new(report, cancelled, &context.log))
 }
 

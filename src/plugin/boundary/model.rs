@@ -18,6 +18,7 @@ use super::{
     calibrate,
     context::{CONTEXTS, Context},
     error::to_c_text,
+    exit,
     guard::{boundary, boundary_or},
     handles::Registry,
     hooks,
@@ -69,9 +70,17 @@ impl ModelObject {
                 "model is at work in the call whose callback this is; use it after that call has returned",
             ));
         }
-        let model = held(&self.model);
+        let model = exit::aside(|| held(&self.model));
+        exit::check()?;
         *held(&self.holder) = Some(here);
         Ok(HeldModel { model, holder: &self.holder })
+    }
+}
+
+impl HeldModel<'_> {
+    /// The model for a thread that works for this call: only one thread can have it at a time. It is not changed.
+    pub(super) fn for_another_thread(&mut self) -> &mut Model {
+        &mut self.model
     }
 }
 

@@ -9,6 +9,7 @@ use cinetomo_abi::{
 
 use super::{
     context::CONTEXTS,
+    exit,
     guard::boundary,
     hooks,
     read::{self, sized_struct},
@@ -225,7 +226,9 @@ unsafe fn tomogram<'a>(pointer: *const cinetomo_tomogram) -> Result<Tomogram<'a>
         let [nz, ny, nx] = region.extent;
         // SAFETY: the host's own function, called as it declared it, on the thread that made the call; `out` has room
         // for as many voxels as are asked for.
-        let answer = unsafe { read(host.user_data, z0, y0, x0, nz, ny, nx, out.as_mut_ptr()) };
+        let answer = exit::aside(|| unsafe {
+            read(host.user_data, z0, y0, x0, nz, ny, nx, out.as_mut_ptr())
+        });
         if answer == 0 {
             return Ok(());
         }

@@ -23,6 +23,7 @@ use super::{
     write::{self, OutArray, OutBuffer},
 };
 use crate::{
+    allocation,
     error::{Error, Result},
     synthetic::{self, Particle, Simulation, SimulationOptions, phantoms},
 };
@@ -106,7 +107,11 @@ unsafe extern "C" fn phantom_density(
             let out = OutBuffer::new(out_density, capacity, out_len, "out_density")?;
             synthetic::check_grid(box_size, voxel_size)?;
             if out.wants(box_size.pow(3) as usize)? {
-                out.write(&to_vec(&phantoms::density(phantom_index, box_size, voxel_size)?)?);
+                out.write(&allocation::values(&phantoms::density(
+                    phantom_index,
+                    box_size,
+                    voxel_size,
+                )?)?);
             }
             Ok(())
         })
@@ -367,11 +372,4 @@ fn simulation(options: &cinetomo_synthetic_options) -> Result<Simulation> {
         tilt_axis: axis(options.tilt_axis, "options.tilt_axis")?,
         beam_axis: axis(options.beam_axis, "options.beam_axis")?,
     })
-}
-
-/// The values of an f32 tensor on the CPU.
-fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
-    let mut values = vec![0.0; tensor.numel()];
-    tensor.f_contiguous()?.f_copy_data(&mut values, tensor.numel())?;
-    Ok(values)
 }

@@ -8,9 +8,9 @@ use std::{
 use cinetomo_abi::{CINETOMO_ABI_VERSION, cinetomo_api};
 
 use super::{
-    calibrate::*, cancel::*, context::*, error::*, evaluate::*, explain::*, guard::boundary_or,
-    hooks::*, infer::*, memory::*, model::*, model_options::*, pick, project2d, read, runtime::*,
-    split::*, synthetic, train::*, volume::*, weights::*,
+    calibrate::*, cancel::*, context::*, dataset, error::*, evaluate::*, explain::*,
+    guard::boundary_or, hooks::*, infer::*, memory::*, model::*, model_options::*, pick, project2d,
+    read, runtime::*, split::*, synthetic, train::*, volume::*, weights::*,
 };
 
 /// Returns the functions of this header as a table, or NULL if `abi_version` is not one that the library serves (this
@@ -23,13 +23,14 @@ pub extern "C" fn cinetomo_get_api(abi_version: u32) -> *const cinetomo_api {
 }
 
 /// Returns the table of an extension, or NULL if the library does not have it. Ids carry their revision:
-/// "cinetomo.pick/1" is a `cinetomo_pick_api`, "cinetomo.project2d/1" a `cinetomo_project2d_api`,
-/// "cinetomo.synthetic/1" a `cinetomo_synthetic_api`. Valid for the life of the process. [any thread]
+/// "cinetomo.dataset/1" is a `cinetomo_dataset_api`, "cinetomo.pick/1" a `cinetomo_pick_api`, "cinetomo.project2d/1" a
+/// `cinetomo_project2d_api`, "cinetomo.synthetic/1" a `cinetomo_synthetic_api`. Valid for the life of the process. [any thread]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cinetomo_get_extension(id: *const c_char) -> *const c_void {
     boundary_or(ptr::null(), || {
         // SAFETY: NULL or terminated, by contract.
         match unsafe { read::text(id, "id") } {
+            Ok("cinetomo.dataset/1") => (&raw const dataset::API).cast(),
             Ok("cinetomo.pick/1") => (&raw const pick::API).cast(),
             Ok("cinetomo.project2d/1") => (&raw const project2d::API).cast(),
             Ok("cinetomo.synthetic/1") => (&raw const synthetic::API).cast(),

@@ -77,6 +77,7 @@ fn to_c(preset: Preset) -> cinetomo_fine_tune_options {
         checkpoint_interval: config.checkpoint_interval as i32,
         reserved: 0,
         calibration: ptr::null(),
+        regularizer_stages: ptr::null(),
     }
 }
 
@@ -117,6 +118,7 @@ pub unsafe extern "C" fn cinetomo_fine_tune_options_preset(
 /// `labels` holds one class per subtomogram, counted from 0; -1 marks one without label, which is left out.
 /// `options` (NULL = defaults) and `hooks` may be NULL. Progress comes after every batch. On the CPU the same model,
 /// voxels, labels, options and thread count give the same result, bit by bit. The voxels are read again in every epoch.
+/// Sets that are larger than memory: extension cinetomo.dataset/1.
 ///
 /// Where subtomograms are held out (`validation_fraction`), the new model is calibrated on them; what could not be learnt
 /// from them is logged. Without, its probabilities are the network's own: calibrate it with `cinetomo_model_calibrate`.
@@ -152,9 +154,14 @@ pub unsafe extern "C" fn cinetomo_model_fine_tune(
     }
 }
 
+/// What messages call the stages that DELTA compares.
+const STAGES: &str = "options.regularizer_stages";
+
+/// The options that C passed.
+///
 /// # Safety
-/// The milestones are NULL or valid for their length, the calibration options NULL or valid.
-unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
+/// The milestones are NULL or valid for their length, texts and the calibration options NULL or valid.
+pub(super) unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
     read::check_reserved(options.reserved, "options")?;
     // SAFETY: passed on from the caller.
     let milestones =
@@ -228,10 +235,17 @@ unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
                 (RegularizerChoice::None as i32, Regularizer::None),
                 (RegularizerChoice::L2Sp as i32, Regularizer::L2Sp),
                 (RegularizerChoice::Mars as i32, Regularizer::Mars),
+                (RegularizerChoice::Delta as i32, Regularizer::Delta),
+                (RegularizerChoice::DeltaUniform as i32, Regularizer::DeltaUniform),
             ],
             "options.regularizer",
         )?,
         regularizer_strength: options.regularizer_strength,
+        regularizer_stages: match options.regularizer_stages.is_null() {
+            true => Vec::new(),
+            // SAFETY: passed on from the caller.
+            false => names(unsafe { read::text(options.regularizer_stages, STAGES) }?),
+        },
         balance: read::choice(
             options.balance,
             &[
@@ -261,6 +275,11 @@ unsafe fn fine_tune(options: &cinetomo_fine_tune_options) -> Result<FineTune> {
     };
     config.validate()?;
     Ok(config)
+}
+
+/// Names with commas between them.
+fn names(text: &str) -> Vec<String> {
+    text.split(',').map(|name| name.trim().to_owned()).collect()
 }
 
 fn count(value: i32, argument: &str) -> Result<usize> {

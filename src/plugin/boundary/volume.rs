@@ -109,12 +109,12 @@ pub(super) unsafe fn tomogram<'a>(
 
 /// Contrast and beam axis.
 fn words(host: &cinetomo_volume) -> Result<(Contrast, Axis)> {
-    let beam_axis = read::choice(
-        host.beam_axis,
-        &[Axis::Z, Axis::Y, Axis::X].map(|a| (a as i32, a)),
-        "beam_axis",
-    )?;
-    Ok((contrast(host.contrast, "contrast")?, beam_axis))
+    Ok((contrast(host.contrast, "contrast")?, beam_axis(host.beam_axis, "beam_axis")?))
+}
+
+/// The axis of that number.
+pub(super) fn beam_axis(number: i32, argument: &str) -> Result<Axis> {
+    read::choice(number, &[Axis::Z, Axis::Y, Axis::X].map(|a| (a as i32, a)), argument)
 }
 
 /// The contrast of that number.
@@ -183,7 +183,8 @@ fn device(memory: i32, index: i32) -> Result<Device> {
     }
 }
 
-fn check_shape(shape: [i64; 4]) -> Result<()> {
+/// That a batch of that shape `[n, z, y, x]` can be worked on.
+pub(super) fn check_shape(shape: [i64; 4]) -> Result<()> {
     let [n, edges @ ..] = shape;
     if !(1..=MOST_SUBTOMOGRAMS).contains(&n) {
         return Err(Error::invalid(format!(

@@ -54,10 +54,10 @@ impl Difference {
             Difference::Threads(passes) => {
                 passes.filter(&gaussians[0], voxels, ranges, out, |out, row| {
                     out.iter_mut().zip(row).for_each(|(out, &value)| *out = sign * value);
-                });
+                })?;
                 passes.filter(&gaussians[1], voxels, ranges, out, |out, row| {
                     out.iter_mut().zip(row).for_each(|(out, &value)| *out -= sign * value);
-                });
+                })?;
                 Ok(())
             }
             Difference::Tensors(device, shape) => {

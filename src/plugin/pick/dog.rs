@@ -11,6 +11,7 @@ use super::{
     tomogram::{Region, Tomogram},
 };
 use crate::{
+    allocation,
     error::{Error, Result},
     monitor::{Monitor, Progress, Stage},
     parallel::in_slabs,
@@ -126,7 +127,7 @@ impl Finder {
         let level = self.level;
         self.voxels.iter_mut().for_each(|voxel| *voxel -= level);
         let extent = block.filtered.clone().map(|range| (range.end - range.start) as usize);
-        self.difference.resize(extent.iter().product(), 0.0);
+        allocation::resize(&mut self.difference, extent.iter().product(), 0.0)?;
         let ranges = [&block.input, &block.filtered];
         let (voxels, out) = (&self.voxels, &mut self.difference);
         self.filters.compute(&self.gaussians, self.sign, voxels, ranges, out)?;

@@ -1,11 +1,14 @@
 //! Boxes around particles.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::{
     options::{Edge, Extraction, Resampling},
     resample::{Axis, nearest, resample},
     tomogram::{Region, Tomogram},
 };
 use crate::{
+    allocation,
     error::{Error, Result},
     monitor::{Monitor, Progress, Stage},
     parallel::in_slabs,
@@ -100,7 +103,7 @@ pub fn extract(
 ) -> Result<Boxes> {
     let edge = extraction.options().box_size as usize;
     let n_voxels = edge.pow(3);
-    let mut voxels = vec![0.0; positions.len() * n_voxels];
+    let mut voxels = allocation::filled(positions.len() * n_voxels, 0.0)?;
     let per_batch = per_batch(extraction);
     let n_steps = positions.len().div_ceil(per_batch);
     let mut n_padded = 0;
@@ -115,14 +118,21 @@ pub fn extract(
         }
         let start = step * per_batch * n_voxels;
         let out = &mut voxels[start..start + of_batch.len() * n_voxels];
+        let failure = Mutex::new(None);
         in_slabs(out, n_voxels, n_threads, |first, slab| {
             for (out, source) in slab.chunks_mut(n_voxels).zip(&sources[first..]) {
-                resample(&source.voxels, &source.axes, edge, out);
+                if let Err(error) = resample(&source.voxels, &source.axes, edge, out) {
+                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    return;
+                }
                 if extraction.inverts() {
                     out.iter_mut().for_each(|voxel| *voxel = -*voxel);
                 }
             }
         });
+        if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
         monitor.report(Progress::batch(Stage::Extract, step + 1, n_steps))?;
     }
     if n_padded > 0 {
@@ -178,7 +188,7 @@ impl Source {
         }
         let sum: f64 = inside.iter().map(|&voxel| f64::from(voxel)).sum();
         let mean = (sum / inside.len() as f64) as f32;
-        let mut voxels = vec![mean; extent.iter().product::<i64>() as usize];
+        let mut voxels = allocation::filled(extent.iter().product::<i64>() as usize, mean)?;
         let length = within.extent[2] as usize;
         for (row, values) in inside.chunks(length).enumerate() {
             let row = row as i64;

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::parallel::in_slabs;
+use crate::{allocation, error::Result, parallel::in_slabs};
 
 /// Standard deviations after which a Gaussian is cut off, as `scipy.ndimage.gaussian_filter` does.
 const TRUNCATE: f64 = 4.0;
@@ -115,7 +115,7 @@ impl Passes {
     }
 
     /// Filters the block `voxels`, which holds the part `input` of the tomogram, and hands row after row of the part
-    /// `output` to `take`, together with the row of `out` that it belongs to.
+    /// `output` to `take`, together with the row of `out` that it belongs to. Fails with `OutOfMemory`.
     pub(super) fn filter(
         &mut self,
         gaussian: &Gaussian,
@@ -123,13 +123,13 @@ impl Passes {
         [input, output]: [&[Range<i64>; 3]; 2],
         out: &mut [f32],
         take: impl Fn(&mut [f32], &[f32]) + Sync,
-    ) {
+    ) -> Result<()> {
         let [z, y, x] = [0, 1, 2].map(|axis| {
             Along::new(&input[axis], &output[axis], self.shape[axis], gaussian.reach())
         });
         let plane = y.n_in * x.n_in;
         let n_threads = self.n_threads;
-        self.first.resize(z.n_out * plane, 0.0);
+        allocation::resize(&mut self.first, z.n_out * plane, 0.0)?;
         in_slabs(&mut self.first, plane, n_threads, |first, planes| {
             // Rows of equal y in all planes fit into the cache together; whole planes do not.
             for row in 0..y.n_in {
@@ -142,7 +142,7 @@ impl Passes {
                 }
             }
         });
-        self.second.resize(z.n_out * y.n_out * x.n_in, 0.0);
+        allocation::resize(&mut self.second, z.n_out * y.n_out * x.n_in, 0.0)?;
         let first_pass = &self.first;
         in_slabs(&mut self.second, y.n_out * x.n_in, n_threads, |first, planes| {
             for (i, out) in planes.chunks_mut(y.n_out * x.n_in).enumerate() {
@@ -166,6 +166,7 @@ impl Passes {
                 take(out, &filtered);
             }
         });
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ fn filters_are_those_of_scipy() {
         let whole = shape.map(|extent| 0..extent);
         let mut out = vec![0.0; voxels.len()];
         let copy = |out: &mut [f32], row: &[f32]| out.copy_from_slice(row);
-        Passes::new(shape, 2).filter(&gaussian, &voxels, [&whole, &whole], &mut out, copy);
+        Passes::new(shape, 2).filter(&gaussian, &voxels, [&whole, &whole], &mut out, copy).unwrap();
         let theirs = numbers(&case["values"]);
         for (index, theirs) in theirs.iter().enumerate() {
             let [z, y, x] = [index / 15, index / 5 % 3, index % 5];
@@ -52,7 +52,7 @@ fn parts_are_as_the_whole() {
     let copy = |out: &mut [f32], row: &[f32]| out.copy_from_slice(row);
     let whole = shape.map(|extent| 0..extent);
     let mut all = vec![0.0; voxels.len()];
-    Passes::new(shape, 1).filter(&gaussian, &voxels, [&whole, &whole], &mut all, copy);
+    Passes::new(shape, 1).filter(&gaussian, &voxels, [&whole, &whole], &mut all, copy).unwrap();
     let mut passes = Passes::new(shape, 3);
     for (output, input) in [
         ([3..9, 30..74, 10..30], [0..15, 24..75, 4..36]),
@@ -69,7 +69,7 @@ fn parts_are_as_the_whole() {
         }
         let n: i64 = output.iter().map(|range| range.end - range.start).product();
         let mut out = vec![0.0; n as usize];
-        passes.filter(&gaussian, &block, [&input, &output], &mut out, copy);
+        passes.filter(&gaussian, &block, [&input, &output], &mut out, copy).unwrap();
         let mut values = out.iter();
         for z in output[0].clone() {
             for y in output[1].clone() {

@@ -3,6 +3,7 @@
 use std::f64::consts::PI;
 
 use super::options::Resampling;
+use crate::{allocation, error::Result};
 
 /// Voxels of the tomogram that are read beyond a box for FOURIER. Its interpolation takes the region for a period: the
 /// jump where one period meets the next rings, and this far away the ringing has fallen below a percent of the jump.
@@ -71,15 +72,21 @@ fn periodic_sinc(distance: f64, n: i64, scale: f64) -> f64 {
     if angle.sin().abs() < 1e-9 { waves / n } else { (waves * angle).sin() / (n * angle.sin()) }
 }
 
-/// A box, x fastest, from the region `[z, y, x]` that its axes need: the product of the weights along each axis.
-pub(super) fn resample(region: &[f32], axes: &[Axis; 3], box_size: usize, out: &mut [f32]) {
+/// A box, x fastest, from the region `[z, y, x]` that its axes need: the product of the weights along each axis. Fails with
+/// `OutOfMemory`.
+pub(super) fn resample(
+    region: &[f32],
+    axes: &[Axis; 3],
+    box_size: usize,
+    out: &mut [f32],
+) -> Result<()> {
     let [z, y, x] = axes;
     let [ny, nx] = [y.extent as usize, x.extent as usize];
-    let mut planes = vec![0.0f32; box_size * ny * nx];
+    let mut planes = allocation::filled(box_size * ny * nx, 0.0f32)?;
     for (index, plane) in planes.chunks_mut(ny * nx).enumerate() {
         add_weighted(plane, z.row(index), region);
     }
-    let mut rows = vec![0.0f32; box_size * box_size * nx];
+    let mut rows = allocation::filled(box_size * box_size * nx, 0.0f32)?;
     for (index, row) in rows.chunks_mut(nx).enumerate() {
         let plane = &planes[index / box_size * ny * nx..][..ny * nx];
         add_weighted(row, y.row(index % box_size), plane);
@@ -88,6 +95,7 @@ pub(super) fn resample(region: &[f32], axes: &[Axis; 3], box_size: usize, out: &
         let row = &rows[index / box_size * nx..][..nx];
         *voxel = row.iter().zip(x.row(index % box_size)).map(|(v, weight)| v * weight).sum();
     }
+    Ok(())
 }
 
 /// Adds the pieces of `from`, each as long as `out`, each times its weight.

@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::options::Contrast;
 use crate::{
+    allocation,
     error::{Error, ErrorKind, Result},
     volume::Dtype,
 };
@@ -123,7 +124,7 @@ impl<'a> Tomogram<'a> {
             return Err(Error::new(ErrorKind::Panic, message));
         }
         out.clear();
-        out.resize(region.n_voxels(), 0.0);
+        allocation::resize(out, region.n_voxels(), 0.0)?;
         (self.read)(region, out)?;
         match out.iter().position(|voxel| !voxel.is_finite()) {
             None => Ok(()),

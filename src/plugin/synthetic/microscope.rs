@@ -8,7 +8,10 @@ use super::{
     options::{Contrast, Simulation, SimulationOptions},
     transfer::Filters,
 };
-use crate::error::{Error, Result};
+use crate::{
+    allocation,
+    error::{Error, Result},
+};
 
 /// The optics of a simulation for volumes of one shape.
 pub(super) struct Microscope<'a> {
@@ -37,7 +40,7 @@ impl<'a> Microscope<'a> {
         let tensor = |values: &[f32]| -> Result<Tensor> {
             Ok(Tensor::f_from_slice(values)?.f_view(half)?.f_to_device(device)?)
         };
-        let filters = Filters::new(simulation, shape);
+        let filters = Filters::new(simulation, shape)?;
         let (lens, detector) = (tensor(&filters.lens)?, tensor(&filters.detector)?);
         Ok(Microscope { options: simulation.options(), shape, device, lens, detector })
     }
@@ -93,7 +96,8 @@ impl<'a> Microscope<'a> {
     fn white_noise(&self, generator: &mut impl Rng) -> Result<Tensor> {
         let n = self.shape.iter().product::<i64>() as usize;
         let normal = Distribution::<f32>::sample_iter(StandardNormal, generator);
-        let values: Vec<f32> = normal.take(n).collect();
+        let mut values: Vec<f32> = allocation::room(n)?;
+        values.extend(normal.take(n));
         Ok(Tensor::f_from_slice(&values)?.f_view(self.shape)?.f_to_device(self.device)?)
     }
 
@@ -117,8 +121,7 @@ fn noise_power(noise: &Tensor) -> Result<f64> {
 /// Variance of all voxels.
 pub(super) fn variance(volume: &Tensor) -> Result<f64> {
     let n = volume.numel();
-    let mut voxels = vec![0.0f32; n];
-    volume.f_copy_data(&mut voxels, n)?;
+    let voxels = allocation::values(volume)?;
     let mean = voxels.iter().map(|&voxel| f64::from(voxel)).sum::<f64>() / n as f64;
     let squares = voxels.iter().map(|&voxel| (f64::from(voxel) - mean).powi(2));
     Ok(squares.sum::<f64>() / n as f64)

@@ -10,7 +10,10 @@ use super::{
     ellipsoid::{Blob, Ellipsoid},
     symmetry::Symmetry,
 };
-use crate::error::{Error, Result};
+use crate::{
+    allocation,
+    error::{Error, Result},
+};
 
 /// Mass of a cubic angstrom of protein in dalton: 1.35 g/cm3, the partial specific volume of 0.74 cm3/g of
 /// Matthews 1968, J. Mol. Biol. 33:491.
@@ -161,7 +164,7 @@ pub fn density(phantom_index: usize, box_size: i64, voxel_size: f64) -> Result<T
         ))
     })?;
     let edge = box_size as usize;
-    let mut cube = vec![0.0f32; edge * edge * edge];
+    let mut cube = allocation::filled(edge * edge * edge, 0.0f32)?;
     for ellipsoid in phantom.ellipsoids(voxel_size) {
         ellipsoid.add_to(&mut cube, edge, voxel_size);
     }

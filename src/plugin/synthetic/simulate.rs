@@ -13,6 +13,7 @@ use super::{
     scene::{Densities, Particle},
 };
 use crate::{
+    allocation,
     error::{Error, Result},
     monitor::{Monitor, Progress, Stage},
     parallel::in_order,
@@ -64,7 +65,7 @@ pub fn simulate(
         let n_threads = n_threads(densities.device());
         let microscope = Microscope::new(simulation, [box_size; 3], densities.device())?;
         let mut all = Subtomograms {
-            voxels: vec![0.0; labels.len() * box_size.pow(3) as usize],
+            voxels: allocation::filled(labels.len() * box_size.pow(3) as usize, 0.0)?,
             particles: Vec::with_capacity(labels.len()),
             snr: Vec::with_capacity(labels.len()),
         };
@@ -112,9 +113,7 @@ fn one(
         .draw(&particles, options.box_size)?
         .ok_or_else(|| Error::invalid("nothing of the density lies inside the box"))?;
     let image = microscope.image(&scene, variance, &mut generator)?;
-    let mut voxels = vec![0.0; image.voxels.numel()];
-    image.voxels.f_copy_data(&mut voxels, image.voxels.numel())?;
-    Ok((voxels, particles, image.snr))
+    Ok((allocation::values(&image.voxels)?, particles, image.snr))
 }
 
 /// The target of a subtomogram and its neighbours.

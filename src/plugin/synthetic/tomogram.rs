@@ -13,6 +13,7 @@ use super::{
     simulate::{n_threads, on_one_thread_each},
 };
 use crate::{
+    allocation,
     error::{Error, Result},
     monitor::{Monitor, Progress, Stage},
     parallel::in_order,
@@ -117,7 +118,7 @@ fn draw(
     monitor: &mut Monitor<'_>,
 ) -> Result<Vec<f32>> {
     let n_voxels = shape.iter().product::<i64>() as usize;
-    let mut volume = vec![0.0f32; n_voxels];
+    let mut volume = allocation::filled(n_voxels, 0.0f32)?;
     let box_size = densities.reach();
     let worker = || {
         let densities = densities.share();
@@ -129,7 +130,7 @@ fn draw(
             let position = [0, 1, 2].map(|axis| particle.position[axis] - corner[axis] as f64);
             let own = Particle { position, ..particle.clone() };
             let drawn = tch::no_grad(|| densities.draw(&[own], box_size))?;
-            let mut voxels = vec![0.0f32; box_size.pow(3) as usize];
+            let mut voxels = allocation::filled(box_size.pow(3) as usize, 0.0f32)?;
             if let Some(drawn) = drawn {
                 drawn.f_copy_data(&mut voxels, drawn.numel())?;
             }
@@ -176,8 +177,7 @@ fn add(volume: &mut [f32], shape: [i64; 3], cube: &[f32], edge: i64, corner: [i6
 
 /// Mean squared difference of the signal from its mean, over the voxels within bounding spheres.
 fn power_in_spheres(signal: &Tensor, particles: &[Particle], shape: [i64; 3]) -> Result<f64> {
-    let mut voxels = vec![0.0f32; signal.numel()];
-    signal.f_copy_data(&mut voxels, signal.numel())?;
+    let voxels = allocation::values(signal)?;
     let mean = voxels.iter().map(|&v| f64::from(v)).sum::<f64>() / voxels.len() as f64;
     let (mut sum, mut n) = (0.0, 0usize);
     for particle in particles {

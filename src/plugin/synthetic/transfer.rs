@@ -3,6 +3,7 @@
 use std::f64::consts::PI;
 
 use super::options::{Simulation, SimulationOptions};
+use crate::{allocation, error::Result};
 
 /// Fraction of amplitude contrast of proteins in ice: Toyoshima and Unwin 1988, Ultramicroscopy 25:279.
 const AMPLITUDE_CONTRAST: f64 = 0.07;
@@ -93,7 +94,7 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    pub(super) fn new(simulation: &Simulation, shape: [i64; 3]) -> Filters {
+    pub(super) fn new(simulation: &Simulation, shape: [i64; 3]) -> Result<Filters> {
         let options = simulation.options();
         let [nz, ny, nx] = shape;
         let n = (nz * ny * (nx / 2 + 1)) as usize;
@@ -101,7 +102,7 @@ impl Filters {
             let cycles = if 2 * index < extent { index } else { index - extent };
             cycles as f64 / (extent as f64 * options.voxel_size)
         };
-        let mut filters = Filters { lens: Vec::with_capacity(n), detector: Vec::with_capacity(n) };
+        let mut filters = Filters { lens: allocation::room(n)?, detector: allocation::room(n)? };
         for z in (0..nz).map(|index| along(index, nz)) {
             for y in (0..ny).map(|index| along(index, ny)) {
                 // Its sign does not matter where the extent is even: no factor depends on it.
@@ -120,7 +121,7 @@ impl Filters {
                 }
             }
         }
-        filters
+        Ok(filters)
     }
 }
 

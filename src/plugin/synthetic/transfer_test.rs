@@ -69,7 +69,8 @@ fn wedge_is_that_of_the_reference() {
         let tilt_range = case["tilt_range"].as_f64().unwrap();
         let options =
             SimulationOptions { tilt_range, tilt_axis, beam_axis, ..SimulationOptions::default() };
-        let filters = Filters::new(&simulation(options), [nz as i64, ny as i64, nx as i64]);
+        let filters =
+            Filters::new(&simulation(options), [nz as i64, ny as i64, nx as i64]).unwrap();
         let rows = case["rows"].as_array().unwrap();
         assert_eq!(rows.len(), nz * ny);
         for (row, bits) in rows.iter().enumerate() {

@@ -131,7 +131,7 @@ pub fn calibrate(
 pub(super) fn calibrate_tuned(
     tuned: &mut Model,
     training: &FineTune,
-    passes: &Passes<'_>,
+    passes: &Passes<'_, '_>,
     split: &Split,
     journal: &mut Journal<'_, '_>,
 ) -> Result<()> {
@@ -183,7 +183,7 @@ fn work_of_one(model: &Model) -> usize {
 fn settle(
     model: &mut Model,
     scores: &Scores,
-    passes: &Passes<'_>,
+    passes: &Passes<'_, '_>,
     indices: &[usize],
     config: &Calibration,
     monitor: &Monitor<'_>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::calibrate::Calibration;
+use super::{calibrate::Calibration, delta};
 use crate::{
     augment::{Augment, Augmentation},
     backbone::{BackboneSpec, Network},
@@ -83,6 +83,9 @@ pub struct FineTune {
     pub regularizer: Regularizer,
     /// How strongly, above 0; see `Regularizer`.
     pub regularizer_strength: f64,
+    /// Names of the stages whose maps DELTA compares; none = the library's choice.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regularizer_stages: Vec<String>,
     /// What is done about classes of different sizes.
     #[serde(with = "BalanceName")]
     pub balance: Balance,
@@ -144,6 +147,7 @@ impl Default for FineTune {
             augment: Augment::of(&[Augmentation::Mirror]),
             regularizer: Regularizer::None,
             regularizer_strength: 0.01,
+            regularizer_stages: Vec::new(),
             balance: Balance::None,
             label_smoothing: 0.0,
             stage_rate_decay: 1.0,
@@ -204,6 +208,14 @@ impl FineTune {
             format!(
                 "regularizer_strength is {}; it must be above 0 and at most {MAX_FACTOR:e}",
                 self.regularizer_strength
+            ),
+        )?;
+        check(
+            self.regularizer_stages.is_empty() || delta::is_wanted(self),
+            format!(
+                "regularizer_stages names {}, but the regulariser is {:?}; it is for DELTA",
+                self.regularizer_stages.join(", "),
+                self.regularizer
             ),
         )?;
         check(
@@ -342,6 +354,8 @@ enum RegularizerName {
     None,
     L2Sp,
     Mars,
+    Delta,
+    DeltaUniform,
 }
 
 /// Names of `Balance` in model files.

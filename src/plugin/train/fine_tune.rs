@@ -4,6 +4,7 @@ use super::{
     balance::{class_weights, epoch_order},
     calibrate::{self, calibrate_tuned},
     config::{BatchNorm, FineTune, OptimizerKind, Regularizer},
+    delta::{self, Delta},
     head_start::{self, start_head},
     journal::{FORWARD_WORK, Journal, TRAIN_WORK, tell_choices, tell_epoch},
     optimizer::Optimizer,
@@ -49,12 +50,16 @@ pub fn fine_tune(
     tell_choices(model, &config, &split, monitor);
     let at_once = config.batch_size.min(config.micro_batch_size);
     let largest_batch = at_once.min(split.training.len().max(split.validation.len()));
-    model.warn_of_memory(volume.box_size(), largest_batch, work(&config, &split), monitor)?;
+    let memory = work(model, &config, &split, volume.box_size())?;
+    model.warn_of_memory(volume.box_size(), largest_batch, memory, monitor)?;
 
     let mut tuned = model.duplicate()?;
     // They were those of other weights.
     (tuned.confidence, tuned.mahalanobis) = (Confidence::default(), None);
-    let mut journal = Journal::new(monitor, total_work(model, &config, &split));
+    let start_work = start_work(model, &config, &split)?;
+    let calibration_work = calibrate::work(model, &config.calibration, &split);
+    let total = start_work + config.n_epochs * epoch_work(&split) + calibration_work;
+    let mut journal = Journal::new(monitor, total);
     let passes = Passes { volume, labels, batch_size: config.batch_size };
     let checkpoint = Checkpoint::of(&config, model, volume, labels, journal.monitor)?;
     let saved = checkpoint.as_ref().map(Checkpoint::open).transpose()?.flatten();
@@ -68,13 +73,19 @@ pub fn fine_tune(
         run.probe = start_head(&mut tuned, &config, &passes, &split.training, &mut journal)?;
     }
 
+    let mut delta = Delta::new(&config, model, &tuned)?;
+    if let (Some(delta), None) = (&mut delta, &saved) {
+        delta.weigh(&config, &tuned, &passes, &split.training, &mut journal)?;
+    }
+
     let trainable = Trainable::new(&tuned, &config);
     let anchor = Anchor::new(&config, trainable.backbone())?;
     let factors = trainable.rate_factors.iter().copied();
     let mut optimizer = Optimizer::new(&config, trainable.weights.iter().zip(factors))?;
     if let Some(saved) = saved {
-        run = saved.restore(&trainable, &mut optimizer)?;
-        journal.skip(start_work(model, &config, &split) + run.n_done * epoch_work(&split));
+        run = saved.restore(&trainable, &mut optimizer, delta.as_ref())?;
+        delta.iter().try_for_each(|delta| delta.follow_statistics(&config, &tuned))?;
+        journal.skip(start_work + run.n_done * epoch_work(&split));
         journal.monitor.info(format_args!("going on after epoch {}", run.n_done));
     } else if !split.validation.is_empty() {
         let validated = passes.validate(&tuned, &split.validation, &mut journal)?;
@@ -83,7 +94,8 @@ pub fn fine_tune(
     }
     trainable.require_gradients(true)?;
     let class_weights = class_weights(config.balance, &split.n_training_per_class(labels));
-    let mut stepper = Stepper::new(&tuned, &config, &trainable.weights, &class_weights)?;
+    let mut stepper =
+        Stepper::new(&tuned, &config, delta.as_ref(), &trainable.weights, &class_weights)?;
     let range = tuned.input_range();
 
     while run.n_done < config.n_epochs && !is_stale(&config, &run) {
@@ -98,9 +110,10 @@ pub fn fine_tune(
         let mut rate = initial_rate;
         let batches = batches(order.len(), config.batch_size);
         let n_steps = batches.len();
-        for (step, batch) in batches.enumerate() {
+        for (step, (batch, next)) in batches.enumerate() {
             let boxes = &order[batch];
             let input = tuned.prepare(volume, boxes)?;
+            volume.announce(&order[next]);
             let size = spatial_size(&input)?;
             let variations = config.augment.draw(boxes.len(), size, &mut augmentation);
             let batch = Batch {
@@ -117,6 +130,7 @@ pub fn fine_tune(
                 return Err(diverged(format!("epoch {epoch}, step {}: the loss", step + 1), rate));
             }
             anchor.pull(&mut gradients)?;
+            delta.iter().try_for_each(|delta| delta.pull(&trainable.weights, &mut gradients))?;
             optimizer.step(&gradients, rate)?;
             anchor.project()?;
             (journal.state.loss, journal.state.accuracy) = (tally.loss(), tally.accuracy());
@@ -137,7 +151,13 @@ pub fn fine_tune(
         run.epochs.push(record);
         run.n_done = epoch;
         if let Some(checkpoint) = &checkpoint {
-            checkpoint.keep(&run, epoch == config.n_epochs, &trainable, &optimizer)?;
+            checkpoint.keep(
+                &run,
+                epoch == config.n_epochs,
+                &trainable,
+                &optimizer,
+                delta.as_ref(),
+            )?;
         }
     }
 
@@ -179,6 +199,9 @@ fn check(model: &Model, volume: &Volume<'_>, labels: &[i32], config: &FineTune) 
             model.network.spec().name
         )));
     }
+    if delta::is_wanted(config) {
+        delta::chosen(config, &model.network)?;
+    }
     Ok(())
 }
 
@@ -194,22 +217,17 @@ pub(super) fn check_labels(volume: &Volume<'_>, labels: &[i32]) -> Result<()> {
     )))
 }
 
-/// All the work, for even progress.
-fn total_work(model: &Model, config: &FineTune, split: &Split) -> usize {
-    let calibration = calibrate::work(model, &config.calibration, split);
-    start_work(model, config, split) + config.n_epochs * epoch_work(split) + calibration
-}
-
 /// The work ahead of the first epoch.
-fn start_work(model: &Model, config: &FineTune, split: &Split) -> usize {
+fn start_work(model: &Model, config: &FineTune, split: &Split) -> Result<usize> {
     let n_training = split.training.len();
     let recalibration = match config.batch_norm {
         BatchNorm::Recalibrated => n_training * FORWARD_WORK,
         _ => 0,
     };
-    recalibration
+    Ok(recalibration
         + head_start::work(model, config, n_training)
-        + split.validation.len() * FORWARD_WORK
+        + delta::work(config, &model.network, n_training)?
+        + split.validation.len() * FORWARD_WORK)
 }
 
 /// The work of an epoch.
@@ -224,16 +242,17 @@ fn is_stale(config: &FineTune, run: &Run) -> bool {
 }
 
 /// What the training keeps in memory.
-fn work(config: &FineTune, split: &Split) -> Work {
+fn work(model: &Model, config: &FineTune, split: &Split, box_size: [i64; 3]) -> Result<Work> {
     let n_moments = match config.optimizer {
         OptimizerKind::Adam | OptimizerKind::AdamW => 2,
         OptimizerKind::Sgd => u64::from(config.momentum != 0.0),
     };
     let best = u64::from(!split.validation.is_empty());
-    let start = u64::from(config.regularizer != Regularizer::None);
+    let start = u64::from(matches!(config.regularizer, Regularizer::L2Sp | Regularizer::Mars));
     let sums = u64::from(config.micro_batch_size < config.batch_size);
     let n_copies = 1 + sums + n_moments + best + start;
-    Work::Training { n_frozen_stages: config.n_frozen_stages, n_copies }
+    let maps = delta::bytes(config, &model.network, model.input_size(box_size)?)?;
+    Ok(Work::Training { n_frozen_stages: config.n_frozen_stages, n_copies, maps })
 }
 
 /// How BatchNorm works in step `step`, counted from 0 over the whole training.

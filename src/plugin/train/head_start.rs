@@ -19,7 +19,7 @@ use crate::{
 pub(super) fn start_head(
     tuned: &mut Model,
     config: &FineTune,
-    passes: &Passes<'_>,
+    passes: &Passes<'_, '_>,
     training: &[usize],
     journal: &mut Journal<'_, '_>,
 ) -> Result<Option<ProbeRecord>> {
@@ -54,7 +54,7 @@ fn fit(
     candidates: &[Tensor],
     tuned: &mut Model,
     config: &FineTune,
-    passes: &Passes<'_>,
+    passes: &Passes<'_, '_>,
     training: &[usize],
     journal: &mut Journal<'_, '_>,
 ) -> Result<Probe> {

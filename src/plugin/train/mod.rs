@@ -3,6 +3,7 @@
 mod balance;
 mod calibrate;
 mod config;
+mod delta;
 mod fine_tune;
 mod head_start;
 mod journal;

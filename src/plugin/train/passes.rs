@@ -101,13 +101,13 @@ pub(super) fn forward(
 }
 
 /// Passes over the caller's subtomograms without gradients or augmentation.
-pub(super) struct Passes<'v> {
-    pub volume: &'v Volume<'v>,
+pub(super) struct Passes<'v, 'h> {
+    pub volume: &'v Volume<'h>,
     pub labels: &'v [i32],
     pub batch_size: usize,
 }
 
-impl Passes<'_> {
+impl Passes<'_, '_> {
     /// Features of the subtomograms `indices`, `[copies * k, f]`: of all k, mirrored along the axes of the first copy,
     /// then of all k, mirrored along those of the second, and so on.
     pub fn features(
@@ -158,16 +158,31 @@ impl Passes<'_> {
         mut look: impl FnMut(&Tensor) -> Result<()>,
     ) -> Result<()> {
         let _guard = tch::no_grad_guard();
-        let n_batches = batches(indices.len(), self.batch_size).len();
-        let n_steps = copies.len() * n_batches;
-        let mut step = 0;
-        for &axes in copies {
-            for batch in batches(indices.len(), self.batch_size) {
-                let input = model.prepare(self.volume, &indices[batch.clone()])?;
-                look(&Mirrors { flags: vec![axes; batch.len()] }.apply(&input)?)?;
-                journal.advance(Stage::Features, step, n_steps, batch.len() * FORWARD_WORK)?;
-                step += 1;
-            }
+        for (done, &axes) in copies.iter().enumerate() {
+            self.each_batch(model, indices, |step, n_steps, boxes, input| {
+                look(&Mirrors { flags: vec![axes; boxes.len()] }.apply(&input)?)?;
+                let (step, n_steps) = (done * n_steps + step, copies.len() * n_steps);
+                journal.advance(Stage::Features, step, n_steps, boxes.len() * FORWARD_WORK)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Hands the network's input for each batch of the subtomograms `indices` to `look`: with the step, counted from 0, the
+    /// number of steps, and the subtomograms of the batch. The next batch is fetched meanwhile.
+    pub fn each_batch(
+        &self,
+        model: &Model,
+        indices: &[usize],
+        mut look: impl FnMut(usize, usize, &[usize], Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let batches = batches(indices.len(), self.batch_size);
+        let n_steps = batches.len();
+        for (step, (batch, next)) in batches.enumerate() {
+            let boxes = &indices[batch];
+            let input = model.prepare(self.volume, boxes)?;
+            self.volume.announce(&indices[next]);
+            look(step, n_steps, boxes, input)?;
         }
         Ok(())
     }
@@ -187,12 +202,8 @@ impl Passes<'_> {
         journal: &mut Journal<'_, '_>,
     ) -> Result<Scores> {
         let _guard = tch::no_grad_guard();
-        let batches = batches(indices.len(), self.batch_size);
-        let n_steps = batches.len();
         let (mut log_probabilities, mut embeddings) = (Vec::new(), Vec::new());
-        for (step, batch) in batches.enumerate() {
-            let boxes = &indices[batch];
-            let input = model.prepare(self.volume, boxes)?;
+        self.each_batch(model, indices, |step, n_steps, boxes, input| {
             let scores = model.score(&input, journal.monitor)?;
             let finite = scores.log_probabilities.f_isfinite()?.f_all_dim(1, false)?;
             let finite = Vec::<bool>::try_from(&finite)?;
@@ -202,8 +213,8 @@ impl Passes<'_> {
             log_probabilities.push(scores.log_probabilities);
             embeddings.push(scores.embeddings);
             let work = boxes.len() * model.images().len() * FORWARD_WORK;
-            journal.advance(stage, step, n_steps, work)?;
-        }
+            journal.advance(stage, step, n_steps, work)
+        })?;
         Ok(Scores {
             log_probabilities: Tensor::f_cat(&log_probabilities, 0)?,
             embeddings: Tensor::f_cat(&embeddings, 0)?,
@@ -219,16 +230,12 @@ impl Passes<'_> {
         journal: &mut Journal<'_, '_>,
     ) -> Result<()> {
         let _guard = tch::no_grad_guard();
-        let batches = batches(indices.len(), self.batch_size);
-        let n_steps = batches.len();
-        for (step, batch) in batches.enumerate() {
-            let input = model.prepare(self.volume, &indices[batch.clone()])?;
+        self.each_batch(model, indices, |step, n_steps, boxes, input| {
             // The k-th batch with weight 1/k: the mean of all so far.
             let mode = BatchNormMode::Estimate(1.0 / (step + 1) as f64);
             let _ = forward(model, &input, n_frozen, mode)?;
-            journal.advance(Stage::Recalibrate, step, n_steps, batch.len() * FORWARD_WORK)?;
-        }
-        Ok(())
+            journal.advance(Stage::Recalibrate, step, n_steps, boxes.len() * FORWARD_WORK)
+        })
     }
 
     /// Loss and accuracy on the subtomograms `indices`; the last report tells the accuracy.
@@ -239,20 +246,16 @@ impl Passes<'_> {
         journal: &mut Journal<'_, '_>,
     ) -> Result<Tally> {
         let _guard = tch::no_grad_guard();
-        let batches = batches(indices.len(), self.batch_size);
-        let n_steps = batches.len();
         let mut tally = Tally::default();
-        for (step, batch) in batches.enumerate() {
-            let boxes = &indices[batch];
-            let input = model.prepare(self.volume, boxes)?;
+        self.each_batch(model, indices, |step, n_steps, boxes, input| {
             let logits = model.logits(&model.network.features(&input, BatchNormMode::Running)?)?;
             let targets = targets(model, self.labels, boxes)?;
             tally.add(&logits, &targets, &cross_entropy(&logits, &targets)?)?;
             if step + 1 == n_steps {
                 journal.state.validation_accuracy = tally.accuracy();
             }
-            journal.advance(Stage::Validate, step, n_steps, boxes.len() * FORWARD_WORK)?;
-        }
+            journal.advance(Stage::Validate, step, n_steps, boxes.len() * FORWARD_WORK)
+        })?;
         Ok(tally)
     }
 }

@@ -21,7 +21,7 @@ impl Anchor {
         weights: impl IntoIterator<Item = &'a Tensor>,
     ) -> Result<Anchor> {
         let mut kept = Vec::new();
-        if config.regularizer != Regularizer::None {
+        if matches!(config.regularizer, Regularizer::L2Sp | Regularizer::Mars) {
             for weight in weights {
                 kept.push((weight.shallow_clone(), weight.f_detach_copy()?));
             }

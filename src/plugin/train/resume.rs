@@ -4,15 +4,18 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{
     config::FineTune,
+    delta::Delta,
     optimizer::Optimizer,
     passes::Tally,
+    split::batches,
     trainable::{Best, Trainable},
 };
 use crate::{
+    allocation,
     error::{Error, ErrorKind, Result},
     model::{EpochRecord, Head, Model, ProbeRecord},
     monitor::Monitor,
@@ -26,8 +29,8 @@ const KIND: FileKind = FileKind {
     advice: "models are read by model_load; name a file that is not there to start anew",
 };
 
-/// Boxes hashed at once.
-const CHUNK: usize = 64;
+/// Most boxes that are hashed at once.
+const MAX_CHUNK: usize = 64;
 
 /// What a training has come to, besides tensors.
 #[derive(Default)]
@@ -63,7 +66,7 @@ pub(super) struct Checkpoint<'c> {
 
 impl<'c> Checkpoint<'c> {
     /// The checkpoint of this training, if it is to have one. Reads all voxels that it will train on or validate with, to
-    /// know them again.
+    /// know them again, unless they have a name.
     pub fn of(
         config: &'c FineTune,
         model: &Model,
@@ -84,10 +87,9 @@ impl<'c> Checkpoint<'c> {
         for tensor in parameters.chain([&model.head.weight, &model.head.bias]) {
             update(&mut hash, tensor)?;
         }
-        let indices: Vec<usize> = (0..labels.len()).filter(|&index| labels[index] >= 0).collect();
-        for chunk in indices.chunks(CHUNK) {
-            monitor.check()?;
-            update(&mut hash, &volume.gather(chunk, tch::Device::Cpu)?)?;
+        match volume.identity() {
+            Some(identity) => hash.update(format!("{identity:?}")),
+            None => update_with_voxels(&mut hash, config, volume, labels, monitor)?,
         }
         let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Some(Checkpoint { path, interval: config.checkpoint_interval, fingerprint }))
@@ -122,6 +124,7 @@ impl<'c> Checkpoint<'c> {
         is_last: bool,
         trainable: &Trainable,
         optimizer: &Optimizer,
+        delta: Option<&Delta>,
     ) -> Result<()> {
         if !is_last && !run.n_done.is_multiple_of(self.interval) {
             return Ok(());
@@ -137,7 +140,7 @@ impl<'c> Checkpoint<'c> {
         let document = serde_json::to_string(&document)
             .map_err(|error| Error::new(ErrorKind::Panic, format!("state as JSON: {error}")))?;
         let best = run.best.as_ref().map(|best| best.values.as_slice()).unwrap_or_default();
-        tensor_file::save(self.path, &KIND, document, &named(trainable, optimizer, best))
+        tensor_file::save(self.path, &KIND, document, &named(trainable, optimizer, best, delta))
     }
 }
 
@@ -163,14 +166,19 @@ impl Saved<'_> {
     }
 
     /// Brings the training to that state.
-    pub fn restore(self, trainable: &Trainable, optimizer: &mut Optimizer) -> Result<Run> {
+    pub fn restore(
+        self,
+        trainable: &Trainable,
+        optimizer: &mut Optimizer,
+        delta: Option<&Delta>,
+    ) -> Result<Run> {
         let Document { n_done, n_steps, epochs, probe, best, .. } = self.document;
         let best = match best {
             Some((epoch, tally)) => Some(Best { epoch, ..Best::new(trainable, tally)? }),
             None => None,
         };
         let values = best.as_ref().map(|best| best.values.as_slice()).unwrap_or_default();
-        let targets = named(trainable, optimizer, values);
+        let targets = named(trainable, optimizer, values, delta);
         let shapes: Vec<_> =
             targets.iter().map(|(name, tensor)| (name.clone(), tensor.size())).collect();
         let within = |error: Error| error.within(self.path.display());
@@ -182,7 +190,12 @@ impl Saved<'_> {
 }
 
 /// All tensors of a state; they share their storage with it.
-fn named(trainable: &Trainable, optimizer: &Optimizer, best: &[Tensor]) -> Vec<(String, Tensor)> {
+fn named(
+    trainable: &Trainable,
+    optimizer: &Optimizer,
+    best: &[Tensor],
+    delta: Option<&Delta>,
+) -> Vec<(String, Tensor)> {
     let mut named = Vec::new();
     let mut add = |group: &str, (i, tensor): (usize, &Tensor)| {
         named.push((format!("{group}/{i}"), tensor.shallow_clone()));
@@ -190,12 +203,36 @@ fn named(trainable: &Trainable, optimizer: &Optimizer, best: &[Tensor]) -> Vec<(
     trainable.iter().enumerate().for_each(|tensor| add("value", tensor));
     optimizer.state().enumerate().for_each(|tensor| add("moment", tensor));
     best.iter().enumerate().for_each(|tensor| add("best", tensor));
+    delta
+        .iter()
+        .flat_map(|delta| delta.weights())
+        .enumerate()
+        .for_each(|tensor| add("channels", tensor));
     named
 }
 
+/// Takes in all voxels that have a label.
+fn update_with_voxels(
+    hash: &mut Sha256,
+    config: &FineTune,
+    volume: &Volume<'_>,
+    labels: &[i32],
+    monitor: &Monitor<'_>,
+) -> Result<()> {
+    let indices: Vec<usize> = (0..labels.len()).filter(|&index| labels[index] >= 0).collect();
+    for (chunk, next) in batches(indices.len(), config.batch_size.min(MAX_CHUNK)) {
+        monitor.check()?;
+        let voxels = volume.gather(&indices[chunk], Device::Cpu)?;
+        volume.announce(&indices[next]);
+        update(hash, &voxels)?;
+    }
+    Ok(())
+}
+
 fn update(hash: &mut Sha256, tensor: &Tensor) -> Result<()> {
-    let values = Vec::<f32>::try_from(&tensor.f_to_kind(Kind::Float)?.f_reshape([-1])?)?;
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    hash.update(bytes);
+    for block in allocation::values(&tensor.f_to_kind(Kind::Float)?)?.chunks(1 << 16) {
+        let bytes: Vec<u8> = block.iter().flat_map(|value| value.to_le_bytes()).collect();
+        hash.update(bytes);
+    }
     Ok(())
 }

@@ -122,10 +122,15 @@ pub(super) fn folds(classes: &[usize], n_folds: usize, seed: u64) -> Vec<usize> 
 }
 
 /// Cuts `n` elements into the fewest batches of at most `batch_size`, all as even as possible: a short last batch
-/// would weigh its subtomograms more.
-pub(super) fn batches(n: usize, batch_size: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+/// would weigh its subtomograms more. Each comes with the one after it, which is empty after the last.
+pub(super) fn batches(
+    n: usize,
+    batch_size: usize,
+) -> impl ExactSizeIterator<Item = (Range<usize>, Range<usize>)> {
     let n_batches = n.div_ceil(batch_size);
-    (0..n_batches).map(move |index| n * index / n_batches..n * (index + 1) / n_batches)
+    let start = move |index: usize| n * index.min(n_batches) / n_batches;
+    (0..n_batches)
+        .map(move |index| (start(index)..start(index + 1), start(index + 1)..start(index + 2)))
 }
 
 #[cfg(test)]
@@ -198,7 +203,9 @@ mod tests {
     #[test]
     fn batches_are_even_and_cover_everything() {
         let sizes = |n, batch_size| -> Vec<usize> {
-            let batches: Vec<_> = batches(n, batch_size).collect();
+            let (batches, next): (Vec<_>, Vec<_>) = batches(n, batch_size).unzip();
+            let end = batches.last().map(|_| n..n);
+            assert!(next.iter().eq(batches.iter().skip(1).chain(&end)));
             assert_eq!(
                 batches.iter().cloned().flatten().collect::<Vec<_>>(),
                 (0..n).collect::<Vec<_>>()

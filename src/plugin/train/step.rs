@@ -6,6 +6,7 @@ use tch::{Kind, Reduction, Tensor};
 
 use super::{
     config::FineTune,
+    delta::Delta,
     passes::{Tally, forward},
 };
 use crate::{
@@ -52,6 +53,8 @@ impl Batch {
 pub(super) struct Stepper<'a> {
     model: &'a Model,
     config: &'a FineTune,
+    /// What the features are held to, if they are.
+    delta: Option<&'a Delta>,
     /// What the gradients are of.
     weights: &'a [Tensor],
     /// What each class's loss is multiplied by, `[classes]`.
@@ -65,12 +68,13 @@ impl<'a> Stepper<'a> {
     pub fn new(
         model: &'a Model,
         config: &'a FineTune,
+        delta: Option<&'a Delta>,
         weights: &'a [Tensor],
         class_weights: &[f32],
     ) -> Result<Stepper<'a>> {
         let class_weights = Tensor::f_from_slice(class_weights)?.f_to_device(model.device)?;
         let micro_batch_size = config.micro_batch_size;
-        Ok(Stepper { model, config, weights, class_weights, micro_batch_size })
+        Ok(Stepper { model, config, delta, weights, class_weights, micro_batch_size })
     }
 
     /// Gradients of the batch's loss, one for each weight, and the loss; adds the batch to `tally`.
@@ -124,8 +128,16 @@ impl<'a> Stepper<'a> {
             let (input, targets) = (part(&batch.input)?, part(&batch.targets)?);
             // The host may have switched gradients off for this thread.
             let (logits, losses, gradients) = tch::with_grad(|| -> Result<_> {
-                let mut features =
-                    forward(self.model, &input, self.config.n_frozen_stages, batch_norm)?;
+                let n_frozen = self.config.n_frozen_stages;
+                let (mut features, distance) = match self.delta {
+                    None => (forward(self.model, &input, n_frozen, batch_norm)?, None),
+                    Some(delta) => {
+                        let network = &self.model.network;
+                        let (features, distance) =
+                            delta.forward(network, &input, n_frozen, batch_norm)?;
+                        (features, Some(distance))
+                    }
+                };
                 if let Some(factors) = &batch.dropout {
                     features = features.f_mul(&part(factors)?)?;
                 }
@@ -137,7 +149,10 @@ impl<'a> Stepper<'a> {
                         self.losses(&logits, &part(&mixup.partners_of(&batch.targets)?)?)?;
                     losses = of_partners.f_add(&losses.f_sub(&of_partners)?.f_mul(&own)?)?;
                 }
-                let loss = losses.f_sum(Kind::Float)?.f_div(&total)?;
+                let mut loss = losses.f_sum(Kind::Float)?.f_div(&total)?;
+                if let Some(distance) = distance {
+                    loss = loss.f_add(&distance.f_div_scalar(n as f64)?)?;
+                }
                 let gradients = Tensor::f_run_backward(&[loss], self.weights, false, false)?;
                 Ok((logits.f_detach()?, losses.f_detach()?, gradients))
             })?;
@@ -204,7 +219,7 @@ mod tests {
             let model = Model::random(config, Device::Cpu).unwrap();
             let smoothing = case["label_smoothing"].as_f64().unwrap();
             let config = FineTune { label_smoothing: smoothing, ..FineTune::default() };
-            let stepper = Stepper::new(&model, &config, &[], &class_weights).unwrap();
+            let stepper = Stepper::new(&model, &config, None, &[], &class_weights).unwrap();
             let targets = Tensor::from_slice(&targets);
             let losses = stepper.losses(&logits, &targets).unwrap();
             let total = stepper.class_weights.index_select(0, &targets).sum(Kind::Double);

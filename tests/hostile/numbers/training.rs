@@ -33,6 +33,24 @@ fn trainings_without_meaning_are_refused() {
             ("model_fine_tune", INVALID, &["regularizer_strength"], |f, e| {
                 with_training(f, e, |o| o.regularizer_strength = -1.0)
             }),
+            ("model_fine_tune", INVALID, &["regularizer_stages", "is None"], |f, e| {
+                with_training(f, e, |o| o.regularizer_stages = c"mixed_5c".as_ptr())
+            }),
+            ("model_fine_tune", INVALID, &["regularizer_stages", "stage \"nowhere\""], |f, e| {
+                with_training(f, e, |o| {
+                    o.regularizer = cinetomo_regularizer::Delta as i32;
+                    o.regularizer_stages = c"nowhere".as_ptr();
+                })
+            }),
+            ("model_fine_tune", INVALID, &["regularizer_stages", "stage \"\""], |f, e| {
+                with_training(f, e, |o| {
+                    o.regularizer = cinetomo_regularizer::DeltaUniform as i32;
+                    o.regularizer_stages = c"".as_ptr();
+                })
+            }),
+            ("model_fine_tune", INVALID, &["regularizer_stages is not UTF-8"], |f, e| {
+                with_training(f, e, |o| o.regularizer_stages = c"\xff".as_ptr())
+            }),
             ("model_fine_tune", INVALID, &["label_smoothing"], |f, e| {
                 with_training(f, e, |o| o.label_smoothing = 1.0)
             }),

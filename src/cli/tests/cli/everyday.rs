@@ -98,6 +98,14 @@ fn directories_labels_and_groups() {
         )
         .json();
     assert_eq!((&json["n"], &json["n_per_class"]), (&18.into(), &serde_json::json!([6, 6, 6])));
+    // Boxes that are read again and again come to the very same model.
+    lab.cinetomo(
+        "finetune --random --views 1 -i boxes --labels labels.csv --preset probe --contrast dark -o f.safetensors \
+         --box-memory 0",
+    )
+    .ok();
+    let bytes = |name: &str| std::fs::read(lab.at(name)).unwrap();
+    assert!(bytes("f.safetensors") == bytes("a.safetensors"));
     // A model that goes on keeps its classes.
     let json = lab
         .cinetomo("finetune -m a.safetensors -i boxes --labels labels.csv --epochs 1 --batch-size 6 -o b.safetensors --json")

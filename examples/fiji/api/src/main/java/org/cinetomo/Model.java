@@ -107,6 +107,40 @@ public final class Model implements AutoCloseable {
         }
     }
 
+    /**
+     * A new model, calibrated on labelled subtomograms that this one was not trained on: its probabilities say how often it
+     * is right, and {@link #predict} knows from where on to reject.
+     *
+     * @param labels one class per subtomogram, counted from 0; -1 marks one without label, which is left out
+     * @param progress may be null
+     */
+    public Model calibrate(
+            Subtomograms subtomograms, int[] labels, CalibrationOptions options, ProgressListener progress) {
+        Objects.requireNonNull(subtomograms, "subtomograms");
+        Objects.requireNonNull(labels, "labels");
+        try {
+            return new Model(
+                    Native.modelCalibrate(
+                            handle.number(),
+                            subtomograms,
+                            labels,
+                            options.settings.names(),
+                            options.settings.values(),
+                            progress));
+        } finally {
+            Reference.reachabilityFence(this);
+        }
+    }
+
+    /** Its temperature and thresholds, and what they rest on. */
+    public Confidence confidence() {
+        try {
+            return new Confidence(Native.modelConfidence(handle.number()));
+        } finally {
+            Reference.reachabilityFence(this);
+        }
+    }
+
     /** What the model is. */
     public ModelInfo info() {
         try {

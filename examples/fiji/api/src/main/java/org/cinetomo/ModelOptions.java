@@ -7,6 +7,7 @@ public final class ModelOptions {
     final String[] classNames;
     final Settings settings = new Settings();
     String backbone;
+    Preset preset = Preset.DEFAULT;
 
     /** Defaults, and these classes: label i means the i-th. */
     public ModelOptions(String... classNames) {
@@ -16,6 +17,12 @@ public final class ModelOptions {
     /** Name of the network; null = recognised from the checkpoint. */
     public ModelOptions backbone(String name) {
         backbone = name;
+        return this;
+    }
+
+    /** The preprocessing that goes with a preset, which {@link #set} changes; the paper's does not go with the default's training. */
+    public ModelOptions preset(Preset preset) {
+        this.preset = Objects.requireNonNull(preset, "preset");
         return this;
     }
 

@@ -56,7 +56,8 @@ public final class FineTune_ extends Command {
         boolean regions = form.nextChoice(LABELS) == 1;
         String labelFile = form.nextText();
         Layout layout = new Layout(form, image);
-        FineTuneOptions options = new FineTuneOptions(Preset.values()[form.nextChoice(PRESETS)]);
+        Preset preset = Preset.values()[form.nextChoice(PRESETS)];
+        FineTuneOptions options = new FineTuneOptions(preset);
         int epochs = form.nextInteger();
         if (epochs >= 0) {
             options.nEpochs(epochs);
@@ -70,7 +71,7 @@ public final class FineTune_ extends Command {
                         ? Labels.fromRois(image, layout.particles)
                         : Labels.fromTable(path(labelFile, "Label_file"), layout.particles.n);
         try (Cinetomo cinetomo = open(form, LogLevel.INFO);
-                Model first = startModel(cinetomo, start, startFile, labels.classNames())) {
+                Model first = startModel(cinetomo, start, startFile, new ModelOptions(labels.classNames()).preset(preset))) {
             int[] particles = labels.labelled();
             int[] classes = labels.indices(particles, first.info().classNames);
             ResultsTable course = new ResultsTable();
@@ -85,15 +86,16 @@ public final class FineTune_ extends Command {
         }
     }
 
-    private static Model startModel(Cinetomo cinetomo, int start, String file, String[] classNames) {
+    /** A model file keeps its own preprocessing; the others get the preset's. */
+    private static Model startModel(Cinetomo cinetomo, int start, String file, ModelOptions options) {
         switch (start) {
             case 0:
                 return cinetomo.modelFromVideo(
-                        path(file, "Start_file"), new ModelOptions(classNames), progress -> show(progress, 0, 0));
+                        path(file, "Start_file"), options, progress -> show(progress, 0, 0));
             case 1:
                 return cinetomo.modelLoad(path(file, "Start_file"));
             default:
-                return cinetomo.modelRandom(new ModelOptions(classNames));
+                return cinetomo.modelRandom(options);
         }
     }
 
