@@ -4,6 +4,8 @@
 //! (`direct.rs`, `winograd.rs`). SIMD comes from `pulp`, which finds at run time what the processor has; nothing here is unsafe.
 //! Results do not depend on the number of threads: every value is summed up in one order.
 
+#![forbid(unsafe_code)]
+
 mod convolution;
 mod direct;
 mod map;
