@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 60
 CACHE := $(or $(CINETOMO_CACHE),$(HOME)/.cache/cinetomo)
 DENY := $(CACHE)/tools/bin/cargo-deny
 
-.PHONY: help setup build demo test check header fiji install dist manual clean parity fuzz endure sanitize deny reproduce
+.PHONY: help setup build demo test check header fiji install dist manual clean parity fuzz bench endure sanitize deny reproduce
 
 help: ## list the targets
 	@echo "make setup && make demo, or:"
@@ -61,6 +61,11 @@ parity: ## compute tests/reference/*.json anew with PyTorch, scikit-learn and ot
 	$(PYTHON) -m venv $(TARGET)/parity
 	$(TARGET)/parity/bin/pip install -q -r tests/reference/requirements.txt
 	for script in tests/reference/*.py; do echo "$$script"; $(TARGET)/parity/bin/python "$$script" || exit 1; done
+
+bench: build ## classification beside PyTorch, torch.compile, ONNX Runtime and OpenVINO: benches/record/speed.md (20 minutes, an idle machine)
+	@$(PYTHON) src/setup/setup.py --tests
+	cargo build --release -p cinetomo-benches --bin speed
+	@.cargo/with-libtorch benches/speed.sh $(TARGET) --record benches/record/speed.md $(BENCH_ARGS)
 
 fuzz: ## feed all readers of files with broken ones, FUZZ_SECONDS=60 each (needs nightly Rust and cargo-fuzz), and the table with calls
 	CINETOMO_CALLS_SECONDS=$(FUZZ_SECONDS) cargo test --release -p cinetomo-tests --test calls -- --nocapture

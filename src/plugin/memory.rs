@@ -73,7 +73,10 @@ impl Model {
         let cost = self.network.cost(input_size)?;
         let (all, n) = (self.bytes(0), batch_size as u64);
         let (kept, pass) = match work {
-            Work::Inference => (all, cost.inference(n)),
+            Work::Inference => {
+                let cost = self.network.cost_of_inference(input_size)?;
+                (all + cost.prepared, cost.inference(n))
+            }
             Work::Explaining { stage } => (all, cost.training(n, stage + 1)),
             Work::Training { n_frozen_stages, n_copies, maps } => (
                 (2 + u64::from(maps > 0)) * all + n_copies * self.bytes(n_frozen_stages),

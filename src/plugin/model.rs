@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 
 use crate::{
     augment::MIRROR_IMAGES,
-    backbone::{Architecture, Ledger, Network, Precision, Wanted},
+    backbone::{Architecture, Network, Precision, Wanted},
     confidence::{Confidence, Mahalanobis},
     error::{Error, ErrorKind, Result},
     memory::Work,
@@ -31,10 +31,9 @@ const HEAD_STREAM: u64 = 1;
 /// threads, in ms a box, for batches of 1, 2, 4, 8, 16, 32: 28, 19, 14, 11, 9.5, 11.
 const MAX_BATCH: usize = 16;
 
-/// Most voxels that go through the network at once. Larger batches of larger boxes gain less than a tenth (boxes of
-/// 32 x 64 x 64: best at 4; of 32 x 128 x 128: 528, 484, 544 ms a box for batches of 1, 2, 4 on one thread) and let
-/// the host wait longer for progress.
-const MAX_BATCH_VOXELS: i64 = 16 * 32 * 32 * 32;
+/// Most voxels that go through the network at once: four inputs of 32 x 128 x 128, so that prepared weights that come from memory serve several. More would
+/// let the host wait longer for progress.
+const MAX_BATCH_VOXELS: i64 = 4 * 32 * 128 * 128;
 
 /// Most bytes that a batch may take in the network, so that networks that need more for a voxel than convolutions do
 /// stay within what any machine has. I3D's batches take a tenth of it.
@@ -403,21 +402,9 @@ impl Model {
 
     /// Subtomograms of size `box_size` that classification sends through the network at once.
     pub fn batch_size(&self, box_size: [i64; 3]) -> Result<usize> {
-        self.batch_size_for(box_size, Ledger::inference)
-    }
-
-    /// The same for work of which `n` inputs take `bytes` of what the ledger tells.
-    pub(crate) fn batch_size_for(
-        &self,
-        box_size: [i64; 3],
-        bytes: impl Fn(&Ledger, u64) -> u64,
-    ) -> Result<usize> {
         let input_size = self.input_size(box_size)?;
-        let n_voxels: i64 = input_size.iter().product();
-        let by_voxels = ((MAX_BATCH_VOXELS / n_voxels.max(1)) as usize).clamp(1, MAX_BATCH);
-        let cost = self.network.cost(input_size)?;
-        let fits = |n: &usize| bytes(&cost, *n as u64) <= MAX_BATCH_BYTES;
-        Ok((1..=by_voxels).rev().find(fits).unwrap_or(1))
+        let cost = self.network.cost_of_inference(input_size)?;
+        Ok(batch_size(input_size, |n| cost.inference(n)))
     }
 
     /// Size of the network's input for subtomograms of that size. Fails with `ModelMismatch` if it is too small.
@@ -466,6 +453,13 @@ impl Model {
             _ => None,
         }
     }
+}
+
+/// Inputs of that size to work on at once where n of them take `bytes(n)`.
+pub(crate) fn batch_size(input_size: [i64; 3], bytes: impl Fn(u64) -> u64) -> usize {
+    let n_voxels: i64 = input_size.iter().product();
+    let by_voxels = ((MAX_BATCH_VOXELS / n_voxels.max(1)) as usize).clamp(1, MAX_BATCH);
+    (1..=by_voxels).rev().find(|n| bytes(*n as u64) <= MAX_BATCH_BYTES).unwrap_or(1)
 }
 
 /// What is said of subtomogram `index` when the network's output is no number.

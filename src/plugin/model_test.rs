@@ -282,6 +282,6 @@ fn batches_are_bounded() {
     assert_eq!(batch_size([8, 8, 8]), MAX_BATCH);
     assert_eq!(batch_size([1024, 1024, 1024]), 1);
     // By voxels: 16 boxes of 32 an edge.
-    assert_eq!(batch_size([32, 64, 64]), 4);
-    assert_eq!(batch_size([33, 64, 64]), 3);
+    assert_eq!(batch_size([32, 128, 128]), 4);
+    assert_eq!(batch_size([33, 128, 128]), 3);
 }

@@ -119,7 +119,7 @@ impl Model {
         let features = |&image: &[bool; 3]| {
             monitor.check()?;
             let view = Mirrors { flags: vec![image; n] }.apply(input)?;
-            self.network.features(&view, BatchNormMode::Running)
+            self.network.features(&view, BatchNormMode::Folded)
         };
         images.iter().map(features).collect()
     }

@@ -7,6 +7,7 @@
 use tch::Tensor;
 
 use super::{
+    folded::Packed,
     ledger::{self, F32},
     precision::{rounded, single},
 };
@@ -54,6 +55,7 @@ impl LayerNorm {
 pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
+    packed: Packed,
 }
 
 impl Linear {
@@ -70,13 +72,18 @@ impl Linear {
         let bias = bias
             .then(|| parameters.constant(&format!("{prefix}bias"), &[n_out], 0.0, Role::Weight))
             .transpose()?;
-        Ok(Linear { weight, bias })
+        Ok(Linear { weight, bias, packed: Packed::default() })
     }
 
     /// From `[..., n_in]` to `[..., n_out]`.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        let bias = self.bias.as_ref().map(rounded).transpose()?;
-        let output = rounded(input)?.f_linear(&rounded(&self.weight)?, bias.as_ref())?;
+        let output = match self.packed.forward(input, &self.weight, self.bias.as_ref())? {
+            Some(output) => output,
+            None => {
+                let bias = self.bias.as_ref().map(rounded).transpose()?;
+                rounded(input)?.f_linear(&rounded(&self.weight)?, bias.as_ref())?
+            }
+        };
         ledger::enter(&output, F32, self.weight.size()[1]);
         Ok(output)
     }

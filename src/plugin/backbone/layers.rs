@@ -1,10 +1,13 @@
 //! Layers that the networks share. Each creates its tensors as `<prefix><leaf>`, with PyTorch's leaf names
 //! (`weight`, `bias`, `running_mean`, `running_var`); the prefix ends in the separator of the network's checkpoints.
 
-use tch::{Device, Tensor};
+use std::cell::RefCell;
+
+use tch::{Device, Kind, Tensor};
 
 use super::{
     BatchNormMode,
+    folded::{self, Ending, Folded},
     ledger::{self, F32},
     precision::{rounded, single},
 };
@@ -26,7 +29,7 @@ pub enum Padding {
 
 impl Padding {
     /// Padding `[before, after]` along z, y, x of an input of that size.
-    fn amount(self, input: [i64; 3], kernel: [i64; 3], stride: [i64; 3]) -> [[i64; 2]; 3] {
+    pub fn amount(self, input: [i64; 3], kernel: [i64; 3], stride: [i64; 3]) -> [[i64; 2]; 3] {
         std::array::from_fn(|axis| match self {
             Padding::Fixed(padding) => [padding[axis]; 2],
             Padding::Centred => [(kernel[axis] - 1) / 2; 2],
@@ -59,10 +62,10 @@ pub struct Conv3dConfig {
 
 /// A 3D convolution.
 pub struct Conv3d {
-    weight: Tensor,
-    bias: Option<Tensor>,
-    config: Conv3dConfig,
-    n_groups: i64,
+    pub(super) weight: Tensor,
+    pub(super) bias: Option<Tensor>,
+    pub(super) config: Conv3dConfig,
+    pub(super) n_groups: i64,
 }
 
 impl Conv3d {
@@ -95,7 +98,7 @@ impl Conv3d {
 
     /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        self.convolve(input, &self.weight)
+        self.with_bias(input, &self.weight)
     }
 
     /// From a grey input `[n, 1, z, y, x]` to what `forward` gives when that input fills every input channel.
@@ -105,15 +108,26 @@ impl Conv3d {
     pub fn forward_grey(&self, input: &Tensor) -> Result<Tensor> {
         let weight = self.weight.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
         if input.device() != Device::Cpu {
-            return self.convolve(input, &weight);
+            return self.with_bias(input, &weight);
         }
         // Channels last: the same voxels with the stride of a channel that comes last. oneDNN keeps that layout
         // through the network, which makes I3D's inference 1.4 to 1.5 times and its training 1.1 to 1.3 times as fast.
         let voxels = input.f_squeeze_dim(1)?.f_contiguous()?.f_unsqueeze(-1)?;
-        self.convolve(&voxels.f_permute([0, 4, 1, 2, 3])?, &weight)
+        self.with_bias(&voxels.f_permute([0, 4, 1, 2, 3])?, &weight)
     }
 
-    fn convolve(&self, input: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    fn with_bias(&self, input: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let bias = self.bias.as_ref().map(rounded).transpose()?;
+        self.convolve(input, weight, bias.as_ref())
+    }
+
+    /// The convolution with another weight and bias.
+    pub(super) fn convolve(
+        &self,
+        input: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let Conv3dConfig { kernel, stride, padding, .. } = self.config;
         let padding = padding.amount(spatial_size(input)?, kernel, stride);
         // With one thread libtorch does not let oneDNN have kernels that are one voxel along y and x unless they are dilated,
@@ -121,8 +135,7 @@ impl Conv3d {
         let flat = kernel[1..] == [1, 1] && input.device() == Device::Cpu;
         let dilation = if flat { [1, 1, 2] } else { [1; 3] };
         let (input, weight) = (&rounded(input)?, &rounded(weight)?);
-        let bias = self.bias.as_ref().map(rounded).transpose()?;
-        let (bias, groups) = (bias.as_ref(), self.n_groups);
+        let groups = self.n_groups;
         let output = if padding.iter().all(|[before, after]| before == after) {
             let padding = padding.map(|[before, _]| before);
             input.f_conv3d(weight, bias, stride, padding, dilation, groups)?
@@ -192,7 +205,7 @@ impl BatchNorm3d {
     /// unbiased one enters the running variance.
     pub fn forward(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
         let (training, momentum) = match mode {
-            BatchNormMode::Running => (false, 0.0),
+            BatchNormMode::Running | BatchNormMode::Folded => (false, 0.0),
             BatchNormMode::Batch => (true, self.config.momentum),
             BatchNormMode::Estimate(factor) => (true, factor),
         };
@@ -217,12 +230,51 @@ impl BatchNorm3d {
         ledger::enter(&output, F32, 0);
         Ok(output)
     }
+
+    /// What normalising by the running statistics multiplies each channel by, and what it then adds: f64, `[n_channels]`.
+    pub(super) fn as_scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
+        let variance = self.running_var.f_to_kind(Kind::Double)?;
+        let mut scale = variance.f_add_scalar(self.config.epsilon)?.f_rsqrt()?;
+        if let Some(weight) = &self.scale {
+            scale = scale.f_mul(&weight.f_to_kind(Kind::Double)?)?;
+        }
+        let shift = self.running_mean.f_to_kind(Kind::Double)?.f_mul(&scale)?.f_neg()?;
+        Ok((scale, shift.f_add(&self.shift.f_to_kind(Kind::Double)?)?))
+    }
+
+    /// Its tensors.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.scale.iter().chain([&self.shift, &self.running_mean, &self.running_var])
+    }
+}
+
+/// A convolution with BatchNorm, and both as one when they have been folded.
+struct Unit {
+    convolution: Conv3d,
+    batch_norm: BatchNorm3d,
+    folded: RefCell<Option<Folded>>,
+}
+
+impl Unit {
+    /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']` in the inference form.
+    fn folded(&self, input: &Tensor, grey: bool, ending: Ending<'_>) -> Result<Tensor> {
+        if ledger::is_walking() {
+            return folded::walk(&self.convolution, input, grey);
+        }
+        let (convolution, batch_norm) = (&self.convolution, Some(&self.batch_norm));
+        let mut folded = self.folded.borrow_mut();
+        let form = match folded.take() {
+            Some(form) if form.is_current(convolution, batch_norm)? => form,
+            _ => Folded::new(convolution, batch_norm, grey)?,
+        };
+        folded.insert(form).forward(convolution, input, ending)
+    }
 }
 
 /// Convolutions one after the other, BatchNorm after each, ReLU between them.
 pub struct Chain {
-    first: (Conv3d, BatchNorm3d),
-    rest: Vec<(Conv3d, BatchNorm3d)>,
+    first: Unit,
+    rest: Vec<Unit>,
 }
 
 impl Chain {
@@ -246,7 +298,8 @@ impl Chain {
     ) -> Result<Chain> {
         let convolution = Conv3d::grouped(parameters, prefixes[0], convolution, n_groups)?;
         let batch_norm = BatchNorm3d::new(parameters, prefixes[1], batch_norm)?;
-        Ok(Chain { first: (convolution, batch_norm), rest: Vec::new() })
+        let first = Unit { convolution, batch_norm, folded: RefCell::default() };
+        Ok(Chain { first, rest: Vec::new() })
     }
 
     /// `next` after this one.
@@ -258,26 +311,55 @@ impl Chain {
 
     /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`, no ReLU at the end.
     pub fn forward(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        self.finish(self.first.0.forward(input)?, mode)
+        match mode {
+            BatchNormMode::Folded => self.folded(input, false, Ending::default()),
+            _ => self.finish(self.first.convolution.forward(input)?, mode),
+        }
     }
 
     /// As `forward`, with a ReLU at the end.
     pub fn rectified(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        Ok(self.forward(input, mode)?.f_relu_()?)
+        match mode {
+            BatchNormMode::Folded => {
+                self.folded(input, false, Ending { relu: true, ..Ending::default() })
+            }
+            _ => Ok(self.forward(input, mode)?.f_relu_()?),
+        }
     }
 
     /// As `rectified`, from a grey input `[n, 1, z, y, x]`; see `Conv3d::forward_grey`.
     pub fn rectified_grey(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        Ok(self.finish(self.first.0.forward_grey(input)?, mode)?.f_relu_()?)
+        match mode {
+            BatchNormMode::Folded => {
+                self.folded(input, true, Ending { relu: true, ..Ending::default() })
+            }
+            _ => {
+                let convolved = self.first.convolution.forward_grey(input)?;
+                Ok(self.finish(convolved, mode)?.f_relu_()?)
+            }
+        }
+    }
+
+    /// The inference form, `ending` included; the first kernels see a grey input if `grey`.
+    pub(super) fn folded(&self, input: &Tensor, grey: bool, ending: Ending<'_>) -> Result<Tensor> {
+        let between = Ending { relu: true, ..Ending::default() };
+        let Some((last, middle)) = self.rest.split_last() else {
+            return self.first.folded(input, grey, ending);
+        };
+        let mut x = self.first.folded(input, grey, between)?;
+        for unit in middle {
+            x = unit.folded(&x, false, between)?;
+        }
+        last.folded(&x, false, ending)
     }
 
     /// From the output of the first convolution, which is let go before the next.
     fn finish(&self, convolved: Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        let mut x = self.first.1.forward(&convolved, mode)?;
+        let mut x = self.first.batch_norm.forward(&convolved, mode)?;
         drop(convolved);
-        for (convolution, batch_norm) in &self.rest {
+        for unit in &self.rest {
             // In place: the gradient of BatchNorm needs its input only, that of ReLU its output only.
-            x = batch_norm.forward(&convolution.forward(&x.f_relu_()?)?, mode)?;
+            x = unit.batch_norm.forward(&unit.convolution.forward(&x.f_relu_()?)?, mode)?;
         }
         Ok(x)
     }
@@ -291,6 +373,9 @@ pub fn max_pool3d(
     padding: Padding,
 ) -> Result<Tensor> {
     let amount = padding.amount(spatial_size(input)?, kernel, stride);
+    if let Some(output) = folded::max_pool(input, kernel, stride, amount)? {
+        return Ok(output);
+    }
     let before = amount.map(|[before, _]| before);
     let symmetric = amount.iter().all(|[before, after]| before == after);
     // With a stride of 2 or more libtorch's ceil mode lets the last window hang over by the odd voxel: no copy.

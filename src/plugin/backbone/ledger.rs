@@ -29,6 +29,10 @@ pub struct Ledger {
     pub multiply_adds: u64,
     /// Bytes of the largest weights that are copied.
     largest_copy: u64,
+    /// Bytes of the weights in their inference form.
+    pub prepared: u64,
+    /// Most bytes that threads work in.
+    scratch: u64,
     /// Rows of a layer's batch that one sample makes up.
     rows: u64,
     /// What is held now.
@@ -85,7 +89,7 @@ impl Ledger {
             own.saturating_add(last.held.sample.saturating_mul(batch_size))
         };
         let entries = self.entries.iter().enumerate().filter(|(_, entry)| !entry.training_only);
-        entries.map(alive).max().unwrap_or(0).saturating_add(self.largest_copy)
+        entries.map(alive).max().unwrap_or(0).saturating_add(self.largest_copy + self.scratch)
     }
 
     /// Bytes that live at once in a pass of a batch with gradients from stage `n_frozen` on, at most, without those of
@@ -149,6 +153,21 @@ pub fn enter_copy(weight: &Tensor) {
     on_walk(|ledger| {
         ledger.largest_copy = ledger.largest_copy.max(n_values(&weight.size()) * F32);
     });
+}
+
+/// Enters the bytes of weights in their inference form.
+pub fn enter_prepared(bytes: u64) {
+    on_walk(|ledger| ledger.prepared += bytes);
+}
+
+/// Enters what all threads together work in.
+pub fn enter_scratch(bytes: u64) {
+    on_walk(|ledger| ledger.scratch = ledger.scratch.max(bytes));
+}
+
+/// Whether this thread is on a walk.
+pub fn is_walking() -> bool {
+    LEDGER.with_borrow(Option::is_some)
 }
 
 /// Bytes of f32 tensors `[n, ...]` for each sample, to be held.

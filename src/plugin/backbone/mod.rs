@@ -4,6 +4,7 @@
 
 mod architecture;
 pub mod attention;
+mod folded;
 mod i3d;
 mod inception;
 pub mod layers;
@@ -24,12 +25,15 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use self::precision::{in_precision, single};
 pub use self::{
     architecture::{Architecture, Choice, Shapes, Wanted},
     ledger::Ledger,
     precision::Precision,
     view::View,
+};
+use self::{
+    folded::in_form,
+    precision::{in_precision, single},
 };
 use crate::{
     error::Result,
@@ -111,6 +115,9 @@ impl PartialEq for BackboneSpec {
 pub enum BatchNormMode {
     /// Normalise by the running statistics, which stay as they are.
     Running,
+    /// The inference form of the network: as `Running`, folded into the convolutions, which may take other ways to the same sums. There are no
+    /// gradients.
+    Folded,
     /// Normalise by the batch and update the running statistics with the layer's own momentum.
     Batch,
     /// Normalise by the batch and move the running statistics to it by this factor (1 replaces them).
@@ -209,17 +216,31 @@ impl Network {
     /// Output of the last of these stages, f32, for the input `x` of the first of them. Stages leave their input as it is.
     pub fn through(&self, stages: Range<usize>, x: &Tensor, pass: Pass) -> Result<Tensor> {
         in_precision(self.precision, || {
-            let x = x.shallow_clone();
-            single(&self.stages[stages].iter().try_fold(x, |x, stage| (stage.forward)(&x, pass))?)
+            in_form(pass.batch_norm == BatchNormMode::Folded, || {
+                let x = x.shallow_clone();
+                let mut stages = self.stages[stages].iter();
+                single(&stages.try_fold(x, |x, stage| (stage.forward)(&x, pass))?)
+            })
         })
     }
 
-    /// What a pass of a sample of size `input_size` (z, y, x) allocates and multiplies: an empty batch walks through.
+    /// What a pass of a sample of size `input_size` (z, y, x) allocates and multiplies, as training makes it: an empty batch walks through.
     pub fn cost(&self, input_size: [i64; 3]) -> Result<Ledger> {
+        self.cost_of(input_size, BatchNormMode::Running)
+    }
+
+    /// The same of a pass in the network's inference form.
+    pub fn cost_of_inference(&self, input_size: [i64; 3]) -> Result<Ledger> {
+        in_precision(self.precision, || {
+            in_form(true, || self.cost_of(input_size, BatchNormMode::Folded))
+        })
+    }
+
+    fn cost_of(&self, input_size: [i64; 3], mode: BatchNormMode) -> Result<Ledger> {
         let _guard = tch::no_grad_guard();
         let [z, y, x] = input_size;
         let nothing = Tensor::f_zeros([0, 1, z, y, x], (Kind::Float, self.parameters.device()))?;
-        let pass = Pass::of(&nothing, BatchNormMode::Running)?;
+        let pass = Pass::of(&nothing, mode)?;
         Ledger::of(|| {
             let mut x = nothing;
             for stage in &self.stages {

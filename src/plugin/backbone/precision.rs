@@ -42,6 +42,11 @@ pub fn in_precision<T>(precision: Precision, pass: impl FnOnce() -> T) -> T {
     pass()
 }
 
+/// The precision of the pass that this thread is in.
+pub fn current() -> Precision {
+    PRECISION.get()
+}
+
 /// `factor` as it is multiplied: rounded, if the pass rounds and it is a single-precision number.
 pub fn rounded(factor: &Tensor) -> Result<Tensor> {
     match (PRECISION.get(), factor.f_kind()?) {

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     memory::Work,
     metrics::first_highest,
-    model::{Head, Model},
+    model::{Head, Model, batch_size},
     monitor::{Monitor, Stage},
     volume::Volume,
 };
@@ -83,7 +83,9 @@ impl Model {
     /// Subtomograms of size `box_size` that go through the network at once.
     fn explained_batch_size(&self, box_size: [i64; 3], index: usize) -> Result<usize> {
         let n_frozen = index + 1;
-        self.batch_size_for(box_size, |cost, n| cost.training(n, n_frozen))
+        let input_size = self.input_size(box_size)?;
+        let cost = self.network.cost(input_size)?;
+        Ok(batch_size(input_size, |n| cost.training(n, n_frozen)))
     }
 
     /// The class of each sample of an input `[n, 1, d, h, w]`, as classification gives it.

@@ -1,0 +1,199 @@
+//! Classification beside other libraries, in one run: milliseconds a subtomogram.
+//!
+//! Ours starts from boxes of 32 x 32 x 32 floats in the host's memory and goes through the C interface; the peers (benches/peers.py) are handed the
+//! network's input ready-made, upsampled and in three channels. All work in turn, round after round, so that whatever else the machine does meets all of
+//! them.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::PathBuf,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use cinetomo_host::{Context, Hooks, Model, ModelOptions, Plugin, Volume};
+use clap::Parser;
+
+/// Prints a table in Markdown.
+#[derive(Parser)]
+struct Options {
+    /// The shared library.
+    #[arg(long)]
+    library: PathBuf,
+    /// Python that has the peers.
+    #[arg(long)]
+    python: PathBuf,
+    /// The program that runs them.
+    #[arg(long, default_value = "benches/peers.py")]
+    peers: PathBuf,
+    /// Networks to classify with.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "resnet3d_34,i3d,r3d_18,swin3d_t,vivit_b_16x2"
+    )]
+    network: Vec<String>,
+    /// CPU threads.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Subtomograms at once.
+    #[arg(long, default_value_t = 4)]
+    batch: usize,
+    /// Rounds, in each of which every contender works once.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Seconds after which no further round of a network begins.
+    #[arg(long, default_value_t = 120)]
+    seconds: u64,
+    /// File whose last table is replaced by what is measured.
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// Size of the networks' input along z, y, x.
+    #[arg(long, value_delimiter = ',', default_value = "32,128,128")]
+    input_size: Vec<i64>,
+}
+
+/// Voxels along an edge of a box.
+const BOX_SIZE: i64 = 32;
+
+fn main() {
+    let options = Options::parse();
+    let plugin = Plugin::open(&options.library, "cinetomo_get_api").expect("the plugin");
+    let mut context_options = plugin.context_options();
+    context_options.n_threads = options.threads as i32;
+    let context = plugin.context(context_options).expect("a context");
+    let voxels = noise(options.batch * BOX_SIZE.pow(3) as usize);
+    let shape = [options.batch as i64, BOX_SIZE, BOX_SIZE, BOX_SIZE];
+    let volume = Volume::new(&voxels, shape).expect("a volume");
+
+    let mut report = format!(
+        "{}, {} threads, batches of {}, input {:?}, up to {} rounds\n\n\
+         | network | | least, ms | median, ms | ours / it |\n|---|---|---|---|---|\n",
+        processor(),
+        options.threads,
+        options.batch,
+        options.input_size,
+        options.rounds
+    );
+    print!("{report}");
+    for network in &options.network {
+        let model = model(&plugin, &context, network, &options);
+        let classify = || drop(model.classify(&volume, Hooks::none()).expect("probabilities"));
+        let rows = compare(network, classify, &options);
+        print!("{rows}");
+        report.push_str(&rows);
+    }
+    if let Some(path) = &options.record {
+        let old = fs::read_to_string(path).expect("the record");
+        let (text, _) = old.split_once(MEASURED).expect("where the record's table begins");
+        fs::write(path, format!("{text}{MEASURED}\n\n{report}")).expect("the new record");
+    }
+}
+
+/// What the measurements in the record follow.
+const MEASURED: &str = "## Measured";
+
+/// A row for each contender.
+fn compare(network: &str, ours: impl Fn(), options: &Options) -> String {
+    let mut peers = Peers::start(network, options);
+    let mut names = vec!["cinetomo".to_owned()];
+    names.extend(peers.names.iter().cloned());
+    let mut milliseconds: Vec<Vec<f64>> = vec![Vec::new(); names.len()];
+    ours();
+    let begin = Instant::now();
+    for _ in 0..options.rounds {
+        if begin.elapsed() > Duration::from_secs(options.seconds) {
+            break;
+        }
+        let start = Instant::now();
+        ours();
+        milliseconds[0].push(1000.0 * start.elapsed().as_secs_f64());
+        for (name, milliseconds) in names.iter().zip(&mut milliseconds).skip(1) {
+            milliseconds.push(peers.work(name));
+        }
+    }
+    let (mut least, mut median) = (Vec::new(), Vec::new());
+    for times in &mut milliseconds {
+        times.sort_by(f64::total_cmp);
+        least.push(times[0] / options.batch as f64);
+        median.push(times[times.len() / 2] / options.batch as f64);
+    }
+    let row = |(index, name): (usize, &String)| {
+        let (ratio, least, median) = (least[0] / least[index], least[index], median[index]);
+        format!("| `{network}` | {name} | {least:.0} | {median:.0} | {ratio:.2} |\n")
+    };
+    names.iter().enumerate().map(row).collect()
+}
+
+/// A Python process with the peers of a network.
+struct Peers {
+    process: Child,
+    requests: Option<ChildStdin>,
+    replies: BufReader<ChildStdout>,
+    names: Vec<String>,
+}
+
+impl Peers {
+    fn start(network: &str, options: &Options) -> Peers {
+        let numbers = [options.threads as i64, options.batch as i64];
+        let mut process = Command::new(&options.python)
+            .arg(&options.peers)
+            .arg(network)
+            .args(numbers.iter().chain(&options.input_size).map(i64::to_string))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python with the peers");
+        let requests = process.stdin.take();
+        let replies = BufReader::new(process.stdout.take().expect("a pipe"));
+        let mut peers = Peers { process, requests, replies, names: Vec::new() };
+        peers.names = peers.reply().split('\t').map(str::to_owned).collect();
+        peers
+    }
+
+    fn reply(&mut self) -> String {
+        let mut line = String::new();
+        self.replies.read_line(&mut line).expect("a reply");
+        assert!(!line.is_empty(), "the peers ended; what they said is above");
+        line.trim_end().to_owned()
+    }
+
+    /// Milliseconds that the peer of that name takes for a batch.
+    fn work(&mut self, name: &str) -> f64 {
+        let requests = self.requests.as_mut().expect("they are open until the end");
+        writeln!(requests, "{name}").expect("the peers listen");
+        self.reply().parse().expect("milliseconds")
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        // At the end of the requests the program ends.
+        drop(self.requests.take());
+        let _ = self.process.wait();
+    }
+}
+
+fn model(plugin: &Plugin, context: &Context, network: &str, options: &Options) -> Model {
+    let mut preprocess = plugin.preprocess_options();
+    preprocess.input_size = options.input_size[..].try_into().expect("three numbers");
+    preprocess.n_views = 1;
+    let mut model = ModelOptions::new(["a", "b"]);
+    model.backbone = Some(network.to_owned());
+    model.preprocess = Some(preprocess);
+    context.model_random(&model).expect("a model")
+}
+
+fn noise(n: usize) -> Vec<f32> {
+    (0..n).map(|index| (index as f32 * 0.7).sin() + (index as f32 * 0.013).cos()).collect()
+}
+
+/// What Linux calls the processor.
+fn processor() -> String {
+    let information = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model =
+        information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    model.map_or_else(|| "a processor".to_owned(), |(_, name)| name.trim().to_owned())
+}

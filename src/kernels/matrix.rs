@@ -1,0 +1,217 @@
+//! Matrix products whose right factor is packed once and used many times.
+
+use std::{collections::TryReserveError, ops::Range};
+
+use pulp::Simd;
+
+use crate::convolution::zeros;
+
+/// Columns of a panel: as many as fill the widest registers, and a multiple of what fills the others.
+pub const PANEL: usize = 16;
+
+/// Rows that are multiplied at once: with four panels of AVX-512, or one of AVX2, what the registers hold.
+const ROWS: usize = 6;
+
+/// A matrix `[k, n]` in panels of 16 columns, `[n / 16, k, 16]`; the last is filled up with zeros.
+pub struct Packed {
+    values: Vec<f32>,
+    n_rows: usize,
+}
+
+impl Packed {
+    /// Packs the matrix with the value `value(row, column)`. Fails if there is no memory.
+    pub fn new(
+        n_rows: usize,
+        n_columns: usize,
+        value: impl Fn(usize, usize) -> f32,
+    ) -> Result<Packed, TryReserveError> {
+        let mut packed = Packed::zeros(n_rows, n_columns)?;
+        for (panel, rows) in packed.values.chunks_exact_mut(n_rows * PANEL).enumerate() {
+            let first = panel * PANEL;
+            for (row, values) in rows.chunks_exact_mut(PANEL).enumerate() {
+                for (column, there) in (first..n_columns).zip(values) {
+                    *there = value(row, column);
+                }
+            }
+        }
+        Ok(packed)
+    }
+
+    /// A matrix of zeros.
+    pub fn zeros(n_rows: usize, n_columns: usize) -> Result<Packed, TryReserveError> {
+        Ok(Packed { values: zeros(n_columns.div_ceil(PANEL) * n_rows * PANEL)?, n_rows })
+    }
+
+    /// Sets a value.
+    pub fn set(&mut self, row: usize, column: usize, value: f32) {
+        self.values[(column / PANEL * self.n_rows + row) * PANEL + column % PANEL] = value;
+    }
+
+    /// Columns, with those of zeros.
+    pub fn n_columns(&self) -> usize {
+        self.values.len() / self.n_rows.max(1)
+    }
+
+    /// Bytes that it takes.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.values[..])
+    }
+
+    /// `out` `[rows, n_columns]` becomes `a` `[rows, k]` times this.
+    #[inline(always)]
+    pub fn multiply<S: Simd>(&self, simd: S, a: &[f32], out: &mut [f32]) {
+        self.multiply_rows(simd, a, 0..self.n_rows, out, false);
+    }
+
+    /// The same with a band of this matrix's rows: `a` is `[rows, band]`. With `add`, the product is added to `out`.
+    #[inline(always)]
+    pub fn multiply_rows<S: Simd>(
+        &self,
+        simd: S,
+        a: &[f32],
+        band: Range<usize>,
+        out: &mut [f32],
+        add: bool,
+    ) {
+        let lines = std::iter::once(Line { values: a, first_row: band.start });
+        self.multiply_lines(simd, Lines { lines, step: band.len(), length: band.len() }, out, add);
+    }
+
+    /// `out` `[rows, n_columns]` becomes the sum over `lines` of the products of their windows with as many of this matrix's rows. Row r of `out` has
+    /// windows that begin at `r * step`. With `add`, the sum is added to `out`.
+    #[inline(always)]
+    pub fn multiply_lines<'a, S: Simd>(
+        &self,
+        simd: S,
+        lines: Lines<impl Iterator<Item = Line<'a>> + Clone>,
+        out: &mut [f32],
+        add: bool,
+    ) {
+        let product = Product { simd, lines, b: self, add };
+        match S::F32_LANES {
+            16 => product.wide(out),
+            8 => product.narrow::<2>(out),
+            4 => product.narrow::<4>(out),
+            _ => product.narrow::<PANEL>(out),
+        }
+    }
+}
+
+/// Values with windows at regular distances, and which rows of a matrix these are multiplied with.
+#[derive(Clone, Copy)]
+pub struct Line<'a> {
+    /// The values.
+    pub values: &'a [f32],
+    /// The first row; there are as many as a window has values.
+    pub first_row: usize,
+}
+
+/// Lines with the same windows.
+pub struct Lines<I> {
+    /// They.
+    pub lines: I,
+    /// Values from the beginning of a window to that of the next.
+    pub step: usize,
+    /// Values of a window.
+    pub length: usize,
+}
+
+/// A product in the making.
+struct Product<'b, S, I> {
+    simd: S,
+    lines: Lines<I>,
+    b: &'b Packed,
+    add: bool,
+}
+
+impl<'a, S: Simd, I: Iterator<Item = Line<'a>> + Clone> Product<'_, S, I> {
+    /// With registers of a whole panel: four panels at once.
+    #[inline(always)]
+    fn wide(&self, out: &mut [f32]) {
+        let n_panels = self.b.n_columns() / PANEL;
+        let mut panel = 0;
+        while panel + 4 <= n_panels {
+            self.panels::<4, 1>(panel, out);
+            panel += 4;
+        }
+        if panel + 2 <= n_panels {
+            self.panels::<2, 1>(panel, out);
+            panel += 2;
+        }
+        if panel < n_panels {
+            self.panels::<1, 1>(panel, out);
+        }
+    }
+
+    /// With registers of a fraction of a panel.
+    #[inline(always)]
+    fn narrow<const V: usize>(&self, out: &mut [f32]) {
+        for panel in 0..self.b.n_columns() / PANEL {
+            self.panels::<1, V>(panel, out);
+        }
+    }
+
+    /// `P` panels of the result, the first of which is `panel`; a panel takes `V` registers.
+    #[inline(always)]
+    fn panels<const P: usize, const V: usize>(&self, panel: usize, out: &mut [f32]) {
+        let n_rows = out.len() / self.b.n_columns();
+        let mut row = 0;
+        while row + ROWS <= n_rows {
+            self.block::<ROWS, P, V>(row, panel, out);
+            row += ROWS;
+        }
+        if row + 4 <= n_rows {
+            self.block::<4, P, V>(row, panel, out);
+            row += 4;
+        }
+        if row + 2 <= n_rows {
+            self.block::<2, P, V>(row, panel, out);
+            row += 2;
+        }
+        if row < n_rows {
+            self.block::<1, P, V>(row, panel, out);
+        }
+    }
+
+    /// `R` rows of `P` panels of the result.
+    #[inline(always)]
+    fn block<const R: usize, const P: usize, const V: usize>(
+        &self,
+        row: usize,
+        panel: usize,
+        out: &mut [f32],
+    ) {
+        let (simd, n) = (self.simd, self.b.n_columns());
+        let Lines { step, length, .. } = self.lines;
+        let mut sums = [[[simd.splat_f32s(0.0); V]; P]; R];
+        for line in self.lines.lines.clone() {
+            let a: [&[f32]; R] =
+                std::array::from_fn(|r| &line.values[(row + r) * step..][..length]);
+            let b: [&[S::f32s]; P] = std::array::from_fn(|p| {
+                let start = (panel + p) * self.b.n_rows + line.first_row;
+                S::as_simd_f32s(&self.b.values[start * PANEL..][..length * PANEL]).0
+            });
+            for k in 0..length {
+                let factors: [[S::f32s; V]; P] =
+                    std::array::from_fn(|p| std::array::from_fn(|v| b[p][k * V + v]));
+                for r in 0..R {
+                    let factor = simd.splat_f32s(a[r][k]);
+                    for p in 0..P {
+                        for v in 0..V {
+                            sums[r][p][v] =
+                                simd.mul_add_e_f32s(factor, factors[p][v], sums[r][p][v]);
+                        }
+                    }
+                }
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            let there = &mut out[(row + r) * n + panel * PANEL..][..P * PANEL];
+            let (there, _) = S::as_mut_simd_f32s(there);
+            for (there, sum) in there.iter_mut().zip(sums.as_flattened()) {
+                *there = if self.add { simd.add_f32s(*there, *sum) } else { *sum };
+            }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The inference form of convolutions and linear layers: the BatchNorm after a convolution folded into weights and bias, sum and ReLU in the same pass,
+//! weights in the order that the kernels read.
+//!
+//! It is made when a pass first asks for it (`BatchNormMode::Folded`), and made anew when its tensors have changed since.
+
+use std::cell::{Cell, RefCell};
+
+use cinetomo_kernels::{Convolution, Finish, Geometry, Map, Method, Windows};
+use tch::{Device, Kind, Tensor};
+
+use super::{
+    layers::{BatchNorm3d, Conv3d, Conv3dConfig, spatial_size},
+    ledger::{self, F32},
+    precision::{Precision, current, rounded},
+};
+use crate::error::{Error, ErrorKind, Result};
+
+thread_local! {
+    /// Whether this thread is in a pass in the inference form.
+    static INFERENCE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `pass`, whose layers on this thread work in their inference form if `is_inference`; those that are told the pass need not ask.
+pub fn in_form<T>(is_inference: bool, pass: impl FnOnce() -> T) -> T {
+    /// Restores what was, also after a panic.
+    struct Restored(bool);
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            INFERENCE.set(self.0);
+        }
+    }
+    let _restored = Restored(INFERENCE.replace(is_inference));
+    pass()
+}
+
+/// The inference form of a linear layer.
+#[derive(Default)]
+pub struct Packed(RefCell<Option<(Vec<i64>, Convolution)>>);
+
+impl Packed {
+    /// From `[..., n_in]` to `[..., n_out]` with the weight `[n_out, n_in]`; `None` if the pass is not in the inference form or it has none.
+    pub fn forward(
+        &self,
+        input: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> Result<Option<Tensor>> {
+        let (n_out, n_in) = weight.size2()?;
+        let ours = INFERENCE.get() && is_ours(weight);
+        let Some((geometry, method)) = linear(n_in, n_out).filter(|_| ours) else {
+            return Ok(None);
+        };
+        let mut size = input.size();
+        if let Some(last) = size.last_mut() {
+            *last = n_out;
+        }
+        if ledger::is_walking() {
+            ledger::enter_prepared(Convolution::bytes(geometry, method) as u64);
+            ledger::enter_scratch(
+                (Convolution::scratch_bytes(geometry, method) * n_threads()) as u64,
+            );
+            return Ok(Some(Tensor::f_empty(&size, (Kind::Float, Device::Cpu))?));
+        }
+        let versions = versions([Some(weight), bias].into_iter().flatten())?;
+        let mut packed = self.0.borrow_mut();
+        let (_, kernel) = match packed.take() {
+            Some(current) if current.0 == versions => packed.insert(current),
+            _ => {
+                let weight = weight.f_contiguous()?;
+                let bias = match bias {
+                    Some(bias) => bias.f_contiguous()?,
+                    None => Tensor::f_zeros([n_out], (Kind::Float, Device::Cpu))?,
+                };
+                let kernel = Convolution::new(geometry, method, values(&weight)?, values(&bias)?);
+                packed.insert((versions, kernel.map_err(out_of_memory)?))
+            }
+        };
+        let tokens = input.f_contiguous()?;
+        let n_tokens = tokens.numel() / n_in as usize;
+        let map =
+            Map { values: values(&tokens)?, size: [1, 1, n_tokens], n_channels: n_in as usize };
+        let windows = Windows { size: [1, 1, n_tokens], before: [0; 3] };
+        let finish = Finish { summand: None, relu: false };
+        let output = cinetomo_tensors::filled(&size, |out| {
+            kernel.run(map, windows, finish, out, n_threads()).map_err(out_of_memory)
+        })?;
+        Ok(Some(output))
+    }
+}
+
+/// How our own kernels compute a linear layer, if they do: as a convolution of single voxels.
+fn linear(n_in: i64, n_out: i64) -> Option<(Geometry, Method)> {
+    let [n_in, n_out] = [n_in, n_out].map(|n| n as usize);
+    let geometry = Geometry { n_in, n_out, kernel: [1; 3], stride: [1; 3] };
+    Method::of(geometry).map(|method| (geometry, method))
+}
+
+/// The maximum over windows of `[n, c, z, y, x]` by our own kernel, `None` where it has none or gradients are wanted.
+pub fn max_pool(
+    input: &Tensor,
+    kernel: [i64; 3],
+    stride: [i64; 3],
+    amount: [[i64; 2]; 3],
+) -> Result<Option<Tensor>> {
+    let n_channels = input.size()[1];
+    if n_channels % 16 != 0 || input.requires_grad() || ledger::is_walking() || !is_ours(input) {
+        return Ok(None);
+    }
+    let voxels = input.f_permute([0, 2, 3, 4, 1])?;
+    let Some(values) = cinetomo_tensors::values(&voxels) else { return Ok(None) };
+    let size = spatial_size(input)?;
+    let windows = windows(kernel, stride, amount, size);
+    let map = Map { values, size: unsigned(size), n_channels: n_channels as usize };
+    let [z, y, x] = windows.size.map(|extent| extent as i64);
+    let output = cinetomo_tensors::filled(&[input.size()[0], z, y, x, n_channels], |out| {
+        let window = [unsigned(kernel), unsigned(stride)];
+        cinetomo_kernels::max_pool(map, window, windows, out, n_threads());
+        Ok::<(), Error>(())
+    })?;
+    Ok(Some(output.f_permute([0, 4, 1, 2, 3])?))
+}
+
+/// Whether our own kernels compute on such values: single precision on the CPU.
+fn is_ours(tensor: &Tensor) -> bool {
+    current() == Precision::F32 && tensor.device() == Device::Cpu && tensor.kind() == Kind::Float
+}
+
+/// What a convolution adds to its output, and what follows.
+#[derive(Clone, Copy, Default)]
+pub struct Ending<'a> {
+    /// Added, of the shape of the output.
+    pub summand: Option<&'a Tensor>,
+    /// Whether what is below 0 then becomes 0.
+    pub relu: bool,
+}
+
+/// A convolution with its BatchNorm folded in.
+pub struct Folded {
+    /// Versions of the tensors that it was made of.
+    versions: Vec<i64>,
+    form: Form,
+}
+
+enum Form {
+    /// Our own kernels: single precision on the CPU.
+    Kernel(Convolution),
+    /// libtorch's: weight and bias.
+    Libtorch(Tensor, Tensor),
+}
+
+impl Folded {
+    /// Folds `batch_norm`, if there is one, into `convolution`, in double precision; a grey one has its kernels summed over the input channels.
+    pub fn new(
+        convolution: &Conv3d,
+        batch_norm: Option<&BatchNorm3d>,
+        grey: bool,
+    ) -> Result<Folded> {
+        let _guard = tch::no_grad_guard();
+        let mut weight = convolution.weight.f_to_kind(Kind::Double)?;
+        if grey {
+            weight = weight.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
+        }
+        let n_out = weight.size()[0];
+        let mut bias = match &convolution.bias {
+            Some(bias) => bias.f_to_kind(Kind::Double)?,
+            None => Tensor::f_zeros([n_out], (Kind::Double, weight.device()))?,
+        };
+        if let Some(batch_norm) = batch_norm {
+            let (scale, shift) = batch_norm.as_scale_and_shift()?;
+            weight = weight.f_mul(&scale.f_reshape([n_out, 1, 1, 1, 1])?)?;
+            bias = bias.f_mul(&scale)?.f_add(&shift)?;
+        }
+        let (weight, bias) = (weight.f_to_kind(Kind::Float)?, bias.f_to_kind(Kind::Float)?);
+        let form = match kernel(convolution, grey) {
+            Some((geometry, method)) => {
+                let (weight, bias) = (weight.f_contiguous()?, bias.f_contiguous()?);
+                Form::Kernel(
+                    Convolution::new(geometry, method, values(&weight)?, values(&bias)?)
+                        .map_err(out_of_memory)?,
+                )
+            }
+            None => Form::Libtorch(weight, bias),
+        };
+        Ok(Folded { versions: versions_of(convolution, batch_norm)?, form })
+    }
+
+    /// Whether the tensors that it was made of are still the same, and what computes it.
+    pub fn is_current(
+        &self,
+        convolution: &Conv3d,
+        batch_norm: Option<&BatchNorm3d>,
+    ) -> Result<bool> {
+        let same_form =
+            matches!(self.form, Form::Kernel(_)) == kernel(convolution, false).is_some();
+        Ok(same_form && self.versions == versions_of(convolution, batch_norm)?)
+    }
+
+    /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`.
+    pub fn forward(
+        &self,
+        convolution: &Conv3d,
+        input: &Tensor,
+        ending: Ending<'_>,
+    ) -> Result<Tensor> {
+        match &self.form {
+            Form::Kernel(kernel) => {
+                let windows = windows_of(&convolution.config, spatial_size(input)?);
+                run(kernel, convolution.config.n_out, windows, input, ending)
+            }
+            Form::Libtorch(weight, bias) => {
+                let bias = rounded(bias)?;
+                let mut output = convolution.convolve(input, weight, Some(&bias))?;
+                if let Some(summand) = ending.summand {
+                    output = output.f_add_(&rounded(summand)?)?;
+                }
+                Ok(if ending.relu { output.f_relu_()? } else { output })
+            }
+        }
+    }
+}
+
+/// What an empty input walks through: the shape of the output, entered with what `Folded` would take.
+pub fn walk(convolution: &Conv3d, input: &Tensor, grey: bool) -> Result<Tensor> {
+    let Conv3dConfig { n_in, n_out, kernel: [z, y, x], .. } = convolution.config;
+    let windows = windows_of(&convolution.config, spatial_size(input)?);
+    let of_output = if grey { 1 } else { n_in / convolution.n_groups };
+    let n_weights = of_output * z * y * x * n_out;
+    match kernel(convolution, grey) {
+        Some((geometry, method)) => {
+            ledger::enter_prepared(Convolution::bytes(geometry, method) as u64);
+            let scratch = Convolution::scratch_bytes(geometry, method) as u64;
+            ledger::enter_scratch(scratch * n_threads() as u64);
+        }
+        None => {
+            ledger::enter_prepared(n_weights as u64 * F32);
+            ledger::enter_copy(&convolution.weight);
+        }
+    }
+    let [z, y, x] = windows.size.map(|extent| extent as i64);
+    let output = Tensor::f_empty([0, n_out, z, y, x], (Kind::Float, input.device()))?;
+    ledger::enter(&output, F32, n_weights / n_out);
+    Ok(output)
+}
+
+/// How our own kernels compute the convolution, if they do.
+fn kernel(convolution: &Conv3d, grey: bool) -> Option<(Geometry, Method)> {
+    let Conv3dConfig { n_in, n_out, kernel, stride, .. } = convolution.config;
+    let n_in = if grey { 1 } else { n_in };
+    let geometry = Geometry {
+        n_in: n_in as usize,
+        n_out: n_out as usize,
+        kernel: unsigned(kernel),
+        stride: unsigned(stride),
+    };
+    if is_ours(&convolution.weight) && convolution.n_groups == 1 {
+        Method::of(geometry).map(|method| (geometry, method))
+    } else {
+        None
+    }
+}
+
+/// How the windows of a convolution lie over an input of that size.
+fn windows_of(config: &Conv3dConfig, input: [i64; 3]) -> Windows {
+    let Conv3dConfig { kernel, stride, padding, .. } = *config;
+    windows(kernel, stride, padding.amount(input, kernel, stride), input)
+}
+
+/// How windows lie over an input with so many voxels of padding before and after it.
+fn windows(kernel: [i64; 3], stride: [i64; 3], amount: [[i64; 2]; 3], input: [i64; 3]) -> Windows {
+    let size = std::array::from_fn(|axis| {
+        let padded = input[axis] + amount[axis].iter().sum::<i64>();
+        ((padded - kernel[axis]) / stride[axis] + 1) as usize
+    });
+    Windows { size, before: amount.map(|[before, _]| before as usize) }
+}
+
+fn unsigned(sizes: [i64; 3]) -> [usize; 3] {
+    sizes.map(|extent| extent as usize)
+}
+
+/// The values of a tensor that `is_ours` and contiguous.
+fn values(tensor: &Tensor) -> Result<&[f32]> {
+    let message = "a layer was given values that are not f32 on the CPU";
+    cinetomo_tensors::values(tensor).ok_or_else(|| Error::new(ErrorKind::Panic, message))
+}
+
+fn run(
+    kernel: &Convolution,
+    n_out: i64,
+    windows: Windows,
+    input: &Tensor,
+    ending: Ending<'_>,
+) -> Result<Tensor> {
+    let channels_last = |map: &Tensor| map.f_permute([0, 2, 3, 4, 1])?.f_contiguous();
+    let voxels = channels_last(input)?;
+    let summand = ending.summand.map(channels_last).transpose()?;
+    let map = Map {
+        values: values(&voxels)?,
+        size: unsigned(spatial_size(input)?),
+        n_channels: input.size()[1] as usize,
+    };
+    let finish = Finish { summand: summand.as_ref().map(values).transpose()?, relu: ending.relu };
+    let [z, y, x] = windows.size.map(|extent| extent as i64);
+    let output = cinetomo_tensors::filled(&[input.size()[0], z, y, x, n_out], |out| {
+        kernel.run(map, windows, finish, out, n_threads()).map_err(out_of_memory)
+    })?;
+    Ok(output.f_permute([0, 4, 1, 2, 3])?)
+}
+
+/// As many as libtorch takes.
+fn n_threads() -> usize {
+    usize::try_from(tch::get_num_threads()).unwrap_or(1)
+}
+
+fn versions_of(convolution: &Conv3d, batch_norm: Option<&BatchNorm3d>) -> Result<Vec<i64>> {
+    let tensors = [Some(&convolution.weight), convolution.bias.as_ref()].into_iter().flatten();
+    versions(tensors.chain(batch_norm.into_iter().flat_map(BatchNorm3d::tensors)))
+}
+
+/// How often each tensor was changed.
+fn versions<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Result<Vec<i64>> {
+    tensors.map(|tensor| Ok(tensor.f_internal_version()?)).collect()
+}
+
+fn out_of_memory(error: std::collections::TryReserveError) -> Error {
+    Error::new(ErrorKind::OutOfMemory, format!("prepared weights: {error}"))
+}
+
+#[cfg(test)]
+#[path = "folded_test.rs"]
+mod folded_test;
