@@ -16,7 +16,7 @@ use log::{Level, Log, Metadata, Record};
 use crate::{
     error::{Error, ErrorKind, Result},
     model::Model,
-    monitor::{Monitor, Progress, log_line},
+    monitor::{Monitor, Progress, log_line, stopped},
     quiet::{Quiet, is_quiet},
     volume::{Axis, Contrast, FetchBoxes, Volume},
 };

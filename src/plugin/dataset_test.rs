@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 use super::*;
 use crate::{
     model::ModelConfig,
-    monitor::{Stage, log_nothing},
+    monitor::{Stage, log_nothing, stopped},
     preprocess::Preprocess,
     train::{BatchNorm, Calibration, FineTune, HeadStart, calibrate, fine_tune},
     volume::Dtype,
@@ -280,7 +280,7 @@ fn it_stops_when_it_is_told_to() {
     let flag = &mut Monitor::new(|_| true, || raised.load(Ordering::Relaxed), log_nothing());
     let error = error_of(read, flag);
     assert_eq!(error.kind(), ErrorKind::Cancelled);
-    assert_eq!(error.to_string(), "stopped: the cancel flag was raised");
+    assert_eq!(error.to_string(), stopped().to_string());
     assert!(n_reads < 6, "{n_reads}");
 
     let all = |indices: &[usize], out: &mut [f32]| {

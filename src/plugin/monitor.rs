@@ -110,14 +110,14 @@ impl<'a> Monitor<'a> {
 
     /// Fails with `Cancelled` if another thread asked to stop, or to end the process.
     pub fn check(&self) -> Result<()> {
-        if (self.cancelled)() {
-            return Err(Error::new(
-                ErrorKind::Cancelled,
-                "stopped: the cancel flag was raised, or the process is ending",
-            ));
-        }
-        Ok(())
+        if (self.cancelled)() { Err(stopped()) } else { Ok(()) }
     }
+}
+
+/// What a call fails with that another thread, or the end of the process, stopped.
+pub fn stopped() -> Error {
+    let message = "stopped: the cancel flag was raised, or the process is ending";
+    Error::new(ErrorKind::Cancelled, message)
 }
 
 /// Hands a line to `log`.
