@@ -167,12 +167,7 @@ fn wait<T>(answer: &Receiver<T>, cancelled: &dyn Fn() -> bool) -> Result<T> {
     loop {
         match answer.recv_timeout(PATIENCE) {
             Ok(found) => return Ok(found),
-            Err(RecvTimeoutError::Timeout) if cancelled() => {
-                return Err(Error::new(
-                    ErrorKind::Cancelled,
-                    "stopped while the host fetched boxes",
-                ));
-            }
+            Err(RecvTimeoutError::Timeout) if cancelled() => return Err(stopped()),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 let message = "the thread that made the call is gone";
