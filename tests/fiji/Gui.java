@@ -10,12 +10,14 @@ import java.awt.Button;
 import java.awt.Component;
 import java.awt.Container;
 import java.awt.Dialog;
+import java.awt.EventQueue;
 import java.awt.Point;
 import java.awt.Rectangle;
 import java.awt.Robot;
 import java.awt.TextField;
 import java.awt.Toolkit;
 import java.awt.Window;
+import java.awt.event.ActionEvent;
 import java.awt.event.InputEvent;
 import java.io.File;
 import java.util.ArrayList;
@@ -181,10 +183,19 @@ public final class Gui {
         return found;
     }
 
-    /** Clicks on a button until the dialog is gone: a click on a window that has not come to rest is lost. */
+    /**
+     * Clicks on a button until the dialog is gone. Where no window manager runs, Java may be wrong about where a window is, and
+     * the mouse then misses for good; so the button is told in the end as a click tells it.
+     */
     private static void press(Dialog dialog, String label) {
         for (int i = 0; i < 20 && dialog.isShowing(); i++) {
-            click(button(dialog, label));
+            Button button = button(dialog, label);
+            if (i < 5) {
+                click(button);
+            } else {
+                ActionEvent event = new ActionEvent(button, ActionEvent.ACTION_PERFORMED, button.getActionCommand());
+                EventQueue.invokeLater(() -> button.dispatchEvent(event));
+            }
             robot.delay(1000);
         }
         check(!dialog.isShowing(), "the dialog does not hear " + label);
