@@ -10,7 +10,7 @@ use crate::{
     matrix::PANEL,
     stem::{Rows, Stem},
     threads::on_threads,
-    winograd::{Planes, TILE_Z, Winograd},
+    winograd::{Planes, TILE_Z, Way, Winograd},
 };
 
 /// What a convolution is.
@@ -86,20 +86,44 @@ enum Weights {
 }
 
 impl Convolution {
-    /// Prepares weights `[n_out, n_in, z, y, x]` and a bias `[n_out]`. The method must be possible for that geometry. Fails if there is no memory.
+    /// Prepares weights `[n_out, n_in, z, y, x]` and a bias `[n_out]` on up to `n_threads` threads. The method must be possible for that geometry. Fails
+    /// if there is no memory.
     pub fn new(
         geometry: Geometry,
         method: Method,
         weights: &[f32],
         bias: &[f32],
+        n_threads: usize,
     ) -> Result<Convolution, TryReserveError> {
         let channels = [geometry.n_in, geometry.n_out];
         let weights = match method {
             Method::Direct => Weights::Direct(Direct::new(weights, geometry)?),
             Method::Stem => Weights::Stem(Stem::new(weights, geometry)?),
-            Method::Winograd(tile) => Weights::Winograd(Winograd::new(weights, channels, tile)?),
+            Method::Winograd(tile) => {
+                let way = Way::Forward;
+                Weights::Winograd(Winograd::new(weights, channels, tile, way, n_threads)?)
+            }
         };
         Ok(Convolution { geometry, method, weights, bias: bias.to_vec(), arch: Arch::new() })
+    }
+
+    /// What takes the gradient of the output of a convolution of 3 x 3 x 3 and stride 1, with weights `[n_out, n_in, 3, 3, 3]`, to that of its input, by
+    /// Winograd's way with tiles of 2 or 4 outputs. `geometry` is that of the convolution whose output the gradient is of.
+    pub fn back(
+        geometry: Geometry,
+        tile: usize,
+        weights: &[f32],
+        n_threads: usize,
+    ) -> Result<Convolution, TryReserveError> {
+        let Geometry { n_in, n_out, .. } = geometry;
+        let back = Winograd::new(weights, [n_out, n_in], tile, Way::Back, n_threads)?;
+        Ok(Convolution {
+            geometry: Geometry { n_in: n_out, n_out: n_in, ..geometry },
+            method: Method::Winograd(tile),
+            weights: Weights::Winograd(back),
+            bias: vec![0.0; n_in],
+            arch: Arch::new(),
+        })
     }
 
     /// Fills `out`, `[n, z', y', x', n_out]`, with the convolution of `input` on up to `n_threads` threads, which end before this does. Fails if

@@ -69,7 +69,7 @@ impl Case {
         finish: Finish<'_>,
         n_threads: usize,
     ) -> Vec<f32> {
-        let convolution = Convolution::new(self.geometry, self.method, weights, bias).unwrap();
+        let convolution = Convolution::new(self.geometry, self.method, weights, bias, n_threads).unwrap();
         let n_outputs = self.n * self.windows.size.iter().product::<usize>() * self.geometry.n_out;
         let mut out = vec![f32::NAN; n_outputs];
         let map = Map { values: input, size: self.input, n_channels: self.geometry.n_in };
@@ -188,7 +188,7 @@ fn bytes_are_those_that_are_taken() {
         let Geometry { n_in, n_out, kernel, .. } = case.geometry;
         let weights = vec![0.0; n_in * kernel.iter().product::<usize>() * n_out];
         let convolution =
-            Convolution::new(case.geometry, case.method, &weights, &vec![0.0; n_out]).unwrap();
+            Convolution::new(case.geometry, case.method, &weights, &vec![0.0; n_out], 2).unwrap();
         let taken = match &convolution.weights {
             Weights::Direct(weights) => weights.bytes(),
             Weights::Stem(weights) => weights.bytes(),

@@ -8,6 +8,7 @@
 
 mod convolution;
 mod direct;
+mod gradient;
 mod map;
 mod matrix;
 mod pool;
@@ -17,6 +18,7 @@ mod winograd;
 
 pub use self::{
     convolution::{Convolution, Geometry, Method, Windows},
+    gradient::{weight_gradient, weight_gradient_bytes},
     map::{Finish, Map},
     pool::max_pool,
 };

@@ -42,14 +42,11 @@ impl Packed {
         Ok(Packed { values: zeros(n_columns.div_ceil(PANEL) * n_rows * PANEL)?, n_rows })
     }
 
-    /// Sets a value.
-    pub fn set(&mut self, row: usize, column: usize, value: f32) {
-        self.values[(column / PANEL * self.n_rows + row) * PANEL + column % PANEL] = value;
-    }
-
-    /// Columns, with those of zeros.
-    pub fn n_columns(&self) -> usize {
-        self.values.len() / self.n_rows.max(1)
+    /// It, to multiply with.
+    fn panels(&self) -> Panels<'_> {
+        let n_panels = self.values.len() / (self.n_rows * PANEL).max(1);
+        let (values, n_rows) = (&self.values[..], self.n_rows);
+        Panels { values, n_rows, n_panels, step: n_rows * PANEL }
     }
 
     /// Bytes that it takes.
@@ -58,13 +55,7 @@ impl Packed {
         size_of_val(&self.values[..])
     }
 
-    /// `out` `[rows, n_columns]` becomes `a` `[rows, k]` times this.
-    #[inline(always)]
-    pub fn multiply<S: Simd>(&self, simd: S, a: &[f32], out: &mut [f32]) {
-        self.multiply_rows(simd, a, 0..self.n_rows, out, false);
-    }
-
-    /// The same with a band of this matrix's rows: `a` is `[rows, band]`. With `add`, the product is added to `out`.
+    /// `out` `[rows, n_columns]` becomes `a` `[rows, band]` times a band of this matrix's rows. With `add`, the product is added to `out`.
     #[inline(always)]
     pub fn multiply_rows<S: Simd>(
         &self,
@@ -88,13 +79,34 @@ impl Packed {
         out: &mut [f32],
         add: bool,
     ) {
-        let product = Product { simd, lines, b: self, add };
-        match S::F32_LANES {
-            16 => product.wide(out),
-            8 => product.narrow::<2>(out),
-            4 => product.narrow::<4>(out),
-            _ => product.narrow::<PANEL>(out),
-        }
+        Product { simd, lines, b: self.panels(), add }.write(out);
+    }
+}
+
+/// A matrix `[k, n]` whose panels lie anywhere in some values, at regular distances.
+#[derive(Clone, Copy)]
+pub struct Panels<'a> {
+    /// The values, from the first panel on.
+    pub values: &'a [f32],
+    /// k.
+    pub n_rows: usize,
+    /// n / 16.
+    pub n_panels: usize,
+    /// Values from one panel to the next.
+    pub step: usize,
+}
+
+impl Panels<'_> {
+    /// `out` `[rows, n]` becomes `a` `[rows, k]` times this.
+    #[inline(always)]
+    pub fn multiply<S: Simd>(self, simd: S, a: &[f32], out: &mut [f32]) {
+        let lines = std::iter::once(Line { values: a, first_row: 0 });
+        let lines = Lines { lines, step: self.n_rows, length: self.n_rows };
+        Product { simd, lines, b: self, add: false }.write(out);
+    }
+
+    fn n_columns(self) -> usize {
+        self.n_panels * PANEL
     }
 }
 
@@ -121,15 +133,25 @@ pub struct Lines<I> {
 struct Product<'b, S, I> {
     simd: S,
     lines: Lines<I>,
-    b: &'b Packed,
+    b: Panels<'b>,
     add: bool,
 }
 
 impl<'a, S: Simd, I: Iterator<Item = Line<'a>> + Clone> Product<'_, S, I> {
+    #[inline(always)]
+    fn write(&self, out: &mut [f32]) {
+        match S::F32_LANES {
+            16 => self.wide(out),
+            8 => self.narrow::<2>(out),
+            4 => self.narrow::<4>(out),
+            _ => self.narrow::<PANEL>(out),
+        }
+    }
+
     /// With registers of a whole panel: four panels at once.
     #[inline(always)]
     fn wide(&self, out: &mut [f32]) {
-        let n_panels = self.b.n_columns() / PANEL;
+        let n_panels = self.b.n_panels;
         let mut panel = 0;
         while panel + 4 <= n_panels {
             self.panels::<4, 1>(panel, out);
@@ -147,7 +169,7 @@ impl<'a, S: Simd, I: Iterator<Item = Line<'a>> + Clone> Product<'_, S, I> {
     /// With registers of a fraction of a panel.
     #[inline(always)]
     fn narrow<const V: usize>(&self, out: &mut [f32]) {
-        for panel in 0..self.b.n_columns() / PANEL {
+        for panel in 0..self.b.n_panels {
             self.panels::<1, V>(panel, out);
         }
     }
@@ -189,8 +211,8 @@ impl<'a, S: Simd, I: Iterator<Item = Line<'a>> + Clone> Product<'_, S, I> {
             let a: [&[f32]; R] =
                 std::array::from_fn(|r| &line.values[(row + r) * step..][..length]);
             let b: [&[S::f32s]; P] = std::array::from_fn(|p| {
-                let start = (panel + p) * self.b.n_rows + line.first_row;
-                S::as_simd_f32s(&self.b.values[start * PANEL..][..length * PANEL]).0
+                let start = (panel + p) * self.b.step + line.first_row * PANEL;
+                S::as_simd_f32s(&self.b.values[start..][..length * PANEL]).0
             });
             for k in 0..length {
                 let factors: [[S::f32s; V]; P] =

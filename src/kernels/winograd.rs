@@ -14,11 +14,13 @@
 
 use std::{collections::TryReserveError, ops::Range};
 
-use pulp::{Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::{
+    convolution::zeros,
     map::{Finish, Map, load, store},
-    matrix::{PANEL, Packed},
+    matrix::{PANEL, Panels},
+    threads::on_threads,
 };
 
 /// Outputs of a tile along z.
@@ -40,60 +42,95 @@ const FAR: f64 = std::f64::consts::SQRT_2;
 
 /// Weights of a convolution of 3 x 3 x 3, transformed.
 pub struct Winograd {
-    /// `[n_in, n_out]` for each place of a tile, in the order z, y, x.
-    places: Vec<Packed>,
+    /// `[n_out / 16, places, n_in, 16]`, the places of a tile in the order z, y, x.
+    values: Vec<f32>,
     n_in: usize,
+    n_out: usize,
     /// Outputs of a tile along y and along x: 2 or 4.
     tile: usize,
 }
 
+/// Which way a convolution goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    /// From input to output, with weights `[n_out, n_in, z, y, x]`.
+    Forward,
+    /// From the gradient of that output to that of the input. It is a convolution, too: its input channels are the outputs of the other, and its
+    /// weights `[n_in, n_out, z, y, x]` lie the other way round along each axis.
+    Back,
+}
+
 impl Winograd {
-    /// Transforms, in double precision, weights `[n_out, n_in, 3, 3, 3]` for tiles of 2 or 4 outputs along y and x. Both numbers of channels are
-    /// multiples of 16.
+    /// Transforms, in double precision, the weights of a convolution of so many channels that goes that way, for tiles of 2 or 4 outputs along y and
+    /// x, on up to `n_threads` threads. Both numbers of channels are multiples of 16.
     pub fn new(
         weights: &[f32],
         [n_in, n_out]: [usize; 2],
         tile: usize,
+        way: Way,
+        n_threads: usize,
     ) -> Result<Winograd, TryReserveError> {
         debug_assert!(
             n_in.is_multiple_of(PANEL)
                 && n_out.is_multiple_of(PANEL)
                 && weights.len() == n_in * n_out * 27
         );
-        let lines = [kernel_lines(TILE_Z), kernel_lines(tile), kernel_lines(tile)];
-        let n_places = lines.iter().map(Vec::len).product();
-        let mut places = (0..n_places)
-            .map(|_| Packed::zeros(n_in, n_out))
-            .collect::<Result<Vec<Packed>, TryReserveError>>()?;
-        for (pair, kernel) in weights.chunks_exact(27).enumerate() {
-            let transformed = transform_kernel(kernel, &lines);
-            for (place, value) in std::iter::zip(&mut places, transformed) {
-                place.set(pair % n_in, pair / n_in, value);
+        let mut values = zeros(Winograd::bytes([n_in, n_out], tile) / size_of::<f32>())?;
+        let of_panel = n_places(tile) * n_in * PANEL;
+        let (arch, mut threads) = (Arch::new(), vec![(); n_threads.max(1)]);
+        let start = |panel: usize| panel * of_panel;
+        on_threads(&mut threads, n_out / PANEL, start, &mut values, |_, panels, out| {
+            for (panel, out) in panels.zip(out.chunks_exact_mut(of_panel)) {
+                let first = panel * PANEL;
+                // The value of a tap for an input channel and an output channel of the panel.
+                let value = |tap: usize, input: usize, lane: usize| match way {
+                    Way::Forward => weights[((first + lane) * n_in + input) * 27 + tap],
+                    Way::Back => weights[(input * n_out + first + lane) * 27 + 26 - tap],
+                };
+                arch.dispatch(
+                    #[inline(always)]
+                    || match tile {
+                        2 => transform_panel::<4>(n_in, kernel_lines(2), value, out),
+                        _ => transform_panel::<6>(n_in, kernel_lines(4), value, out),
+                    },
+                );
             }
-        }
-        Ok(Winograd { places, n_in, tile })
+        });
+        Ok(Winograd { values, n_in, n_out, tile })
     }
 
     /// Bytes that weights take when they are transformed.
     pub fn bytes([n_in, n_out]: [usize; 2], tile: usize) -> usize {
-        PLACES_Z * (tile + 2) * (tile + 2) * n_in * n_out * size_of::<f32>()
+        n_places(tile) * n_in * n_out * size_of::<f32>()
     }
 
     /// Bytes that the weights take.
     #[cfg(test)]
     pub fn own_bytes(&self) -> usize {
-        self.places.iter().map(Packed::bytes).sum()
+        size_of_val(&self.values[..])
     }
 
     /// Values that a thread works in.
     pub fn scratch_values([n_in, n_out]: [usize; 2], tile: usize) -> usize {
-        let of_tile = PLACES_Z * (tile + 2) * (tile + 2) * (n_in + n_out);
+        let of_tile = n_places(tile) * (n_in + n_out);
         of_tile * block(of_tile)
     }
 
-    fn n_out(&self) -> usize {
-        self.places[0].n_columns()
+    /// The weights of a place of a tile, `[n_in, n_out]`.
+    fn place(&self, place: usize) -> Panels<'_> {
+        let of_place = self.n_in * PANEL;
+        Panels {
+            values: &self.values[place * of_place..],
+            n_rows: self.n_in,
+            n_panels: self.n_out / PANEL,
+            step: n_places(self.tile) * of_place,
+        }
     }
+}
+
+/// Places of a tile.
+pub fn n_places(tile: usize) -> usize {
+    PLACES_Z * (tile + 2) * (tile + 2)
 }
 
 /// Tiles that are multiplied at once.
@@ -101,38 +138,69 @@ fn block(values_of_tile: usize) -> usize {
     (BLOCK_BYTES / size_of::<f32>() / values_of_tile).max(LEAST_BLOCK)
 }
 
-/// What takes three taps to the places of a tile of m outputs: the matrix G, a row a place.
-fn kernel_lines(m: usize) -> Vec<[f64; 3]> {
+/// What takes three taps to the places of a tile of N - 2 outputs: the matrix G, a row a place.
+pub fn kernel_lines<const N: usize>(tile: usize) -> [[f64; 3]; N] {
+    debug_assert_eq!(tile + 2, N, "places along an axis");
     // The taps as a polynomial, at each point, over the product of its distances from the others.
-    let finite: &[f64] = if m == 2 { &[0.0, 1.0, -1.0] } else { &[0.0, NEAR, -NEAR, FAR, -FAR] };
-    let mut rows: Vec<[f64; 3]> = finite
-        .iter()
-        .map(|point| {
+    let finite: &[f64] =
+        if tile == 2 { &[0.0, 1.0, -1.0] } else { &[0.0, NEAR, -NEAR, FAR, -FAR] };
+    std::array::from_fn(|place| match finite.get(place) {
+        Some(point) => {
             let others = finite.iter().filter(|other| *other != point);
             let scale = others.map(|other| point - other).product::<f64>();
             [1.0, *point, point * point].map(|power| power / scale)
-        })
-        .collect();
-    rows.push([0.0, 0.0, 1.0]);
-    rows
+        }
+        None => [0.0, 0.0, 1.0],
+    })
 }
 
-/// A kernel `[3, 3, 3]` at every place of a tile.
-fn transform_kernel<'a>(
-    kernel: &'a [f32],
-    [along_z, along_y, along_x]: &'a [Vec<[f64; 3]>; 3],
-) -> impl Iterator<Item = f32> + 'a {
-    along_z.iter().flat_map(move |z| {
-        let plane: [f64; 9] =
-            std::array::from_fn(|i| (0..3).map(|j| z[j] * f64::from(kernel[j * 9 + i])).sum());
-        along_y.iter().flat_map(move |y| {
-            let line: [f64; 3] =
-                std::array::from_fn(|i| (0..3).map(|j| y[j] * plane[j * 3 + i]).sum());
-            along_x.iter().map(move |x| {
-                std::iter::zip(x, line).map(|(factor, value)| factor * value).sum::<f64>() as f32
-            })
-        })
-    })
+/// A value for each column of a panel.
+type Lanes = [f64; PANEL];
+
+/// Kernels of 16 output channels, `value(tap, input channel, output channel)`, at every place of a tile: `[places, n_in, 16]`.
+#[inline(always)]
+fn transform_panel<const N: usize>(
+    n_in: usize,
+    lines: [[f64; 3]; N],
+    value: impl Fn(usize, usize, usize) -> f32,
+    out: &mut [f32],
+) {
+    let along_z = kernel_lines::<PLACES_Z>(TILE_Z);
+    for input in 0..n_in {
+        let taps: [Lanes; 27] =
+            std::array::from_fn(|tap| std::array::from_fn(|lane| value(tap, input, lane).into()));
+        let mut rows = [[[0.0; PANEL]; N]; 9];
+        for (row, taps) in rows.iter_mut().zip(taps.as_chunks::<3>().0) {
+            for (place, line) in row.iter_mut().zip(&lines) {
+                *place = combined(line, taps);
+            }
+        }
+        let mut planes = [[[[0.0; PANEL]; N]; N]; 3];
+        for (plane, rows) in planes.iter_mut().zip(rows.as_chunks::<3>().0) {
+            for (places, line) in plane.iter_mut().zip(&lines) {
+                for (x, place) in places.iter_mut().enumerate() {
+                    *place = combined(line, &rows.map(|row| row[x]));
+                }
+            }
+        }
+        for (z, line) in along_z.iter().enumerate() {
+            for y in 0..N {
+                for x in 0..N {
+                    let lanes = combined(line, &planes.map(|plane| plane[y][x]));
+                    let place = (z * N + y) * N + x;
+                    let there = &mut out[(place * n_in + input) * PANEL..][..PANEL];
+                    for (there, lane) in there.iter_mut().zip(lanes) {
+                        *there = lane as f32;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn combined(factors: &[f64; 3], terms: &[Lanes; 3]) -> Lanes {
+    std::array::from_fn(|lane| (0..3).map(|i| factors[i] * terms[i][lane]).sum())
 }
 
 /// Some planes of the output of a convolution.
@@ -171,7 +239,7 @@ impl Planes<'_> {
     /// With tiles of `M` outputs along y and x, which have `N = M + 2` places there.
     #[inline(always)]
     fn convolve<S: Simd, const M: usize, const N: usize>(mut self, simd: S) {
-        let (n_in, n_out) = (self.weights.n_in, self.weights.n_out());
+        let Winograd { n_in, n_out, .. } = *self.weights;
         let n_places = PLACES_Z * N * N;
         let block = block(n_places * (n_in + n_out));
         let [_, n_y, n_x] = self.input.size;
@@ -182,81 +250,17 @@ impl Planes<'_> {
         for first in (self.pairs.start * of_pair..end).step_by(block) {
             let n_tiles = block.min(end - first);
             for index in 0..n_tiles {
-                let corner = self.corner::<M>(first + index);
-                self.transform_input::<S, N>(simd, corner, transformed, [n_tiles, index]);
+                let corner = corner::<M>(self.input.size, first + index);
+                transform_input::<S, N>(simd, self.input, corner, transformed, [n_tiles, index]);
             }
-            for (place, weights) in self.weights.places.iter().enumerate() {
+            for place in 0..n_places {
                 let a = &transformed[place * n_tiles * n_in..][..n_tiles * n_in];
                 let there = &mut products[place * n_tiles * n_out..][..n_tiles * n_out];
-                weights.multiply(simd, a, there);
+                self.weights.place(place).multiply(simd, a, there);
             }
             for index in 0..n_tiles {
-                let corner = self.corner::<M>(first + index);
+                let corner = corner::<M>(self.input.size, first + index);
                 self.transform_output::<S, M, N>(simd, corner, products, [n_tiles, index]);
-            }
-        }
-    }
-
-    /// Number of the map, and first output of the tile along z, y, x.
-    #[inline(always)]
-    fn corner<const M: usize>(&self, tile: usize) -> [usize; 4] {
-        let [n_z, n_y, n_x] = self.input.size;
-        let (rest, x) = (tile / n_x.div_ceil(M), tile % n_x.div_ceil(M));
-        let (pair, y) = (rest / n_y.div_ceil(M), rest % n_y.div_ceil(M));
-        let (sample, z) = (pair / n_z.div_ceil(TILE_Z), pair % n_z.div_ceil(TILE_Z));
-        [sample, z * TILE_Z, y * M, x * M]
-    }
-
-    /// Writes the transformed input of tile `index` of `n_tiles` to `out`, `[places, n_tiles, n_in]`.
-    #[inline(always)]
-    fn transform_input<S: Simd, const N: usize>(
-        &self,
-        simd: S,
-        [sample, z0, y0, x0]: [usize; 4],
-        out: &mut [f32],
-        [n_tiles, index]: [usize; 2],
-    ) {
-        let Map { values, size: [n_z, n_y, n_x], n_channels } = self.input;
-        let zero = simd.splat_f32s(0.0);
-        // Where the voxels of the tile begin, from one before the outputs; one before 0 wraps to a large number. None is outside.
-        let starts: [[[Option<usize>; N]; N]; PLACES_Z] = std::array::from_fn(|z| {
-            let z = (z0 + z).wrapping_sub(1);
-            std::array::from_fn(|y| {
-                let y = (y0 + y).wrapping_sub(1);
-                std::array::from_fn(|x| {
-                    let x = (x0 + x).wrapping_sub(1);
-                    let inside = z < n_z && y < n_y && x < n_x;
-                    inside.then(|| (((sample * n_z + z) * n_y + y) * n_x + x) * n_channels)
-                })
-            })
-        });
-        let mut planes = [[[zero; N]; N]; PLACES_Z];
-        for channel in (0..n_channels).step_by(S::F32_LANES) {
-            for (starts, plane) in std::iter::zip(&starts, &mut planes) {
-                let mut rows = [[zero; N]; N];
-                for (starts, row) in std::iter::zip(starts, &mut rows) {
-                    let line = std::array::from_fn(|x| match starts[x] {
-                        Some(start) => load::<S>(values, start + channel),
-                        None => zero,
-                    });
-                    *row = input_line(simd, line);
-                }
-                for x in 0..N {
-                    let column: [S::f32s; N] = std::array::from_fn(|y| rows[y][x]);
-                    let column = input_line(simd, column);
-                    for y in 0..N {
-                        plane[y][x] = column[y];
-                    }
-                }
-            }
-            for y in 0..N {
-                for x in 0..N {
-                    let column: [S::f32s; PLACES_Z] = std::array::from_fn(|z| planes[z][y][x]);
-                    for (z, value) in input_line(simd, column).into_iter().enumerate() {
-                        let place = (z * N + y) * N + x;
-                        store::<S>(out, (place * n_tiles + index) * n_channels + channel, value);
-                    }
-                }
             }
         }
     }
@@ -270,7 +274,7 @@ impl Planes<'_> {
         products: &[f32],
         [n_tiles, index]: [usize; 2],
     ) {
-        let ([n_z, n_y, n_x], n_out) = (self.input.size, self.weights.n_out());
+        let ([n_z, n_y, n_x], n_out) = (self.input.size, self.weights.n_out);
         let zero = simd.splat_f32s(0.0);
         for channel in (0..n_out).step_by(S::F32_LANES) {
             let mut planes = [[[zero; N]; N]; TILE_Z];
@@ -303,6 +307,69 @@ impl Planes<'_> {
                         let value = self.finish.apply(simd, sum, bias, start);
                         store::<S>(self.out, start - self.out_start, value);
                     }
+                }
+            }
+        }
+    }
+}
+
+/// Number of the map, and first output of the tile along z, y, x.
+#[inline(always)]
+pub fn corner<const M: usize>([n_z, n_y, n_x]: [usize; 3], tile: usize) -> [usize; 4] {
+    let (rest, x) = (tile / n_x.div_ceil(M), tile % n_x.div_ceil(M));
+    let (pair, y) = (rest / n_y.div_ceil(M), rest % n_y.div_ceil(M));
+    let (sample, z) = (pair / n_z.div_ceil(TILE_Z), pair % n_z.div_ceil(TILE_Z));
+    [sample, z * TILE_Z, y * M, x * M]
+}
+
+/// Writes the transformed input of tile `index` of `n_tiles` to `out`, `[places, n_tiles, n_in]`.
+#[inline(always)]
+pub fn transform_input<S: Simd, const N: usize>(
+    simd: S,
+    input: Map<'_>,
+    [sample, z0, y0, x0]: [usize; 4],
+    out: &mut [f32],
+    [n_tiles, index]: [usize; 2],
+) {
+    let Map { values, size: [n_z, n_y, n_x], n_channels } = input;
+    let zero = simd.splat_f32s(0.0);
+    // Where the voxels of the tile begin, from one before the outputs; one before 0 wraps to a large number. None is outside.
+    let starts: [[[Option<usize>; N]; N]; PLACES_Z] = std::array::from_fn(|z| {
+        let z = (z0 + z).wrapping_sub(1);
+        std::array::from_fn(|y| {
+            let y = (y0 + y).wrapping_sub(1);
+            std::array::from_fn(|x| {
+                let x = (x0 + x).wrapping_sub(1);
+                let inside = z < n_z && y < n_y && x < n_x;
+                inside.then(|| (((sample * n_z + z) * n_y + y) * n_x + x) * n_channels)
+            })
+        })
+    });
+    let mut planes = [[[zero; N]; N]; PLACES_Z];
+    for channel in (0..n_channels).step_by(S::F32_LANES) {
+        for (starts, plane) in std::iter::zip(&starts, &mut planes) {
+            let mut rows = [[zero; N]; N];
+            for (starts, row) in std::iter::zip(starts, &mut rows) {
+                let line = std::array::from_fn(|x| match starts[x] {
+                    Some(start) => load::<S>(values, start + channel),
+                    None => zero,
+                });
+                *row = input_line(simd, line);
+            }
+            for x in 0..N {
+                let column: [S::f32s; N] = std::array::from_fn(|y| rows[y][x]);
+                let column = input_line(simd, column);
+                for y in 0..N {
+                    plane[y][x] = column[y];
+                }
+            }
+        }
+        for y in 0..N {
+            for x in 0..N {
+                let column: [S::f32s; PLACES_Z] = std::array::from_fn(|z| planes[z][y][x]);
+                for (z, value) in input_line(simd, column).into_iter().enumerate() {
+                    let place = (z * N + y) * N + x;
+                    store::<S>(out, (place * n_tiles + index) * n_channels + channel, value);
                 }
             }
         }
@@ -360,4 +427,28 @@ fn output_line<S: Simd, const N: usize, const M: usize>(simd: S, p: [S::f32s; N]
     outputs[2] = both(1, even_near, even_far);
     outputs[3] = simd.add_f32s(p[5], both(2, odd_near, odd_far));
     outputs
+}
+
+/// The gradients of the outputs of a line at its places: the transposed matrix A.
+#[inline(always)]
+pub fn gradient_line<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    d: [S::f32s; M],
+) -> [S::f32s; N] {
+    let mut places = [d[0]; N];
+    places[N - 1] = d[M - 1];
+    if N == 4 {
+        places[1] = simd.add_f32s(d[0], d[1]);
+        places[2] = simd.sub_f32s(d[0], d[1]);
+        return places;
+    }
+    for (place, point) in [(1, NEAR), (3, FAR)] {
+        let powers = [point, point * point, point * point * point];
+        let [one, two, three] = powers.map(|power| simd.splat_f32s(power as f32));
+        let even = simd.mul_add_e_f32s(two, d[2], d[0]);
+        let odd = simd.mul_add_e_f32s(three, d[3], simd.mul_f32s(one, d[1]));
+        places[place] = simd.add_f32s(even, odd);
+        places[place + 1] = simd.sub_f32s(even, odd);
+    }
+    places
 }

@@ -71,7 +71,13 @@ impl Packed {
                     Some(bias) => bias.f_contiguous()?,
                     None => Tensor::f_zeros([n_out], (Kind::Float, Device::Cpu))?,
                 };
-                let kernel = Convolution::new(geometry, method, values(&weight)?, values(&bias)?);
+                let kernel = Convolution::new(
+                    geometry,
+                    method,
+                    values(&weight)?,
+                    values(&bias)?,
+                    n_threads(),
+                );
                 packed.insert((versions, kernel.map_err(out_of_memory)?))
             }
         };
@@ -175,7 +181,7 @@ impl Folded {
             Some((geometry, method)) => {
                 let (weight, bias) = (weight.f_contiguous()?, bias.f_contiguous()?);
                 Form::Kernel(
-                    Convolution::new(geometry, method, values(&weight)?, values(&bias)?)
+                    Convolution::new(geometry, method, values(&weight)?, values(&bias)?, n_threads())
                         .map_err(out_of_memory)?,
                 )
             }
