@@ -11,6 +11,8 @@ use crate::{boxes::Boxes, failure::Result, interrupt, session::Session};
 pub enum Which<'a> {
     /// All of them.
     All,
+    /// Those from the first of these indices up to, but not including, the second.
+    Between([usize; 2]),
     /// These.
     These(&'a [usize]),
 }
@@ -19,6 +21,7 @@ impl Which<'_> {
     fn len(self, boxes: &Boxes) -> usize {
         match self {
             Which::All => boxes.len(),
+            Which::Between([start, end]) => end - start,
             Which::These(indices) => indices.len(),
         }
     }
@@ -26,6 +29,7 @@ impl Which<'_> {
     fn indices(self, chunk: Range<usize>) -> Vec<usize> {
         match self {
             Which::All => chunk.collect(),
+            Which::Between([start, _]) => (start + chunk.start..start + chunk.end).collect(),
             Which::These(indices) => indices[chunk].to_vec(),
         }
     }
@@ -44,6 +48,7 @@ pub fn for_chunks<T>(
     mut found: impl FnMut(&[usize], T) -> Result<()>,
 ) -> Result<()> {
     let n = which.len(boxes);
+    let first = if let Which::Between([start, _]) = which { start } else { 0 };
     let mut bar = session.console.bar(title);
     for chunk in boxes.chunks(n) {
         bar.part(chunk.start, chunk.end, n);
@@ -52,7 +57,10 @@ pub fn for_chunks<T>(
         let volume = boxes.volume(&voxels)?;
         let result = session
             .call(&bar, |hooks| call(&volume, hooks))
-            .map_err(|error| error.within(format!("boxes {} to {}", chunk.start + 1, chunk.end)))?;
+            .map_err(|error| {
+                let (start, end) = (first + chunk.start + 1, first + chunk.end);
+                error.within(format!("boxes {start} to {end}"))
+            })?;
         found(&indices, result)?;
     }
     interrupt::check()

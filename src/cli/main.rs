@@ -20,6 +20,7 @@ mod picture;
 mod predictions;
 mod run_file;
 mod session;
+mod shard;
 mod slices;
 mod start;
 mod table;

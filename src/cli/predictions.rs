@@ -1,6 +1,9 @@
 //! What a classification found, into files: tables, arrays, and the particle list that it was asked of.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use cinetomo_formats::{
     csv::{ResultRow, ResultsWriter},
@@ -123,7 +126,7 @@ impl Counts {
     }
 }
 
-/// Classifies all boxes chunk by chunk and writes what is found. `reject` are the rules by which a box may be given
+/// Classifies the boxes `which` chunk by chunk and writes what is found of them. `reject` are the rules by which a box may be given
 /// no class.
 ///
 /// # Errors
@@ -132,6 +135,7 @@ pub fn classify(
     session: &Session,
     model: &Model,
     boxes: &Boxes,
+    which: Range<usize>,
     reject: i32,
     outputs: &[PathBuf],
     selection: &Selection,
@@ -139,12 +143,12 @@ pub fn classify(
     let class_names = model.info()?.class_names;
     let n_classes = class_names.len();
     selection.check(&class_names)?;
-    let mut writers = Writers::create(outputs, boxes, &class_names)?;
+    let mut writers = Writers::create(outputs, boxes, which.clone(), &class_names)?;
     let mut counts = Counts::new(&class_names);
     for_chunks(
         session,
         boxes,
-        Which::All,
+        Which::Between([which.start, which.end]),
         "classifying",
         |volume, hooks| model.predict(volume, reject, hooks),
         |indices, found| {
@@ -172,7 +176,9 @@ struct Writers<'a> {
     lists: Vec<&'a Path>,
     list: Option<&'a ParticleFile>,
     has_groups: bool,
-    /// Of all particles, where a list is written: it needs them after the last box. 0 = rejected, others from 1.
+    /// The boxes that are classified.
+    which: Range<usize>,
+    /// Of these, where a list is written: it needs them after the last box. 0 = rejected, others from 1.
     classes: Vec<u32>,
     probabilities: Vec<f32>,
     distances: Vec<f32>,
@@ -182,8 +188,10 @@ impl<'a> Writers<'a> {
     fn create(
         outputs: &'a [PathBuf],
         boxes: &'a Boxes,
+        which: Range<usize>,
         class_names: &[String],
     ) -> Result<Writers<'a>> {
+        let n = which.len();
         let mut writers = Writers {
             tables: Vec::new(),
             arrays: Vec::new(),
@@ -196,6 +204,7 @@ impl<'a> Writers<'a> {
                 _ => None,
             },
             has_groups: boxes.has_groups(),
+            which,
             classes: Vec::new(),
             probabilities: Vec::new(),
             distances: Vec::new(),
@@ -207,7 +216,7 @@ impl<'a> Writers<'a> {
                     writers.tables.push(table);
                 }
                 "npy" => {
-                    let array = npy::Writer::create(path, boxes.len(), class_names.len())?;
+                    let array = npy::Writer::create(path, n, class_names.len())?;
                     writers.arrays.push(array);
                 }
                 extension @ ("star" | "tbl") => {
@@ -258,23 +267,26 @@ impl<'a> Writers<'a> {
 
     fn finish(self, class_names: &[String], selection: &Selection) -> Result<()> {
         let n_classes = class_names.len();
-        let Writers { tables, arrays, lists, list, classes, probabilities, distances, .. } = self;
-        let of = |row: usize| &probabilities[row * n_classes..(row + 1) * n_classes];
+        let Writers { tables, arrays, lists, list, which, classes, probabilities, distances, .. } =
+            self;
+        // Rows of the list; values are asked for those only that are kept, which are among `which`.
+        let start = which.start;
+        let of = |row: usize| &probabilities[(row - start) * n_classes..][..n_classes];
         let highest = |row: usize| of(row).iter().copied().fold(0.0, f32::max);
-        let name = |row: usize| Some(class_names[classes[row].checked_sub(1)? as usize].as_str());
+        let name = |row: usize| Some(class_names[classes[row - start].checked_sub(1)? as usize].as_str());
         for path in lists {
             // Lists are only among the outputs where the input is one.
             let Some(list) = list else { continue };
             let mut changes = Changes::new()
-                .class(|row| classes[row])
-                .keep(|row| selection.keeps(name(row), highest(row)));
+                .class(|row| classes[row - start])
+                .keep(|row| which.contains(&row) && selection.keeps(name(row), highest(row)));
             if outputs::extension(path) == "star" {
                 changes = changes.column("cinetomoProbability", highest);
                 for (index, label) in column_labels(class_names).iter().enumerate() {
                     changes = changes.column(label, move |row| of(row)[index]);
                 }
                 if !distances.is_empty() {
-                    changes = changes.column("cinetomoDistance", |row| distances[row]);
+                    changes = changes.column("cinetomoDistance", |row| distances[row - start]);
                 }
             }
             list.save(path, &changes)?;

@@ -97,7 +97,7 @@ impl Convolution {
     ) -> Result<Convolution, TryReserveError> {
         let channels = [geometry.n_in, geometry.n_out];
         let weights = match method {
-            Method::Direct => Weights::Direct(Direct::new(weights, geometry)?),
+            Method::Direct => Weights::Direct(Direct::new(weights, geometry, n_threads)?),
             Method::Stem => Weights::Stem(Stem::new(weights, geometry)?),
             Method::Winograd(tile) => {
                 let way = Way::Forward;

@@ -25,15 +25,14 @@ pub struct Direct {
 }
 
 impl Direct {
-    /// Packs weights `[n_out, n_in, z, y, x]`.
-    pub fn new(weights: &[f32], geometry: Geometry) -> Result<Direct, TryReserveError> {
-        let Geometry { n_in, n_out, kernel, .. } = geometry;
-        let n_taps = kernel.iter().product::<usize>();
-        let value = |row: usize, column: usize| {
-            let (tap, channel) = (row / n_in, row % n_in);
-            weights[(column * n_in + channel) * n_taps + tap]
-        };
-        Ok(Direct { weights: Packed::new(n_taps * n_in, n_out, value)?, geometry })
+    /// Packs weights `[n_out, n_in, z, y, x]` on up to `n_threads` threads.
+    pub fn new(
+        weights: &[f32],
+        geometry: Geometry,
+        n_threads: usize,
+    ) -> Result<Direct, TryReserveError> {
+        let weights = Packed::new(weights, [geometry.n_in, geometry.n_out], n_threads)?;
+        Ok(Direct { weights, geometry })
     }
 
     /// Bytes that the weights take.

@@ -4,7 +4,7 @@ use std::{collections::TryReserveError, ops::Range};
 
 use pulp::Simd;
 
-use crate::convolution::zeros;
+use crate::{convolution::zeros, threads::on_threads};
 
 /// Columns of a panel: as many as fill the widest registers, and a multiple of what fills the others.
 pub const PANEL: usize = 16;
@@ -19,27 +19,34 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Packs the matrix with the value `value(row, column)`. Fails if there is no memory.
+    /// Packs weights `[n_out, n_in, taps]` as the matrix `[taps * n_in, n_out]` on up to `n_threads` threads. Fails if there is no memory.
     pub fn new(
-        n_rows: usize,
-        n_columns: usize,
-        value: impl Fn(usize, usize) -> f32,
+        weights: &[f32],
+        [n_in, n_out]: [usize; 2],
+        n_threads: usize,
     ) -> Result<Packed, TryReserveError> {
-        let mut packed = Packed::zeros(n_rows, n_columns)?;
-        for (panel, rows) in packed.values.chunks_exact_mut(n_rows * PANEL).enumerate() {
-            let first = panel * PANEL;
-            for (row, values) in rows.chunks_exact_mut(PANEL).enumerate() {
-                for (column, there) in (first..n_columns).zip(values) {
-                    *there = value(row, column);
+        let n_taps = weights.len() / (n_in * n_out).max(1);
+        let n_rows = n_taps * n_in;
+        let mut values = zeros(n_out.div_ceil(PANEL) * n_rows * PANEL)?;
+        let mut threads = vec![(); n_threads.max(1)];
+        let (n_panels, start) = (n_out.div_ceil(PANEL), |panel: usize| panel * n_rows * PANEL);
+        on_threads(&mut threads, n_panels, start, &mut values, |_, panels, out| {
+            for (panel, out) in panels.zip(out.chunks_exact_mut(n_rows * PANEL)) {
+                let columns = panel * PANEL..n_out.min((panel + 1) * PANEL);
+                let weights = &weights[columns.start * n_rows..columns.end * n_rows];
+                // The taps of a channel lie together here, and n_in rows apart there: lines of a panel are written as a whole.
+                for channel in 0..n_in {
+                    for tap in 0..n_taps {
+                        let line = &mut out[(tap * n_in + channel) * PANEL..][..PANEL];
+                        let of_columns = weights[channel * n_taps + tap..].iter().step_by(n_rows);
+                        for (value, weight) in std::iter::zip(line, of_columns) {
+                            *value = *weight;
+                        }
+                    }
                 }
             }
-        }
-        Ok(packed)
-    }
-
-    /// A matrix of zeros.
-    pub fn zeros(n_rows: usize, n_columns: usize) -> Result<Packed, TryReserveError> {
-        Ok(Packed { values: zeros(n_columns.div_ceil(PANEL) * n_rows * PANEL)?, n_rows })
+        });
+        Ok(Packed { values, n_rows })
     }
 
     /// It, to multiply with.

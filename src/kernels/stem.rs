@@ -23,9 +23,7 @@ pub struct Stem {
 impl Stem {
     /// Packs weights `[n_out, 1, z, y, x]`.
     pub fn new(weights: &[f32], geometry: Geometry) -> Result<Stem, TryReserveError> {
-        let n_taps = geometry.kernel.iter().product::<usize>();
-        let value = |row: usize, column: usize| weights[column * n_taps + row];
-        Ok(Stem { weights: Packed::new(n_taps, geometry.n_out, value)?, geometry })
+        Ok(Stem { weights: Packed::new(weights, [1, geometry.n_out], 1)?, geometry })
     }
 
     /// Bytes that the weights take.

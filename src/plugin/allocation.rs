@@ -33,7 +33,8 @@ pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(values)
 }
 
-fn reserve<T>(values: &mut Vec<T>, n: usize) -> Result<()> {
+/// Room for `n` values more. Fails with `OutOfMemory`.
+pub(crate) fn reserve<T>(values: &mut Vec<T>, n: usize) -> Result<()> {
     values.try_reserve_exact(n).map_err(|_| {
         let bytes = n.saturating_mul(size_of::<T>());
         Error::new(ErrorKind::OutOfMemory, format!("there is no memory for {bytes} bytes more"))

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use crate::{
+    allocation,
     augment::MIRROR_IMAGES,
     backbone::{Architecture, Network, Precision, Wanted},
     confidence::{Confidence, Mahalanobis},
@@ -363,6 +364,7 @@ impl Model {
         rows: impl Fn(&[Tensor]) -> Result<Tensor>,
     ) -> Result<Vec<f32>> {
         let batch_size = self.batch_size(volume.box_size())?;
+        self.network.prepare_inference(self.input_size(volume.box_size())?)?;
         self.in_batches(volume, monitor, stage, (batch_size, Work::Inference), |input, monitor| {
             let _guard = tch::no_grad_guard();
             rows(&self.views(input, images, monitor)?)
@@ -379,18 +381,23 @@ impl Model {
         rows: impl Fn(&Tensor, &Monitor<'_>) -> Result<Tensor>,
     ) -> Result<Vec<f32>> {
         self.check_volume(volume, monitor)?;
-        let indices: Vec<usize> = (0..volume.len()).collect();
+        let n = volume.len();
         self.warn_of_memory(volume.box_size(), batch_size, work, monitor)?;
-        let n_batches = indices.len().div_ceil(batch_size);
+        let n_batches = n.div_ceil(batch_size);
+        // Of one batch: memory does not grow with the number of subtomograms but for the results.
+        let indices = |step: usize| -> Vec<usize> {
+            (step * batch_size..n.min((step + 1) * batch_size)).collect()
+        };
         let mut results = Vec::new();
-        for (step, batch) in indices.chunks(batch_size).enumerate() {
-            let input = tch::no_grad(|| self.prepare(volume, batch))?;
-            let next = (step + 1) * batch_size;
-            volume.announce(
-                &indices[next.min(indices.len())..(next + batch_size).min(indices.len())],
-            );
+        for step in 0..n_batches {
+            let batch = indices(step);
+            let input = tch::no_grad(|| self.prepare(volume, &batch))?;
+            volume.announce(&indices(step + 1));
             let rows = rows(&input, monitor)?;
-            let rows = Vec::<f32>::try_from(&rows.f_reshape([-1])?)?;
+            let rows = allocation::values(&rows)?;
+            if step == 0 {
+                allocation::reserve(&mut results, rows.len() / batch.len() * n)?;
+            }
             if let Some(place) = rows.iter().position(|value| !value.is_finite()) {
                 return Err(not_finite(batch[place / (rows.len() / batch.len())]));
             }

@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use crate::{
+    allocation,
     augment::{MIRROR_IMAGES, Mirrors},
     backbone::BatchNormMode,
     confidence::{Reject, Threshold},
@@ -61,8 +62,13 @@ impl Model {
             Ok(Tensor::f_cat(&[probabilities, distances.f_unsqueeze(1)?], 1)?)
         })?;
         let n_classes = self.class_names.len();
-        let mut predictions = Predictions::default();
-        for row in rows.chunks_exact(n_classes + usize::from(mahalanobis.is_some())) {
+        let (n, with_distances) = (volume.len(), mahalanobis.is_some());
+        let mut predictions = Predictions {
+            labels: allocation::room(n)?,
+            probabilities: allocation::room(n * n_classes)?,
+            distances: allocation::room(if with_distances { n } else { 0 })?,
+        };
+        for row in rows.chunks_exact(n_classes + usize::from(with_distances)) {
             let (probabilities, distance) = row.split_at(n_classes);
             let class = first_highest(probabilities);
             let sure = least_probability.is_none_or(|t| f64::from(probabilities[class]) >= t.value);

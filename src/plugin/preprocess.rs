@@ -210,6 +210,7 @@ fn nearest(boxes: &Tensor, size: [i64; 3]) -> Result<Tensor> {
         }
         let step = come as f64 / extent as f64;
         let mut centre = step * 0.5;
+        // At most `MAX_INPUT_SIZE`: it needs no care.
         let mut places = Vec::new();
         for _ in 0..extent {
             places.push((centre as i64).min(come - 1));

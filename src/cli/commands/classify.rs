@@ -9,11 +9,12 @@ use crate::{
     args::Global,
     boxes::{BoxArgs, Boxes},
     console::Console,
-    failure::Result,
+    failure::{Failure, Result},
     outputs,
     predictions::{Selection, classify, reject_rules},
     run_file::RunFile,
     session::Session,
+    shard::Shard,
     training::Reject,
 };
 
@@ -36,6 +37,7 @@ Examples:
   cinetomo classify -m tuned.safetensors -i table.tbl --data particles/ -o classes.tbl
   cinetomo classify -m tuned.safetensors -i particles.star -o ribosomes.star --keep ribosome \\
       --min-probability 0.9
+  cinetomo classify -m tuned.safetensors -i particles.star --shard 2/8 -o classes.2.csv
   cinetomo classify -m calibrated.safetensors -i boxes/ --reject probability -o classes.csv";
 
 /// Classifies subtomograms.
@@ -59,6 +61,10 @@ pub struct Classify {
     /// Write only particles whose class is at least this probable into lists
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     min_probability: f32,
+    /// Classify only the K-th of N shares of the boxes, in their order, and write only these: for N processes, or
+    /// machines, that divide the work. Their outputs one after the other are those of the whole run
+    #[arg(long, value_name = "K/N")]
+    shard: Option<Shard>,
 }
 
 impl Classify {
@@ -70,16 +76,20 @@ impl Classify {
             console.info("the model was not calibrated: its probabilities are the network's own");
         }
         let boxes = Boxes::open(&self.boxes, console)?;
+        let which = match self.shard {
+            Some(shard) => shard.of(boxes.len()).map_err(Failure::Usage)?,
+            None => 0..boxes.len(),
+        };
         let selection =
             Selection { classes: self.keep.clone(), min_probability: self.min_probability };
         let reject = reject_rules(&model, &self.model, &self.reject)?;
-        let counts = classify(&session, &model, &boxes, reject, &self.output, &selection)?;
+        let counts = classify(&session, &model, &boxes, which.clone(), reject, &self.output, &selection)?;
         for output in &self.output {
             run_file.write(output)?;
         }
         let json = json!({
             "output": self.output,
-            "n": boxes.len(),
+            "n": which.len(),
             "class_names": counts.class_names,
             "n_per_class": counts.n_per_class,
             "n_rejected": counts.n_rejected,

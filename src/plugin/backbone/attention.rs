@@ -7,7 +7,7 @@
 use tch::Tensor;
 
 use super::{
-    folded::Packed,
+    folded::{Packed, is_inference},
     ledger::{self, F32},
     precision::{rounded, single},
 };
@@ -124,8 +124,13 @@ impl Mlp {
             Gelu::Tanh => "tanh",
         };
         let [first, second] = &self.layers;
-        let hidden = first.forward(input)?.f_gelu(form)?;
-        ledger::enter(&hidden, F32, 0);
+        let mut hidden = first.forward(input)?;
+        if is_inference() {
+            hidden = hidden.f_gelu_(form)?;
+        } else {
+            hidden = hidden.f_gelu(form)?;
+            ledger::enter(&hidden, F32, 0);
+        }
         second.forward(&hidden)
     }
 }

@@ -33,6 +33,11 @@ pub fn in_form<T>(is_inference: bool, pass: impl FnOnce() -> T) -> T {
     pass()
 }
 
+/// Whether this thread is in a pass in the inference form, which has no gradients.
+pub fn is_inference() -> bool {
+    INFERENCE.get()
+}
+
 /// The inference form of a linear layer.
 #[derive(Default)]
 pub struct Packed(RefCell<Option<(Vec<i64>, Convolution)>>);
@@ -46,7 +51,7 @@ impl Packed {
         bias: Option<&Tensor>,
     ) -> Result<Option<Tensor>> {
         let (n_out, n_in) = weight.size2()?;
-        let ours = INFERENCE.get() && is_ours(weight);
+        let ours = is_inference() && is_ours(weight);
         let Some((geometry, method)) = linear(n_in, n_out).filter(|_| ours) else {
             return Ok(None);
         };
@@ -155,16 +160,16 @@ enum Form {
 }
 
 impl Folded {
-    /// Folds `batch_norm`, if there is one, into `convolution`, in double precision; a grey one has its kernels summed over the input channels.
+    /// Folds `batch_norm`, if there is one, into `convolution`; a grey one has its kernels summed over the input channels.
     pub fn new(
         convolution: &Conv3d,
         batch_norm: Option<&BatchNorm3d>,
         grey: bool,
     ) -> Result<Folded> {
         let _guard = tch::no_grad_guard();
-        let mut weight = convolution.weight.f_to_kind(Kind::Double)?;
+        let mut weight = convolution.weight.shallow_clone();
         if grey {
-            weight = weight.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
+            weight = weight.f_sum_dim_intlist([1i64].as_slice(), true, Kind::Double)?;
         }
         let n_out = weight.size()[0];
         let mut bias = match &convolution.bias {
@@ -173,8 +178,10 @@ impl Folded {
         };
         if let Some(batch_norm) = batch_norm {
             let (scale, shift) = batch_norm.as_scale_and_shift()?;
-            weight = weight.f_mul(&scale.f_reshape([n_out, 1, 1, 1, 1])?)?;
             bias = bias.f_mul(&scale)?.f_add(&shift)?;
+            // In the weight's own precision: a copy of all weights in another costs more than the rest of the work.
+            let scale = scale.f_to_kind(weight.f_kind()?)?;
+            weight = weight.f_mul(&scale.f_reshape([n_out, 1, 1, 1, 1])?)?;
         }
         let (weight, bias) = (weight.f_to_kind(Kind::Float)?, bias.f_to_kind(Kind::Float)?);
         let form = match kernel(convolution, grey) {

@@ -46,10 +46,17 @@ struct Entry {
     sample: u64,
     /// Whatever the batch.
     fixed: u64,
-    /// Whether only passes with gradients make it.
-    training_only: bool,
+    /// Whether only passes with gradients make it, or only those without.
+    only: Option<Only>,
     /// What is held meanwhile.
     held: Held,
+}
+
+/// Passes that make something.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Only {
+    Training,
+    Inference,
 }
 
 /// Tensors that stay alive besides a layer's own.
@@ -81,14 +88,14 @@ impl Ledger {
     /// A layer's output, its input, the tensor before that (one of two in a sum, or what a statement has not let go yet),
     /// and what is held.
     pub fn inference(&self, batch_size: u64) -> u64 {
-        let made = |entry: &&Entry| !entry.training_only;
+        let made = |entry: &&Entry| entry.only != Some(Only::Training);
         let alive = |(end, last): (usize, &Entry)| {
             let own =
                 self.entries[last.held.since.min(end)..=end].iter().rev().filter(made).take(3);
             let own = own.map(|entry| entry.of(batch_size)).fold(0, u64::saturating_add);
             own.saturating_add(last.held.sample.saturating_mul(batch_size))
         };
-        let entries = self.entries.iter().enumerate().filter(|(_, entry)| !entry.training_only);
+        let entries = self.entries.iter().enumerate().filter(|(_, entry)| made(entry));
         entries.map(alive).max().unwrap_or(0).saturating_add(self.largest_copy + self.scratch)
     }
 
@@ -102,7 +109,8 @@ impl Ledger {
         let mut made = 0u64;
         let mut before = 0;
         let mut most = 0;
-        for entry in &self.entries[first..] {
+        let entries = &self.entries[first..];
+        for entry in entries.iter().filter(|entry| entry.only != Some(Only::Inference)) {
             let bytes = entry.of(batch_size);
             made = made.saturating_add(bytes);
             most = most.max(made.saturating_add(bytes).saturating_add(before));
@@ -136,7 +144,16 @@ pub fn enter_for_training(shape: &[i64]) {
     on_walk(|ledger| {
         let sample = ledger.rows * n_values(shape) * F32;
         let held = ledger.held;
-        ledger.entries.push(Entry { sample, training_only: true, held, ..Entry::default() });
+        ledger.entries.push(Entry { sample, only: Some(Only::Training), held, ..Entry::default() });
+    });
+}
+
+/// Enters a new f32 tensor `[n, ...]` that takes the place of another where there are gradients.
+pub fn enter_for_inference(output: &Tensor) {
+    on_walk(|ledger| {
+        let sample = ledger.rows * n_values(&output.size()[1..]) * F32;
+        let held = ledger.held;
+        ledger.entries.push(Entry { sample, only: Some(Only::Inference), held, ..Entry::default() });
     });
 }
 

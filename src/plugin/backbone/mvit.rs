@@ -286,19 +286,26 @@ impl Block {
     fn forward(&self, x: &Tensor, grid: Grid) -> Result<(Tensor, Grid)> {
         let is_first_version = self.config.version == Version::One;
         let normed = self.norm1.forward(x)?;
-        let attended = self.attention.forward(&normed, grid)?;
+        let held = ledger::bytes(&[x, &normed]);
+        let attended = ledger::holding(held, || self.attention.forward(&normed, grid))?;
         let skip = match &self.projection {
             Some(projection) if !is_first_version => projection.forward(&normed)?,
             _ => x.shallow_clone(),
         };
-        let x = pooled(&skip, grid, self.config.q_stride)?.f_add(&attended)?;
+        drop(normed);
+        let held = ledger::bytes(&[x, &attended]);
+        let pooled = ledger::holding(held, || pooled(&skip, grid, self.config.q_stride))?;
+        drop(skip);
+        let x = pooled.f_add(&attended)?;
         ledger::enter(&x, F32, 0);
+        drop((pooled, attended));
         let normed = self.norm2.forward(&x)?;
         let skip = match &self.projection {
             Some(projection) if is_first_version => projection.forward(&normed)?,
             _ => x,
         };
-        let x = skip.f_add(&self.mlp.forward(&normed)?)?;
+        let held = ledger::bytes(&[&skip, &normed, &normed]);
+        let x = skip.f_add(&ledger::holding(held, || self.mlp.forward(&normed))?)?;
         ledger::enter(&x, F32, 0);
         Ok((x, strided(grid, self.config.q_stride)))
     }
@@ -361,19 +368,29 @@ impl PoolingAttention {
     /// From `[n, 1 + tokens, n_in]` on a map of that size to `[n, 1 + tokens', heads * 96]`.
     fn forward(&self, x: &Tensor, grid: Grid) -> Result<Tensor> {
         let (n, n_tokens, _) = x.size3()?;
-        let BlockConfig { n_heads, q_stride, kv_stride, .. } = self.config;
-        let qkv = self
-            .qkv
-            .forward(x)?
-            .f_reshape([n, n_tokens, 3, n_heads, HEAD])?
-            .f_permute([2, 0, 3, 1, 4])?;
+        let n_heads = self.config.n_heads;
+        let qkv = self.qkv.forward(x)?;
+        let held = ledger::bytes(&[&qkv]);
+        let parts =
+            qkv.f_reshape([n, n_tokens, 3, n_heads, HEAD])?.f_permute([2, 0, 3, 1, 4])?;
+        drop(qkv);
         let pooled = |index: usize| match &self.pools[index] {
-            Some(pool) => pool.forward(&qkv.f_get(index as i64)?, grid),
-            None => Ok(qkv.f_get(index as i64)?),
+            Some(pool) => pool.forward(&parts.f_get(index as i64)?, grid),
+            None => Ok(parts.f_get(index as i64)?),
         };
-        let (query, key, value) = (pooled(0)?, pooled(1)?, pooled(2)?);
+        let [query, key, value] = ledger::holding(held, || [pooled(0), pooled(1), pooled(2)]);
+        let (query, key, value) = (query?, key?, value?);
+        drop(parts);
+        ledger::holding(ledger::bytes(&[&query, &key, &value]), || {
+            self.attend([&query, &key, &value], grid)
+        })
+    }
+
+    /// From pooled queries, keys and values to `[n, 1 + tokens', heads * 96]`.
+    fn attend(&self, [query, key, value]: [&Tensor; 3], grid: Grid) -> Result<Tensor> {
+        let BlockConfig { q_stride, kv_stride, .. } = self.config;
         let Some(distances) = &self.distances else {
-            let attended = attend(&query, &key, &value, None)?;
+            let attended = attend(query, key, value, None)?;
             return self.projection.forward(&merge_heads(&attended)?);
         };
         let map = query.f_narrow(2, 1, query.size()[2] - 1)?;
@@ -381,7 +398,8 @@ impl PoolingAttention {
         // Nothing is added for the class token, neither here nor below.
         let bias = bias.f_constant_pad_nd([1, 0, 1, 0])?;
         ledger::enter(&bias, F32, 0);
-        let attended = attend(&query, &key, &value, Some(&bias))?;
+        let attended = attend(query, key, value, Some(&bias))?;
+        drop(bias);
         // Version 2, eq. 7: the pooled query is added to what it attends to.
         let attended = attended.f_add(&map.f_constant_pad_nd([0, 0, 1, 0])?)?;
         ledger::enter(&attended, F32, 0);

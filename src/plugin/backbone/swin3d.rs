@@ -291,30 +291,34 @@ impl WindowAttention {
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
         let (n, z, y, x, c) = tokens.size5()?;
         let layout = Layout::new([z, y, x], self.shifted);
-        let windows = layout.partition(tokens)?;
         let (n_windows, volume) = (layout.n_windows(), layout.volume());
         // With a shift each window has its own mask: windows are then counted as heads, so that one mask serves the
         // whole batch without a copy.
         let groups = if layout.is_shifted() { n_windows } else { 1 };
         let (n_heads, head, rows) = (self.n_heads, c / self.n_heads, n_windows / groups);
-        let qkv = ledger::folded(n_windows, || self.qkv.forward(&windows))?;
-        // The windows and their queries, keys and values, the latter once more where windows count as heads.
-        let n_copies = if layout.is_shifted() { 2 } else { 1 };
-        let held = ledger::folded(n_windows, || {
-            ledger::bytes(&[&windows]) + n_copies * ledger::bytes(&[&qkv])
-        });
-        let qkv = qkv
+        let qkv = {
+            let windows = layout.partition(tokens)?;
+            ledger::folded(n_windows, || self.qkv.forward(&windows))?
+        };
+        let of_qkv = ledger::folded(n_windows, || ledger::bytes(&[&qkv]));
+        if layout.is_shifted() {
+            // A copy, as windows count as heads.
+            ledger::folded(n_windows, || ledger::enter_for_inference(&qkv));
+        }
+        let parts = qkv
             .f_reshape([n * rows, groups, volume, 3, n_heads, head])?
             .f_permute([3, 0, 1, 4, 2, 5])?
             .f_reshape([3, n * rows, groups * n_heads, volume, head])?;
-        let [query, key, value] = [qkv.f_get(0)?, qkv.f_get(1)?, qkv.f_get(2)?];
-        ledger::holding(held, || {
+        drop(qkv);
+        let merged = ledger::holding(of_qkv + ledger::bytes(&[tokens]), || {
             let bias = self.bias(&layout)?;
+            let [query, key, value] = [parts.f_get(0)?, parts.f_get(1)?, parts.f_get(2)?];
             let attended = ledger::folded(rows, || attend(&query, &key, &value, Some(&bias)))?;
-            let attended = attended.f_reshape([n * n_windows, n_heads, volume, head])?;
-            // Padding is cut off before the projection, which is done for each token alone.
-            self.projection.forward(&layout.join(&merge_heads(&attended)?, [n, c])?)
-        })
+            merge_heads(&attended.f_reshape([n * n_windows, n_heads, volume, head])?)
+        })?;
+        drop(parts);
+        // Padding is cut off before the projection, which is done for each token alone.
+        self.projection.forward(&layout.join(merged, [n, c])?)
     }
 
     /// What is added to the attention: `[1, heads, tokens, tokens]`, or `[1, windows * heads, tokens, tokens]` with a

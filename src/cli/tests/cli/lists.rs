@@ -1,6 +1,6 @@
 //! Particle lists: read, classified, written back with every column that they had.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use cinetomo_formats::{csv::Results, star::Star};
 
@@ -31,6 +31,48 @@ fn without_last(line: &str, n: usize) -> String {
     let mut words: Vec<&str> = line.split_whitespace().collect();
     words.truncate(words.len().saturating_sub(n));
     words.join(" ")
+}
+
+/// What processes that divide the work write is, one after the other, what one writes.
+#[test]
+fn shards_joined_are_the_whole() {
+    let lab = Lab::new().with_data();
+    write_star(&lab);
+    let classify = |more: &str| {
+        lab.cinetomo(&format!(
+            "classify -m tuned.safetensors -i Extract/job008/particles.star --contrast dark {more}"
+        ))
+    };
+    classify("-o whole.star whole.csv whole.npy").ok();
+    for shard in 1..=3 {
+        classify(&format!("--shard {shard}/3 -o {shard}.star {shard}.csv {shard}.npy")).ok();
+    }
+    let rows = |name: &str| -> Vec<String> {
+        let text = lab.read(name);
+        let lines = text.lines().filter(|line| line.starts_with("TS_"));
+        lines.map(str::to_owned).collect()
+    };
+    let joined: Vec<String> = (1..=3).flat_map(|shard| rows(&format!("{shard}.star"))).collect();
+    assert_eq!(joined, rows("whole.star"));
+    assert!((1..=3).all(|shard| rows(&format!("{shard}.star")).len() == 8));
+
+    // As docs/shards.md says.
+    let awk = ["awk", "FNR > 1 || NR == 1", "1.csv", "2.csv", "3.csv"];
+    let output = Command::new(awk[0]).args(&awk[1..]).current_dir(lab.at(".")).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), lab.read("whole.csv"));
+
+    // 24 probabilities of three classes after the header; 8 in each shard.
+    let bytes = |name: &str| fs::read(lab.at(name)).unwrap();
+    let values = |name: &str, n: usize| {
+        let bytes = bytes(name);
+        bytes[bytes.len() - n * 3 * 4..].to_vec()
+    };
+    let joined: Vec<u8> = (1..=3).flat_map(|shard| values(&format!("{shard}.npy"), 8)).collect();
+    assert_eq!(joined, values("whole.npy", 24));
+
+    classify("--shard 4/3 -o a.csv").fails(2, "there are 3 shards, counted from 1");
+    classify("--shard 2 -o a.csv").fails(2, "such as 2/8");
+    classify("--shard 1/25 -o a.csv").fails(2, "--shard 1/25: there are only 24 boxes to share");
 }
 
 #[test]

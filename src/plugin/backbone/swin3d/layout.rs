@@ -74,13 +74,14 @@ impl Layout {
     }
 
     /// From windows `[n * windows, tokens, c]` back to a map `[n, z, y, x, c]`.
-    pub fn join(&self, windows: &Tensor, [n, c]: [i64; 2]) -> Result<Tensor> {
+    pub fn join(&self, windows: Tensor, [n, c]: [i64; 2]) -> Result<Tensor> {
         let ([grid_z, grid_y, grid_x], [z, y, x]) = (self.grid(), self.window);
         let [padded_z, padded_y, padded_x] = self.padded;
         let mut map = windows
             .f_reshape([n, grid_z, grid_y, grid_x, z, y, x, c])?
             .f_permute([0, 1, 4, 2, 5, 3, 6, 7])?
             .f_reshape([n, padded_z, padded_y, padded_x, c])?;
+        drop(windows);
         ledger::enter(&map, F32, 0);
         if self.is_shifted() {
             map = map.f_roll(self.shift, [1, 2, 3])?;
