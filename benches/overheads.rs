@@ -7,6 +7,7 @@ use std::{
     hint::black_box,
     path::{Path, PathBuf},
     process::Command,
+    thread,
     time::Instant,
 };
 
@@ -64,7 +65,12 @@ fn main() {
     let (megabytes, ratio) = (bytes as f64 / 1e6, load / read);
     show(&format!("reading a file of {megabytes:.0} MB into memory"), milliseconds(read), "", true);
     let compared = |ratio: f64| format!("{ratio:.2} times reading");
-    show("`model_from_video` of it", format!("{}, {}", milliseconds(load), compared(ratio)), "1.5 times", ratio < 1.5);
+    show(
+        "`model_from_video` of it",
+        format!("{}, {}", milliseconds(load), compared(ratio)),
+        "1.5 times",
+        ratio < 1.5,
+    );
 
     let model = from_video(&context, &options.checkpoint);
     let directory = env::temp_dir().join(format!("cinetomo-overheads-{}", std::process::id()));
@@ -74,11 +80,17 @@ fn main() {
     let read = least(|| timed(|| fs::read(&saved).expect("the model file")));
     let load = least(|| timed(|| context.model_load(&saved).expect("the model")));
     let ratio = load / read;
-    show("`model_load` of its model file", format!("{}, {}", milliseconds(load), compared(ratio)), "1.5 times", ratio < 1.5);
+    show(
+        "`model_load` of its model file",
+        format!("{}, {}", milliseconds(load), compared(ratio)),
+        "1.5 times",
+        ratio < 1.5,
+    );
 
     let voxels = noise(4 * 32 * 32 * 32);
     let volume = Volume::new(&voxels, [4, 32, 32, 32]).expect("a volume");
-    let classify = |model: &Model| timed(|| model.classify(&volume, Hooks::none()).expect("classes"));
+    let classify =
+        |model: &Model| timed(|| model.classify(&volume, Hooks::none()).expect("classes"));
     let mut firsts = Vec::new();
     let mut others = Vec::new();
     for _ in 0..3 {
@@ -90,8 +102,14 @@ fn main() {
     let smallest = |times: &[f64]| times.iter().copied().fold(f64::INFINITY, f64::min);
     // The very first one of a process also waits for libtorch's and the kernel's own beginnings.
     let (very_first, first, other) = (firsts[0], smallest(&firsts), smallest(&others));
-    let text = format!("{}, {}, {}", milliseconds(very_first), milliseconds(first), milliseconds(other));
-    show("classification of 4 boxes, 32 x 128 x 128: the first of the process, the first of a model, the second", text, "", true);
+    let text =
+        format!("{}, {}, {}", milliseconds(very_first), milliseconds(first), milliseconds(other));
+    show(
+        "classification of 4 boxes, 32 x 128 x 128: the first of the process, the first of a model, the second",
+        text,
+        "",
+        true,
+    );
     show("what the first takes more", milliseconds(first - other), "", true);
 
     for (name, seconds) in calls(&context, &model, &options) {
@@ -100,11 +118,60 @@ fn main() {
     }
     let seconds = call(|| drop(model.memory_estimate([32, 64, 64], 4, cinetomo_stage::Classify)));
     show("call: memory_estimate, which walks through the network", milliseconds(seconds), "", true);
+    for (name, times) in scaling(&options) {
+        let goal = format!("{} times", options.threads);
+        show(
+            name,
+            format!("{times:.2} times one model on one thread"),
+            &goal,
+            times > 0.85 * f64::from(options.threads),
+        );
+    }
     if let Some(path) = &options.record {
         let old = fs::read_to_string(path).expect("the record");
         let (text, _) = old.split_once(MEASURED).expect("where the record's table begins");
         fs::write(path, format!("{text}{MEASURED}\n\n{report}")).expect("the new record");
     }
+}
+
+/// Boxes in a second as multiples of what one model with one thread classifies: of a model with several threads, and of as many threads of the host, each
+/// with a context and a model of its own that has one thread.
+fn scaling(options: &Options) -> Vec<(&'static str, f64)> {
+    const N: usize = 48;
+    let model = |n_threads: i32| {
+        let options = Options { threads: n_threads, ..options.clone() };
+        let (context, _) = ready(&options);
+        let mut preprocess = context.plugin().preprocess_options();
+        preprocess.n_views = 1;
+        let mut options = ModelOptions::new(["a", "b"]);
+        options.preprocess = Some(preprocess);
+        context.model_random(&options).expect("a model")
+    };
+    let voxels = noise(N * 32 * 32 * 32);
+    let classify = |model: &Model| {
+        let volume = Volume::new(&voxels, [N as i64, 32, 32, 32]).expect("a volume");
+        drop(model.classify(&volume, Hooks::none()).expect("classes"));
+    };
+    let models: Vec<Model> = (0..options.threads).map(|_| model(1)).collect();
+    let wide = model(options.threads);
+    models.iter().chain([&wide]).for_each(classify);
+    let one = least(|| timed(|| classify(&models[0])));
+    let several = least(|| timed(|| classify(&wide)));
+    let side_by_side = || {
+        thread::scope(|scope| {
+            for model in &models {
+                scope.spawn(|| classify(model));
+            }
+        });
+    };
+    let each = least(|| timed(side_by_side));
+    vec![
+        ("I3D, 32 x 32 x 32: one model on all threads", one / several),
+        (
+            "I3D, 32 x 32 x 32: a thread of the host and a model for each",
+            one * models.len() as f64 / each,
+        ),
+    ]
 }
 
 /// Calls that do no work, and the seconds that each takes from Rust, its own checks and copies of strings included.
@@ -118,9 +185,15 @@ fn calls(context: &Context, model: &Model, options: &Options) -> Vec<(&'static s
         ("version", call(|| drop(plugin.version()))),
         ("status_name", call(|| drop(plugin.status_name(2)))),
         ("context_options_init", call(|| drop(plugin.context_options()))),
-        ("fine_tune_options_preset", call(|| drop(plugin.fine_tune_preset(cinetomo_preset::PaperVideo)))),
+        (
+            "fine_tune_options_preset",
+            call(|| drop(plugin.fine_tune_preset(cinetomo_preset::PaperVideo))),
+        ),
         ("preprocess_init", call(|| _ = black_box(plugin.preprocess_options()))),
-        ("preprocess_preset", call(|| _ = black_box(plugin.preprocess_preset(cinetomo_preset::PaperVideo)))),
+        (
+            "preprocess_preset",
+            call(|| _ = black_box(plugin.preprocess_preset(cinetomo_preset::PaperVideo))),
+        ),
         ("calibration_options_init", call(|| _ = black_box(plugin.calibration_options()))),
         ("split_options_init", call(|| _ = black_box(plugin.split_options()))),
         ("get_extension", call(|| drop(context.pick()))),
@@ -129,19 +202,27 @@ fn calls(context: &Context, model: &Model, options: &Options) -> Vec<(&'static s
         ("context_new, free", call(|| drop(plugin.context(plugin.context_options())))),
         ("model_info_get", call(|| drop(model.info()))),
         ("model_confidence_get", call(|| _ = black_box(model.confidence()))),
-        ("evaluate, 2 subtomograms", call(|| _ = black_box(plugin.evaluate(&probabilities, &[0, 1], 2)))),
-        ("split, 4 labels", call(|| _ = black_box(plugin.split(&[0, 1, 0, 1], None, &plugin.split_options())))),
+        (
+            "evaluate, 2 subtomograms",
+            call(|| _ = black_box(plugin.evaluate(&probabilities, &[0, 1], 2))),
+        ),
+        (
+            "split, 4 labels",
+            call(|| _ = black_box(plugin.split(&[0, 1, 0, 1], None, &plugin.split_options()))),
+        ),
         ("model_load, refused: no such file", call(|| _ = black_box(context.model_load(&missing)))),
-        ("model_classify, refused: the box is constant", call(|| _ = black_box(model.classify(&constant, Hooks::none())))),
+        (
+            "model_classify, refused: the box is constant",
+            call(|| _ = black_box(model.classify(&constant, Hooks::none()))),
+        ),
     ]
 }
 
 /// Seconds of a call: the median of batches.
 fn call(work: impl Fn()) -> f64 {
     const IN_BATCH: usize = 200;
-    let mut batches: Vec<f64> = (0..15)
-        .map(|_| timed(|| (0..IN_BATCH).for_each(|_| work())) / IN_BATCH as f64)
-        .collect();
+    let mut batches: Vec<f64> =
+        (0..15).map(|_| timed(|| (0..IN_BATCH).for_each(|_| work())) / IN_BATCH as f64).collect();
     batches.sort_by(f64::total_cmp);
     batches[batches.len() / 2]
 }

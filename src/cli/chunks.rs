@@ -55,12 +55,10 @@ pub fn for_chunks<T>(
         let indices = which.indices(chunk.clone());
         let voxels = boxes.read(indices.iter().copied())?;
         let volume = boxes.volume(&voxels)?;
-        let result = session
-            .call(&bar, |hooks| call(&volume, hooks))
-            .map_err(|error| {
-                let (start, end) = (first + chunk.start + 1, first + chunk.end);
-                error.within(format!("boxes {start} to {end}"))
-            })?;
+        let result = session.call(&bar, |hooks| call(&volume, hooks)).map_err(|error| {
+            let (start, end) = (first + chunk.start + 1, first + chunk.end);
+            error.within(format!("boxes {start} to {end}"))
+        })?;
         found(&indices, result)?;
     }
     interrupt::check()

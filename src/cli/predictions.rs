@@ -267,13 +267,15 @@ impl<'a> Writers<'a> {
 
     fn finish(self, class_names: &[String], selection: &Selection) -> Result<()> {
         let n_classes = class_names.len();
-        let Writers { tables, arrays, lists, list, which, classes, probabilities, distances, .. } =
-            self;
+        let Writers {
+            tables, arrays, lists, list, which, classes, probabilities, distances, ..
+        } = self;
         // Rows of the list; values are asked for those only that are kept, which are among `which`.
         let start = which.start;
         let of = |row: usize| &probabilities[(row - start) * n_classes..][..n_classes];
         let highest = |row: usize| of(row).iter().copied().fold(0.0, f32::max);
-        let name = |row: usize| Some(class_names[classes[row - start].checked_sub(1)? as usize].as_str());
+        let name =
+            |row: usize| Some(class_names[classes[row - start].checked_sub(1)? as usize].as_str());
         for path in lists {
             // Lists are only among the outputs where the input is one.
             let Some(list) = list else { continue };

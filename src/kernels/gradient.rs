@@ -263,9 +263,8 @@ impl Sum<'_> {
             let b = S::as_simd_f32s(&of_gradient[start..][..P * GROUP * PANEL]).0;
             for (k, a) in a.chunks_exact(n_in).enumerate() {
                 let a = &a[row..][..R];
-                let factors: [[S::f32s; V]; P] = std::array::from_fn(|p| {
-                    std::array::from_fn(|v| b[(p * GROUP + k) * V + v])
-                });
+                let factors: [[S::f32s; V]; P] =
+                    std::array::from_fn(|p| std::array::from_fn(|v| b[(p * GROUP + k) * V + v]));
                 for r in 0..R {
                     let factor = simd.splat_f32s(a[r]);
                     for p in 0..P {

@@ -34,14 +34,18 @@ impl Packed {
             for (panel, out) in panels.zip(out.chunks_exact_mut(n_rows * PANEL)) {
                 let columns = panel * PANEL..n_out.min((panel + 1) * PANEL);
                 let weights = &weights[columns.start * n_rows..columns.end * n_rows];
-                // The taps of a channel lie together here, and n_in rows apart there: lines of a panel are written as a whole.
+                // The taps of a column and channel lie together here; there a tap of all columns does. Both are read and written as wholes, as columns here and
+                // taps there lie at distances that a cache has little room for.
+                let mut taps = vec![[0.0; PANEL]; n_taps];
                 for channel in 0..n_in {
-                    for tap in 0..n_taps {
-                        let line = &mut out[(tap * n_in + channel) * PANEL..][..PANEL];
-                        let of_columns = weights[channel * n_taps + tap..].iter().step_by(n_rows);
-                        for (value, weight) in std::iter::zip(line, of_columns) {
-                            *value = *weight;
+                    for (lane, column) in weights.chunks_exact(n_rows).enumerate() {
+                        let of_column = &column[channel * n_taps..][..n_taps];
+                        for (lanes, value) in std::iter::zip(&mut taps, of_column) {
+                            lanes[lane] = *value;
                         }
+                    }
+                    for (tap, lanes) in taps.iter().enumerate() {
+                        out[(tap * n_in + channel) * PANEL..][..PANEL].copy_from_slice(lanes);
                     }
                 }
             }

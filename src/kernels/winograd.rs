@@ -142,8 +142,7 @@ fn block(values_of_tile: usize) -> usize {
 pub fn kernel_lines<const N: usize>(tile: usize) -> [[f64; 3]; N] {
     debug_assert_eq!(tile + 2, N, "places along an axis");
     // The taps as a polynomial, at each point, over the product of its distances from the others.
-    let finite: &[f64] =
-        if tile == 2 { &[0.0, 1.0, -1.0] } else { &[0.0, NEAR, -NEAR, FAR, -FAR] };
+    let finite: &[f64] = if tile == 2 { &[0.0, 1.0, -1.0] } else { &[0.0, NEAR, -NEAR, FAR, -FAR] };
     std::array::from_fn(|place| match finite.get(place) {
         Some(point) => {
             let others = finite.iter().filter(|other| *other != point);
@@ -167,8 +166,13 @@ fn transform_panel<const N: usize>(
 ) {
     let along_z = kernel_lines::<PLACES_Z>(TILE_Z);
     for input in 0..n_in {
-        let taps: [Lanes; 27] =
-            std::array::from_fn(|tap| std::array::from_fn(|lane| value(tap, input, lane).into()));
+        // Lane by lane: the taps of one lie together, and the lanes at distances that a cache has little room for.
+        let mut taps: [Lanes; 27] = [[0.0; PANEL]; 27];
+        for lane in 0..PANEL {
+            for (tap, lanes) in taps.iter_mut().enumerate() {
+                lanes[lane] = value(tap, input, lane).into();
+            }
+        }
         let mut rows = [[[0.0; PANEL]; N]; 9];
         for (row, taps) in rows.iter_mut().zip(taps.as_chunks::<3>().0) {
             for (place, line) in row.iter_mut().zip(&lines) {

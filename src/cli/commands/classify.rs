@@ -83,7 +83,8 @@ impl Classify {
         let selection =
             Selection { classes: self.keep.clone(), min_probability: self.min_probability };
         let reject = reject_rules(&model, &self.model, &self.reject)?;
-        let counts = classify(&session, &model, &boxes, which.clone(), reject, &self.output, &selection)?;
+        let counts =
+            classify(&session, &model, &boxes, which.clone(), reject, &self.output, &selection)?;
         for output in &self.output {
             run_file.write(output)?;
         }

@@ -138,7 +138,8 @@ impl Relion {
         let selection =
             Selection { classes: self.keep.clone(), min_probability: self.min_probability };
         let reject = reject_rules(&model, &self.model, &self.reject)?;
-        let counts = classify(&session, &model, &boxes, 0..boxes.len(), reject, &outputs, &selection)?;
+        let counts =
+            classify(&session, &model, &boxes, 0..boxes.len(), reject, &outputs, &selection)?;
         run_file.write(&self.particles())?;
         self.declare_nodes()?;
         Ok(counts)

@@ -188,8 +188,14 @@ impl Folded {
             Some((geometry, method)) => {
                 let (weight, bias) = (weight.f_contiguous()?, bias.f_contiguous()?);
                 Form::Kernel(
-                    Convolution::new(geometry, method, values(&weight)?, values(&bias)?, n_threads())
-                        .map_err(out_of_memory)?,
+                    Convolution::new(
+                        geometry,
+                        method,
+                        values(&weight)?,
+                        values(&bias)?,
+                        n_threads(),
+                    )
+                    .map_err(out_of_memory)?,
                 )
             }
             None => Form::Libtorch(weight, bias),

@@ -153,7 +153,12 @@ pub fn enter_for_inference(output: &Tensor) {
     on_walk(|ledger| {
         let sample = ledger.rows * n_values(&output.size()[1..]) * F32;
         let held = ledger.held;
-        ledger.entries.push(Entry { sample, only: Some(Only::Inference), held, ..Entry::default() });
+        ledger.entries.push(Entry {
+            sample,
+            only: Some(Only::Inference),
+            held,
+            ..Entry::default()
+        });
     });
 }
 

@@ -371,8 +371,7 @@ impl PoolingAttention {
         let n_heads = self.config.n_heads;
         let qkv = self.qkv.forward(x)?;
         let held = ledger::bytes(&[&qkv]);
-        let parts =
-            qkv.f_reshape([n, n_tokens, 3, n_heads, HEAD])?.f_permute([2, 0, 3, 1, 4])?;
+        let parts = qkv.f_reshape([n, n_tokens, 3, n_heads, HEAD])?.f_permute([2, 0, 3, 1, 4])?;
         drop(qkv);
         let pooled = |index: usize| match &self.pools[index] {
             Some(pool) => pool.forward(&parts.f_get(index as i64)?, grid),
