@@ -55,6 +55,20 @@ fn what_is_held_adds_to_what_comes_after_it() {
 }
 
 #[test]
+fn what_one_kind_of_pass_makes_is_not_counted_in_the_other() {
+    let ledger = Ledger::of(|| {
+        next_stage();
+        enter(&empty(&[0, 1]), F32, 0);
+        enter_for_inference(&empty(&[0, 100]));
+        enter_for_training(&[1000]);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(ledger.inference(1), 4 + 400);
+    assert_eq!(ledger.training(1, 0), (4 + 4000) + 4000 + 4);
+}
+
+#[test]
 fn a_walk_sees_its_own_entries_only() {
     enter(&empty(&[0, 1]), F32, 1);
     let outer = Ledger::of(|| {
