@@ -18,7 +18,8 @@ use crate::{
 const F32: u64 = 4;
 
 /// What the allocator keeps of freed blocks, and a tenth of what is alive for the gaps between its blocks: glibc's, as
-/// measured.
+/// measured. Convolutional networks that classify leave none worth counting: their maps are few and large, and what stays was allocated before
+/// them (benches/record/networks.md).
 const ALLOCATOR_BYTES: u64 = 32 << 20;
 
 /// Longest edge of a box that is estimated. None that long fits into a machine, and the numbers stay in range.
@@ -87,7 +88,9 @@ impl Model {
         let n_voxels = input_size.iter().product::<i64>() as u64;
         let inputs = (2 * n_voxels * F32).saturating_mul(n);
         let alive = kept.saturating_add(pass).saturating_add(inputs);
-        Ok(alive.saturating_add(alive / 10).saturating_add(ALLOCATOR_BYTES))
+        let leaves_gaps = work != Work::Inference || !self.network.has_batch_norm();
+        let gaps = if leaves_gaps { alive / 10 + ALLOCATOR_BYTES } else { 0 };
+        Ok(alive.saturating_add(gaps))
     }
 
     /// Bytes of the head and of the tensors of the stages from `first_stage` on.
