@@ -168,7 +168,7 @@ pub struct Network {
     /// Name of the stage that it was cut after, if it was.
     pub cut_after: Option<&'static str>,
     /// Whether its inference form was made; what has changed since is made anew in passes.
-    is_prepared: Cell<bool>,
+    pub(crate) is_prepared: Cell<bool>,
 }
 
 impl Network {

@@ -40,6 +40,7 @@ fn network(one: &Tensor, two: &Tensor) -> Network {
         precision: Default::default(),
         n_features: 4,
         cut_after: None,
+        is_prepared: Default::default(),
     }
 }
 
