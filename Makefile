@@ -62,10 +62,11 @@ parity: ## compute tests/reference/*.json anew with PyTorch, scikit-learn and ot
 	$(TARGET)/parity/bin/pip install -q -r tests/reference/requirements.txt
 	for script in tests/reference/*.py; do echo "$$script"; $(TARGET)/parity/bin/python "$$script" || exit 1; done
 
-bench: build ## classification beside PyTorch, torch.compile, ONNX Runtime and OpenVINO: benches/record/speed.md (20 minutes, an idle machine)
+bench: build ## classification beside PyTorch, torch.compile, ONNX Runtime and OpenVINO, steps of fine-tuning beside PyTorch: benches/record/speed.md (30 minutes, an idle machine)
 	@$(PYTHON) src/setup/setup.py --tests
 	cargo build --release -p cinetomo-benches --bin speed
 	@.cargo/with-libtorch benches/speed.sh $(TARGET) --record benches/record/speed.md $(BENCH_ARGS)
+	@.cargo/with-libtorch benches/speed.sh $(TARGET) --train --network resnet3d_34,i3d,r3d_18 --record benches/record/speed.md $(BENCH_ARGS)
 
 fuzz: ## feed all readers of files with broken ones, FUZZ_SECONDS=60 each (needs nightly Rust and cargo-fuzz), and the table with calls
 	CINETOMO_CALLS_SECONDS=$(FUZZ_SECONDS) cargo test --release -p cinetomo-tests --test calls -- --nocapture

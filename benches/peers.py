@@ -1,9 +1,10 @@
 """The peers of benches/speed.rs: the same networks with random weights, in single precision, as others run them on a CPU.
 
-    python benches/peers.py NETWORK THREADS BATCH Z Y X
+    python benches/peers.py classify|train NETWORK THREADS BATCH Z Y X
 
 prints the names of the peers in one line, between tabs, once all are ready, then reads a name a line, lets that peer work once on a batch and prints the
-milliseconds that it took. Each gets its input ready-made: upsampled, in three channels, in the layout that it likes.
+milliseconds that it took. Each gets its input ready-made: upsampled, in three channels, in the layout that it likes. To train is a step: forward, loss,
+backward, Adam.
 
 What a peer says when it cannot be made goes to the error stream; it is then no peer.
 """
@@ -14,7 +15,7 @@ import sys
 import time
 import warnings
 
-network, threads, batch, *size = sys.argv[1:]
+work, network, threads, batch, *size = sys.argv[1:]
 threads, batch, size = int(threads), int(batch), [int(edge) for edge in size]
 os.environ["OMP_NUM_THREADS"] = str(threads)
 warnings.simplefilter("ignore")
@@ -159,6 +160,28 @@ def open_vino():
     return lambda: request.infer([x])
 
 
+def training(model, x):
+    model = model.train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    classes = torch.arange(batch) % 2
+
+    def run():
+        optimizer.zero_grad()
+        functional.cross_entropy(model(x), classes).backward()
+        optimizer.step()
+
+    return run
+
+
+def training_contiguous():
+    return training(Logits(network), video)
+
+
+def training_channels_last():
+    return training(Logits(network).to(memory_format=last), video.contiguous(memory_format=last))
+
+
+TRAINERS = {"PyTorch": training_contiguous, "PyTorch, channels last": training_channels_last}
 MAKERS = {
     "PyTorch": contiguous,
     "PyTorch, channels last": channels_last,
@@ -175,7 +198,7 @@ torch.manual_seed(0)
 last = torch.channels_last_3d
 video = torch.randn(batch, 1, *size).repeat(1, 3, 1, 1, 1)
 peers = {}
-for name, make in MAKERS.items():
+for name, make in (TRAINERS if work == "train" else MAKERS).items():
     try:
         run = make()
         run()

@@ -69,7 +69,8 @@ impl Case {
         finish: Finish<'_>,
         n_threads: usize,
     ) -> Vec<f32> {
-        let convolution = Convolution::new(self.geometry, self.method, weights, bias, n_threads).unwrap();
+        let convolution =
+            Convolution::new(self.geometry, self.method, weights, bias, n_threads).unwrap();
         let n_outputs = self.n * self.windows.size.iter().product::<usize>() * self.geometry.n_out;
         let mut out = vec![f32::NAN; n_outputs];
         let map = Map { values: input, size: self.input, n_channels: self.geometry.n_in };

@@ -9,11 +9,12 @@ use cinetomo_kernels::{Convolution, Finish, Geometry, Map, Method, Windows};
 use tch::{Device, Kind, Tensor};
 
 use super::{
+    kernel::{is_ours, n_threads, out_of_memory, run, unsigned, values, windows, windows_of},
     layers::{BatchNorm3d, Conv3d, Conv3dConfig, spatial_size},
     ledger::{self, F32},
-    precision::{Precision, current, rounded},
+    precision::rounded,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 thread_local! {
     /// Whether this thread is in a pass in the inference form.
@@ -126,11 +127,6 @@ pub fn max_pool(
     Ok(Some(output.f_permute([0, 4, 1, 2, 3])?))
 }
 
-/// Whether our own kernels compute on such values: single precision on the CPU.
-fn is_ours(tensor: &Tensor) -> bool {
-    current() == Precision::F32 && tensor.device() == Device::Cpu && tensor.kind() == Kind::Float
-}
-
 /// What a convolution adds to its output, and what follows.
 #[derive(Clone, Copy, Default)]
 pub struct Ending<'a> {
@@ -138,6 +134,11 @@ pub struct Ending<'a> {
     pub summand: Option<&'a Tensor>,
     /// Whether what is below 0 then becomes 0.
     pub relu: bool,
+}
+
+impl Ending<'_> {
+    /// A ReLU.
+    pub const RELU: Ending<'static> = Ending { summand: None, relu: true };
 }
 
 /// A convolution with its BatchNorm folded in.
@@ -181,8 +182,14 @@ impl Folded {
             Some((geometry, method)) => {
                 let (weight, bias) = (weight.f_contiguous()?, bias.f_contiguous()?);
                 Form::Kernel(
-                    Convolution::new(geometry, method, values(&weight)?, values(&bias)?, n_threads())
-                        .map_err(out_of_memory)?,
+                    Convolution::new(
+                        geometry,
+                        method,
+                        values(&weight)?,
+                        values(&bias)?,
+                        n_threads(),
+                    )
+                    .map_err(out_of_memory)?,
                 )
             }
             None => Form::Libtorch(weight, bias),
@@ -249,7 +256,7 @@ pub fn walk(convolution: &Conv3d, input: &Tensor, grey: bool) -> Result<Tensor> 
 }
 
 /// How our own kernels compute the convolution, if they do.
-fn kernel(convolution: &Conv3d, grey: bool) -> Option<(Geometry, Method)> {
+pub fn kernel(convolution: &Conv3d, grey: bool) -> Option<(Geometry, Method)> {
     let Conv3dConfig { n_in, n_out, kernel, stride, .. } = convolution.config;
     let n_in = if grey { 1 } else { n_in };
     let geometry = Geometry {
@@ -265,59 +272,6 @@ fn kernel(convolution: &Conv3d, grey: bool) -> Option<(Geometry, Method)> {
     }
 }
 
-/// How the windows of a convolution lie over an input of that size.
-fn windows_of(config: &Conv3dConfig, input: [i64; 3]) -> Windows {
-    let Conv3dConfig { kernel, stride, padding, .. } = *config;
-    windows(kernel, stride, padding.amount(input, kernel, stride), input)
-}
-
-/// How windows lie over an input with so many voxels of padding before and after it.
-fn windows(kernel: [i64; 3], stride: [i64; 3], amount: [[i64; 2]; 3], input: [i64; 3]) -> Windows {
-    let size = std::array::from_fn(|axis| {
-        let padded = input[axis] + amount[axis].iter().sum::<i64>();
-        ((padded - kernel[axis]) / stride[axis] + 1) as usize
-    });
-    Windows { size, before: amount.map(|[before, _]| before as usize) }
-}
-
-fn unsigned(sizes: [i64; 3]) -> [usize; 3] {
-    sizes.map(|extent| extent as usize)
-}
-
-/// The values of a tensor that `is_ours` and contiguous.
-fn values(tensor: &Tensor) -> Result<&[f32]> {
-    let message = "a layer was given values that are not f32 on the CPU";
-    cinetomo_tensors::values(tensor).ok_or_else(|| Error::new(ErrorKind::Panic, message))
-}
-
-fn run(
-    kernel: &Convolution,
-    n_out: i64,
-    windows: Windows,
-    input: &Tensor,
-    ending: Ending<'_>,
-) -> Result<Tensor> {
-    let channels_last = |map: &Tensor| map.f_permute([0, 2, 3, 4, 1])?.f_contiguous();
-    let voxels = channels_last(input)?;
-    let summand = ending.summand.map(channels_last).transpose()?;
-    let map = Map {
-        values: values(&voxels)?,
-        size: unsigned(spatial_size(input)?),
-        n_channels: input.size()[1] as usize,
-    };
-    let finish = Finish { summand: summand.as_ref().map(values).transpose()?, relu: ending.relu };
-    let [z, y, x] = windows.size.map(|extent| extent as i64);
-    let output = cinetomo_tensors::filled(&[input.size()[0], z, y, x, n_out], |out| {
-        kernel.run(map, windows, finish, out, n_threads()).map_err(out_of_memory)
-    })?;
-    Ok(output.f_permute([0, 4, 1, 2, 3])?)
-}
-
-/// As many as libtorch takes.
-fn n_threads() -> usize {
-    usize::try_from(tch::get_num_threads()).unwrap_or(1)
-}
-
 fn versions_of(convolution: &Conv3d, batch_norm: Option<&BatchNorm3d>) -> Result<Vec<i64>> {
     let tensors = [Some(&convolution.weight), convolution.bias.as_ref()].into_iter().flatten();
     versions(tensors.chain(batch_norm.into_iter().flat_map(BatchNorm3d::tensors)))
@@ -326,10 +280,6 @@ fn versions_of(convolution: &Conv3d, batch_norm: Option<&BatchNorm3d>) -> Result
 /// How often each tensor was changed.
 fn versions<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Result<Vec<i64>> {
     tensors.map(|tensor| Ok(tensor.f_internal_version()?)).collect()
-}
-
-fn out_of_memory(error: std::collections::TryReserveError) -> Error {
-    Error::new(ErrorKind::OutOfMemory, format!("prepared weights: {error}"))
 }
 
 #[cfg(test)]

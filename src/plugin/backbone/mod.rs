@@ -7,6 +7,7 @@ pub mod attention;
 mod folded;
 mod i3d;
 mod inception;
+mod kernel;
 pub mod layers;
 #[cfg(test)]
 mod layers_test;
@@ -17,6 +18,8 @@ mod residual;
 mod resnet3d;
 mod s3d;
 mod swin3d;
+pub mod tape;
+mod trained;
 mod video_resnet;
 mod view;
 mod vivit;
