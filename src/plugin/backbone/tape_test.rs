@@ -49,38 +49,52 @@ fn statistics(network: &Network) -> Vec<Tensor> {
 /// Their distance over the length of the second.
 fn apart(found: &Tensor, expected: &Tensor) -> f64 {
     let length = |tensor: &Tensor| tensor.to_kind(Kind::Double).norm().double_value(&[]);
-    length(&(found - expected)) / length(expected).max(f64::MIN_POSITIVE)
+    assert_eq!(found.size(), expected.size());
+    length(&(found.to_kind(Kind::Double) - expected)) / length(expected).max(f64::MIN_POSITIVE)
 }
 
-/// The truth is libtorch's automatic differentiation of the same network.
+/// Gradients of the weights by the tape or by libtorch alone, then the running statistics.
+fn trained(name: &str, mode: BatchNormMode, kind: Kind, is_taped: bool) -> Vec<Tensor> {
+    let (network, weights) = network(name);
+    for parameter in network.parameters.iter() {
+        let mut tensor = parameter.tensor.shallow_clone();
+        tensor.set_data(&tensor.to_kind(kind));
+    }
+    let input = waves(&[3, 1, 16, 38, 35], 0.71).to_kind(kind);
+    let loss = || -> Result<Tensor> {
+        let features = network.features(&input, mode)?;
+        Ok((&features * waves(&features.size(), 1.3).to_kind(kind)).sum(kind))
+    };
+    let mut found = match is_taped {
+        false => Tensor::run_backward(&[loss().unwrap()], &weights, false, false),
+        true => {
+            let (loss, tape) = recorded(loss).unwrap();
+            assert!(tape.entries.len() > 15, "{name}: {} entries", tape.entries.len());
+            tape.gradients(&loss, &weights).unwrap()
+        }
+    };
+    found.extend(statistics(&network));
+    found
+}
+
+/// The truth is libtorch's automatic differentiation of the same network in double precision. With statistics of a small batch, rounding grows on its
+/// way through a network; with libtorch's own, too.
 #[test]
 fn gradients_of_whole_networks_are_those_of_libtorch() {
     for name in NETWORKS {
-        for (mode, most) in [(BatchNormMode::Running, 1e-4), (BatchNormMode::Estimate(0.3), 1e-3)] {
-            let input = waves(&[3, 1, 16, 38, 35], 0.71);
-            let loss = |network: &Network| -> Result<Tensor> {
-                let features = network.features(&input, mode)?;
-                Ok((&features * waves(&features.size(), 1.3)).sum(Kind::Float))
+        for mode in [BatchNormMode::Running, BatchNormMode::Estimate(0.3)] {
+            let truth = trained(name, mode, Kind::Double, false);
+            let worst = |found: Vec<Tensor>| {
+                let apart =
+                    std::iter::zip(&found, &truth).map(|(found, truth)| apart(found, truth));
+                apart.fold(0.0, |most, apart| if apart <= most { most } else { apart })
             };
-            let (plain, weights) = network(name);
-            let expected = loss(&plain).unwrap();
-            let gradients = Tensor::run_backward(&[&expected], &weights, false, false);
-            let (taped, weights) = network(name);
-            let (found, tape) = recorded(|| loss(&taped)).unwrap();
-            assert!(tape.entries.len() > 15, "{name}: {} entries", tape.entries.len());
-            assert!(apart(&found, &expected) < most, "{name} {mode:?}: {found} {expected}");
-            let of_tape = tape.gradients(&found, &weights).unwrap();
-            let worst = std::iter::zip(&of_tape, &gradients)
-                .map(|(found, expected)| {
-                    assert_eq!(found.size(), expected.size());
-                    apart(found, expected)
-                })
-                .fold(0.0, |most, apart| if apart <= most { most } else { apart });
-            println!("{name} {mode:?} {worst:.1e}");
-            assert!(worst < most, "{name} {mode:?}: {worst}");
-            for (found, expected) in std::iter::zip(statistics(&taped), statistics(&plain)) {
-                assert!(apart(&found, &expected) < 1e-4, "{name} {mode:?}: statistics");
-            }
+            let of_libtorch = worst(trained(name, mode, Kind::Float, false));
+            let of_tape = worst(trained(name, mode, Kind::Float, true));
+            println!(
+                "{name} {mode:?}: {of_tape:.1e}, libtorch in single precision {of_libtorch:.1e}"
+            );
+            assert!(of_tape < (4.0 * of_libtorch).max(1e-4), "{name} {mode:?}: {of_tape}");
         }
     }
 }

@@ -119,3 +119,7 @@ pub fn concatenate(maps: &[Tensor]) -> Result<Option<Tensor>> {
     })?;
     Ok(Some(output))
 }
+
+#[cfg(test)]
+#[path = "trained_test.rs"]
+mod trained_test;
