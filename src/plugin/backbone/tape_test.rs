@@ -77,12 +77,13 @@ fn trained(name: &str, mode: BatchNormMode, kind: Kind, is_taped: bool) -> Vec<T
     found
 }
 
-/// The truth is libtorch's automatic differentiation of the same network in double precision. With statistics of a small batch, rounding grows on its
-/// way through a network; with libtorch's own, too.
+/// The truth is libtorch's automatic differentiation of the same network in double precision. In single precision a ReLU goes the other way here and
+/// there, which with statistics of a small batch turns the gradient of a weight by up to a few per cent, in libtorch's own as well (I3D: 4 %). What is
+/// exact is held to 1e-4 in `trained_test`.
 #[test]
 fn gradients_of_whole_networks_are_those_of_libtorch() {
     for name in NETWORKS {
-        for mode in [BatchNormMode::Running, BatchNormMode::Estimate(0.3)] {
+        for (mode, most) in [(BatchNormMode::Running, 1e-3), (BatchNormMode::Estimate(0.3), 0.05)] {
             let truth = trained(name, mode, Kind::Double, false);
             let worst = |found: Vec<Tensor>| {
                 let apart =
@@ -94,7 +95,7 @@ fn gradients_of_whole_networks_are_those_of_libtorch() {
             println!(
                 "{name} {mode:?}: {of_tape:.1e}, libtorch in single precision {of_libtorch:.1e}"
             );
-            assert!(of_tape < (4.0 * of_libtorch).max(1e-4), "{name} {mode:?}: {of_tape}");
+            assert!(of_tape < (4.0 * of_libtorch).max(most), "{name} {mode:?}: {of_tape}");
         }
     }
 }
