@@ -6,6 +6,11 @@
 //!
 //! Tiles are taken some at a time, in chunks that depend on the channels only, so that no sum depends on the number of threads.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "places of a tile are turned over, and indices say how"
+)]
+
 use std::collections::TryReserveError;
 
 use pulp::{Arch, Simd, WithSimd};
