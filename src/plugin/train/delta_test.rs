@@ -18,6 +18,7 @@ use crate::{
         fine_tune,
         passes::Tally,
         step::{Batch, Stepper},
+        trainable::Trainable,
     },
     volume::Volume,
 };
@@ -314,7 +315,7 @@ fn gradients_of_the_penalty_are_those_of_libtorch() {
     for weight in trainable.backbone() {
         let _ = weight.shallow_clone().f_mul_scalar_(1.05).unwrap().set_requires_grad(true);
     }
-    let loss = || {
+    let loss = || -> Result<Tensor> {
         let network = &tuned.network;
         let (features, distance) = delta.forward(network, &input, 1, BatchNormMode::Running)?;
         Ok(features.f_sum(Kind::Float)?.f_add(&distance)?)
