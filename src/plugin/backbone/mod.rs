@@ -16,6 +16,7 @@ mod precision;
 mod residual;
 mod resnet3d;
 mod s3d;
+mod scoped;
 mod swin3d;
 mod video_resnet;
 mod view;
