@@ -106,13 +106,15 @@ pub(crate) fn evaluate_reliability<'local>(
     java_doubles(env, &rows)
 }
 
-/// The context, and what it is asked to compare: scores and labels.
+/// A context, and what it is asked to compare: scores and labels.
+type Scored = (InUse<Context>, Vec<f32>, Vec<i32>);
+
 fn scored(
     env: &Env<'_>,
     context: i64,
     scores: &JFloatArray<'_>,
     labels: &JIntArray<'_>,
-) -> Result<(InUse<Context>, Vec<f32>, Vec<i32>), Failure> {
+) -> Result<Scored, Failure> {
     let context = CONTEXTS.get(context)?;
     Ok((context, floats(env, scores, "scores")?, integers(env, labels, "labels")?))
 }
