@@ -58,4 +58,4 @@ pub fn single(x: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 #[path = "precision_test.rs"]
-mod precision_test;
+pub mod precision_test;
