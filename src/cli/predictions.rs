@@ -27,8 +27,8 @@ pub struct Selection {
     #[arg(long, value_enum, value_delimiter = ',')]
     reject: Vec<Reject>,
     /// Write only particles of these classes into lists
-    #[arg(long = "keep", value_name = "CLASS", num_args = 1..)]
-    classes: Vec<String>,
+    #[arg(long, value_name = "CLASS", num_args = 1..)]
+    keep: Vec<String>,
     /// Write only particles whose class is at least this probable into lists
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     min_probability: f32,
@@ -37,7 +37,7 @@ pub struct Selection {
 impl Selection {
     /// Fails if a class is none of the model's.
     pub fn check(&self, class_names: &[String]) -> Result<()> {
-        match self.classes.iter().find(|name| !class_names.contains(name)) {
+        match self.keep.iter().find(|name| !class_names.contains(name)) {
             None => Ok(()),
             Some(name) => {
                 let known = class_names.join(", ");
@@ -54,8 +54,8 @@ impl Selection {
     /// Whether a particle of this class (nothing = rejected), with this highest probability, is written.
     pub fn keeps(&self, class: Option<&str>, probability: f32) -> bool {
         let is_wanted = match class {
-            _ if self.classes.is_empty() => true,
-            Some(class) => self.classes.iter().any(|name| name == class),
+            _ if self.keep.is_empty() => true,
+            Some(class) => self.keep.iter().any(|name| name == class),
             None => false,
         };
         is_wanted && probability >= self.min_probability
@@ -331,8 +331,8 @@ mod tests {
     fn selections_leave_out_what_was_rejected_only_where_classes_are_named() {
         let all = Selection::default();
         assert!(all.keeps(None, 0.1) && all.keeps(Some("a"), 0.0));
-        let classes = vec!["a".to_owned()];
-        let some = Selection { classes, min_probability: 0.5, ..Selection::default() };
+        let keep = vec!["a".to_owned()];
+        let some = Selection { keep, min_probability: 0.5, ..Selection::default() };
         assert!(some.keeps(Some("a"), 0.5) && !some.keeps(Some("a"), 0.4));
         assert!(!some.keeps(Some("b"), 0.9) && !some.keeps(None, 0.9));
     }
