@@ -383,19 +383,17 @@ impl Model {
         self.warn_of_memory(volume.box_size(), batch_size, work, monitor)?;
         let n_batches = indices.len().div_ceil(batch_size);
         let mut results = Vec::new();
-        for (step, batch) in indices.chunks(batch_size).enumerate() {
+        let mut batches = indices.chunks(batch_size).zip(1..).peekable();
+        while let Some((batch, n_done)) = batches.next() {
             let input = tch::no_grad(|| self.prepare(volume, batch))?;
-            let next = (step + 1) * batch_size;
-            volume.announce(
-                &indices[next.min(indices.len())..(next + batch_size).min(indices.len())],
-            );
+            volume.announce(batches.peek().map_or(&[], |(next, _)| next));
             let rows = rows(&input, monitor)?;
             let rows = Vec::<f32>::try_from(&rows.f_reshape([-1])?)?;
             if let Some(place) = rows.iter().position(|value| !value.is_finite()) {
                 return Err(not_finite(batch[place / (rows.len() / batch.len())]));
             }
             results.extend(rows);
-            monitor.report(Progress::batch(stage, step + 1, n_batches))?;
+            monitor.report(Progress::batch(stage, n_done, n_batches))?;
         }
         Ok(results)
     }

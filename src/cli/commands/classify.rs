@@ -11,10 +11,9 @@ use crate::{
     console::Console,
     failure::Result,
     outputs,
-    predictions::{Selection, classify, reject_rules},
+    predictions::{Selection, classify},
     run_file::RunFile,
     session::Session,
-    training::Reject,
 };
 
 const EXAMPLES: &str = "\
@@ -50,15 +49,8 @@ pub struct Classify {
     /// What to write: .csv, .star, .tbl, .npy
     #[arg(long, short, value_name = "FILE", num_args = 1.., required = true)]
     output: Vec<PathBuf>,
-    /// Give no class where one of these rules says so; the model must have been calibrated with it
-    #[arg(long, value_enum, value_delimiter = ',')]
-    reject: Vec<Reject>,
-    /// Write only particles of these classes into lists
-    #[arg(long, value_name = "CLASS", num_args = 1..)]
-    keep: Vec<String>,
-    /// Write only particles whose class is at least this probable into lists
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    min_probability: f32,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 impl Classify {
@@ -70,10 +62,8 @@ impl Classify {
             console.info("the model was not calibrated: its probabilities are the network's own");
         }
         let boxes = Boxes::open(&self.boxes, console)?;
-        let selection =
-            Selection { classes: self.keep.clone(), min_probability: self.min_probability };
-        let reject = reject_rules(&model, &self.model, &self.reject)?;
-        let counts = classify(&session, &model, &boxes, reject, &self.output, &selection)?;
+        let reject = self.selection.reject_rules(&model, &self.model)?;
+        let counts = classify(&session, &model, &boxes, reject, &self.output, &self.selection)?;
         for output in &self.output {
             run_file.write(output)?;
         }

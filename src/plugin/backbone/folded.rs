@@ -13,6 +13,7 @@ use super::{
     layers::{BatchNorm3d, Conv3d, Conv3dConfig, spatial_size},
     ledger::{self, F32},
     precision::rounded,
+    scoped::during,
 };
 use crate::error::{Error, Result};
 
@@ -23,15 +24,7 @@ thread_local! {
 
 /// Runs `pass`, whose layers on this thread work in their inference form if `is_inference`; those that are told the pass need not ask.
 pub fn in_form<T>(is_inference: bool, pass: impl FnOnce() -> T) -> T {
-    /// Restores what was, also after a panic.
-    struct Restored(bool);
-    impl Drop for Restored {
-        fn drop(&mut self) {
-            INFERENCE.set(self.0);
-        }
-    }
-    let _restored = Restored(INFERENCE.replace(is_inference));
-    pass()
+    during(&INFERENCE, is_inference, pass)
 }
 
 /// The inference form of a linear layer.
@@ -56,10 +49,7 @@ impl Packed {
             *last = n_out;
         }
         if ledger::is_walking() {
-            ledger::enter_prepared(Convolution::bytes(geometry, method) as u64);
-            ledger::enter_scratch(
-                (Convolution::scratch_bytes(geometry, method) * n_threads()) as u64,
-            );
+            enter_kernel(geometry, method);
             return Ok(Some(Tensor::f_empty(&size, (Kind::Float, Device::Cpu))?));
         }
         let versions = versions([Some(weight), bias].into_iter().flatten())?;
@@ -67,19 +57,11 @@ impl Packed {
         let (_, kernel) = match packed.take() {
             Some(current) if current.0 == versions => packed.insert(current),
             _ => {
-                let weight = weight.f_contiguous()?;
                 let bias = match bias {
-                    Some(bias) => bias.f_contiguous()?,
+                    Some(bias) => bias.shallow_clone(),
                     None => Tensor::f_zeros([n_out], (Kind::Float, Device::Cpu))?,
                 };
-                let kernel = Convolution::new(
-                    geometry,
-                    method,
-                    values(&weight)?,
-                    values(&bias)?,
-                    n_threads(),
-                );
-                packed.insert((versions, kernel.map_err(out_of_memory)?))
+                packed.insert((versions, prepared(geometry, method, weight, &bias)?))
             }
         };
         let tokens = input.f_contiguous()?;
@@ -179,19 +161,7 @@ impl Folded {
         }
         let (weight, bias) = (weight.f_to_kind(Kind::Float)?, bias.f_to_kind(Kind::Float)?);
         let form = match kernel(convolution, grey) {
-            Some((geometry, method)) => {
-                let (weight, bias) = (weight.f_contiguous()?, bias.f_contiguous()?);
-                Form::Kernel(
-                    Convolution::new(
-                        geometry,
-                        method,
-                        values(&weight)?,
-                        values(&bias)?,
-                        n_threads(),
-                    )
-                    .map_err(out_of_memory)?,
-                )
-            }
+            Some((geometry, method)) => Form::Kernel(prepared(geometry, method, &weight, &bias)?),
             None => Form::Libtorch(weight, bias),
         };
         Ok(Folded { versions: versions_of(convolution, batch_norm)?, form })
@@ -239,11 +209,7 @@ pub fn walk(convolution: &Conv3d, input: &Tensor, grey: bool) -> Result<Tensor> 
     let of_output = if grey { 1 } else { n_in / convolution.n_groups };
     let n_weights = of_output * z * y * x * n_out;
     match kernel(convolution, grey) {
-        Some((geometry, method)) => {
-            ledger::enter_prepared(Convolution::bytes(geometry, method) as u64);
-            let scratch = Convolution::scratch_bytes(geometry, method) as u64;
-            ledger::enter_scratch(scratch * n_threads() as u64);
-        }
+        Some((geometry, method)) => enter_kernel(geometry, method),
         None => {
             ledger::enter_prepared(n_weights as u64 * F32);
             ledger::enter_copy(&convolution.weight);
@@ -253,6 +219,25 @@ pub fn walk(convolution: &Conv3d, input: &Tensor, grey: bool) -> Result<Tensor> 
     let output = Tensor::f_empty([0, n_out, z, y, x], (Kind::Float, input.device()))?;
     ledger::enter(&output, F32, n_weights / n_out);
     Ok(output)
+}
+
+/// Enters what one of our own kernels takes.
+fn enter_kernel(geometry: Geometry, method: Method) {
+    ledger::enter_prepared(Convolution::bytes(geometry, method) as u64);
+    let scratch = Convolution::scratch_bytes(geometry, method) as u64;
+    ledger::enter_scratch(scratch * n_threads() as u64);
+}
+
+/// One of our own kernels, with its weights in the order that it reads.
+fn prepared(
+    geometry: Geometry,
+    method: Method,
+    weight: &Tensor,
+    bias: &Tensor,
+) -> Result<Convolution> {
+    let (weight, bias) = (weight.f_contiguous()?, bias.f_contiguous()?);
+    Convolution::new(geometry, method, values(&weight)?, values(&bias)?, n_threads())
+        .map_err(out_of_memory)
 }
 
 /// How our own kernels compute the convolution, if they do.

@@ -11,6 +11,7 @@ use std::{
 
 use tch::{Kind, Tensor};
 
+use super::scoped::during;
 use crate::error::Result;
 
 /// From the gradient of an output to those of the tensors that it was made of: pairs of tensor and gradient. The values are what it may work in.
@@ -49,15 +50,10 @@ pub fn recorded<T>(pass: impl FnOnce() -> Result<T>) -> Result<(T, Tape)> {
 
 /// Runs `pass`, of which no gradients are wanted, in the midst of one that is recorded.
 pub fn without_gradients<T>(pass: impl FnOnce() -> T) -> T {
-    struct Restored(bool);
-    impl Drop for Restored {
-        fn drop(&mut self) {
-            IS_PAUSED.set(self.0);
-        }
-    }
-    let _restored = Restored(IS_PAUSED.replace(true));
-    let _guard = tch::no_grad_guard();
-    pass()
+    during(&IS_PAUSED, true, || {
+        let _guard = tch::no_grad_guard();
+        pass()
+    })
 }
 
 /// Whether this thread is in a pass that is recorded.
