@@ -3,10 +3,15 @@
 //! Training and test subtomograms of a seed are drawn from different streams and never shared. Nothing is chosen here:
 //! every combination of the options is trained and every result is printed.
 
+mod plugin;
+mod simulated;
+
 use std::{path::PathBuf, time::Instant};
 
-use cinetomo_host::{Context, Hooks, ModelOptions, Plugin, Volume};
+use cinetomo_host::{Context, Hooks, ModelOptions};
 use clap::{Parser, ValueEnum};
+
+use self::simulated::Data;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Start {
@@ -64,29 +69,12 @@ struct Options {
     seed: Vec<u64>,
 }
 
-struct Data {
-    voxels: Vec<f32>,
-    labels: Vec<i32>,
-    edge: i64,
-}
-
-impl Data {
-    fn simulate(context: &Context, n_per_class: usize, snr: f64, seed: u64) -> Data {
-        let synthetic = context.synthetic().expect("the extension");
-        let n_classes = synthetic.phantom_names().len();
-        let labels =
-            (0..n_classes * n_per_class).map(|i| (i % n_classes) as i32).collect::<Vec<_>>();
-        let mut options = synthetic.options().expect("options");
-        (options.snr, options.seed) = (snr, seed);
-        let voxels =
-            synthetic.simulate(None, &labels, &options, Hooks::none()).expect("subtomograms");
-        Data { voxels, labels, edge: options.box_size }
-    }
-
-    fn volume(&self) -> Volume<'_> {
-        let shape = [self.labels.len() as i64, self.edge, self.edge, self.edge];
-        Volume::new(&self.voxels, shape).expect("a volume").voxel_size(10.0)
-    }
+/// Subtomograms of all phantoms in turn, so many of each.
+fn simulate(context: &Context, n_per_class: usize, snr: f64, seed: u64) -> Data {
+    let n_classes = context.synthetic().expect("the extension").phantom_names().len();
+    let labels: Vec<i32> =
+        (0..n_classes * n_per_class).map(|index| (index % n_classes) as i32).collect();
+    Data::simulate(context, &labels, snr, seed)
 }
 
 /// One training.
@@ -103,19 +91,16 @@ struct Run {
 
 fn main() {
     let options = Options::parse();
-    let plugin = Plugin::open(&options.library, "cinetomo_get_api").expect("the plugin");
-    let mut context_options = plugin.context_options();
-    context_options.n_threads = options.threads;
-    let context = plugin.context(context_options).expect("a context");
+    let context = plugin::context(&options.library, options.threads);
     println!(
         "start,learning_rate,epochs,head,batch_norm,input_edge,augment,snr,per_class,seed,accuracy,macro_auc,train_s,test_s"
     );
     for &seed in &options.seed {
         for &snr in &options.snr {
             // Far apart, so that no seed's training set is another's test set.
-            let test = Data::simulate(&context, options.test_per_class, snr, 2_000_000 + seed);
+            let test = simulate(&context, options.test_per_class, snr, 2_000_000 + seed);
             for &n_per_class in &options.per_class {
-                let train = Data::simulate(&context, n_per_class, snr, 1_000_000 + seed);
+                let train = simulate(&context, n_per_class, snr, 1_000_000 + seed);
                 for run in runs(&options) {
                     let row = measure(&context, &options, run, seed, &train, &test);
                     let Run { start, learning_rate, epochs, head, batch_norm, input_edge, augment } =

@@ -5,12 +5,14 @@
 //! `unknown`: one class in turn is left out of the training; one CSV row each, with the area under the ROC curve of telling
 //! the unknown class from the known ones, and what each rule lets through at the threshold that it chose by itself.
 
+mod simulated;
+
 use std::path::PathBuf;
 
-use cinetomo_host::{
-    Context, Hooks, Model, ModelOptions, Plugin, Volume, abi::cinetomo_reject as Reject,
-};
+use cinetomo_host::{Context, Hooks, Model, ModelOptions, Plugin, abi::cinetomo_reject as Reject};
 use clap::{Parser, ValueEnum};
+
+use self::simulated::Data;
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Study {
@@ -60,29 +62,6 @@ struct Options {
     /// Seeds of data and training.
     #[arg(long, value_delimiter = ',', default_value = "0,1,2")]
     seed: Vec<u64>,
-}
-
-/// Subtomograms of the built-in phantoms, with the labels that a model of fewer classes knows them by.
-struct Data {
-    voxels: Vec<f32>,
-    labels: Vec<i32>,
-    edge: i64,
-}
-
-impl Data {
-    fn simulate(context: &Context, phantoms: &[i32], snr: f64, seed: u64) -> Data {
-        let synthetic = context.synthetic().expect("the extension");
-        let mut options = synthetic.options().expect("options");
-        (options.snr, options.seed) = (snr, seed);
-        let voxels =
-            synthetic.simulate(None, phantoms, &options, Hooks::none()).expect("subtomograms");
-        Data { voxels, labels: phantoms.to_vec(), edge: options.box_size }
-    }
-
-    fn volume(&self) -> Volume<'_> {
-        let shape = [self.labels.len() as i64, self.edge, self.edge, self.edge];
-        Volume::new(&self.voxels, shape).expect("a volume").voxel_size(10.0)
-    }
 }
 
 fn main() {

@@ -1,12 +1,14 @@
 //! Time and memory of picking in a tomogram that is never in memory as a whole: one CSV row per setting.
 
+mod plugin;
+
 use std::{
     fs,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use cinetomo_host::{Hooks, Plugin, Tomogram, abi::cinetomo_contrast as Contrast};
+use cinetomo_host::{Hooks, Tomogram, abi::cinetomo_contrast as Contrast};
 use clap::Parser;
 
 /// Picks in noise that is made block by block, and prints seconds and the peak of the process's memory.
@@ -34,10 +36,7 @@ const VOXEL_SIZE: f64 = 10.0;
 
 fn main() {
     let options = Options::parse();
-    let plugin = Plugin::open(&options.library, "cinetomo_get_api").expect("the plugin");
-    let mut context_options = plugin.context_options();
-    context_options.n_threads = options.threads;
-    let context = plugin.context(context_options).expect("a context");
+    let context = plugin::context(&options.library, options.threads);
     let picker = context.pick().expect("the extension");
     let mut how = picker.pick_options().expect("options");
     (how.particle_diameter, how.max_memory) = (options.diameter, options.max_memory << 20);

@@ -1,20 +1,22 @@
 """The peers of benches/speed.rs: the same networks with random weights, in single precision, as others run them on a CPU.
 
-    python benches/peers.py NETWORK THREADS BATCH Z Y X
+    python benches/peers.py classify|train NETWORK THREADS BATCH Z Y X
 
 prints the names of the peers in one line, between tabs, once all are ready, then reads a name a line, lets that peer work once on a batch and prints the
-milliseconds that it took. Each gets its input ready-made: upsampled, in three channels, in the layout that it likes.
+milliseconds that it took. Each gets its input ready-made: upsampled, in three channels, in the layout that it likes. To train is a step: forward, loss,
+backward, Adam.
 
 What a peer says when it cannot be made goes to the error stream; it is then no peer.
 """
 
 import os
 import pathlib
+import signal
 import sys
 import time
 import warnings
 
-network, threads, batch, *size = sys.argv[1:]
+work, network, threads, batch, *size = sys.argv[1:]
 threads, batch, size = int(threads), int(batch), [int(edge) for edge in size]
 os.environ["OMP_NUM_THREADS"] = str(threads)
 warnings.simplefilter("ignore")
@@ -131,7 +133,7 @@ def folded_channels_last():
 
 def compiled():
     torch._inductor.config.freezing = True
-    x = video if network.startswith(("swin", "vivit")) else video.contiguous(memory_format=last)
+    x = video if transformer else video.contiguous(memory_format=last)
     return torch_peer(torch.compile(Logits(network).eval()), x)
 
 
@@ -142,7 +144,9 @@ def onnx_runtime():
     options.intra_op_num_threads = threads
     with torch.no_grad():
         model = Logits(network).eval()
-        exported = torch.onnx.export(model, (video,), input_names=["x"], dynamo=True, external_data=False, verbose=False)
+        # The exporter's own optimiser takes minutes for a transformer; ONNX Runtime optimises all the same.
+        settings = {"dynamo": True, "external_data": False, "verbose": False, "optimize": not transformer}
+        exported = torch.onnx.export(model, (video,), input_names=["x"], **settings)
     session = onnxruntime.InferenceSession(exported.model_proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     feed = {"x": video.numpy()}
     return lambda: session.run(None, feed)
@@ -159,6 +163,28 @@ def open_vino():
     return lambda: request.infer([x])
 
 
+def training(model, x):
+    model = model.train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    classes = torch.arange(batch) % 2
+
+    def run():
+        optimizer.zero_grad()
+        functional.cross_entropy(model(x), classes).backward()
+        optimizer.step()
+
+    return run
+
+
+def training_contiguous():
+    return training(Logits(network), video)
+
+
+def training_channels_last():
+    return training(Logits(network).to(memory_format=last), video.contiguous(memory_format=last))
+
+
+TRAINERS = {"PyTorch": training_contiguous, "PyTorch, channels last": training_channels_last}
 MAKERS = {
     "PyTorch": contiguous,
     "PyTorch, channels last": channels_last,
@@ -168,20 +194,33 @@ MAKERS = {
     "OpenVINO": open_vino,
 }
 
+# Seconds within which a peer has to be ready: exporting a network with windows can take ten minutes.
+PATIENCE = 90
+
+
+def late(*_):
+    raise TimeoutError(f"not ready after {PATIENCE} s")
+
+
+signal.signal(signal.SIGALRM, late)
 # What the makers print is not for whoever asks.
 replies, sys.stdout = sys.stdout, sys.stderr
 torch.set_num_threads(threads)
 torch.manual_seed(0)
 last = torch.channels_last_3d
+transformer = network.startswith(("swin", "vivit"))
 video = torch.randn(batch, 1, *size).repeat(1, 3, 1, 1, 1)
 peers = {}
-for name, make in MAKERS.items():
+for name, make in (TRAINERS if work == "train" else MAKERS).items():
+    signal.alarm(PATIENCE)
     try:
         run = make()
         run()
         peers[name] = run
     except Exception as error:
         print(f"{network}: {name} is no peer: {type(error).__name__}: {str(error).splitlines()[:1]}", file=sys.stderr)
+    finally:
+        signal.alarm(0)
 print("\t".join(peers), file=replies, flush=True)
 for line in sys.stdin:
     start = time.perf_counter()

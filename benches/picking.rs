@@ -1,9 +1,11 @@
 //! Recall and precision of picking on simulated tomograms whose particles are known: one CSV row per setting.
 
+mod plugin;
+
 use std::{path::PathBuf, time::Instant};
 
 use cinetomo_host::{
-    Context, Hooks, Picked, Plugin, Tomogram, Volume,
+    Context, Hooks, Picked, Tomogram, Volume,
     abi::{cinetomo_contrast, cinetomo_synthetic_particle as Particle},
 };
 use clap::Parser;
@@ -54,10 +56,7 @@ const VOXEL_SIZE: f64 = 10.0;
 
 fn main() {
     let options = Options::parse();
-    let plugin = Plugin::open(&options.library, "cinetomo_get_api").expect("the plugin");
-    let mut context_options = plugin.context_options();
-    context_options.n_threads = options.threads;
-    let context = plugin.context(context_options).expect("a context");
+    let context = plugin::context(&options.library, options.threads);
     println!(
         "snr,diameter,threshold,seed,picks,recall,precision,average_precision,error_angstrom,pick_s"
     );

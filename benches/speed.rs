@@ -1,18 +1,22 @@
-//! Classification beside other libraries, in one run: milliseconds a subtomogram.
+//! Classification, or the steps of a fine-tuning, beside other libraries, in one run: milliseconds a subtomogram.
 //!
 //! Ours starts from boxes of 32 x 32 x 32 floats in the host's memory and goes through the C interface; the peers (benches/peers.py) are handed the
 //! network's input ready-made, upsampled and in three channels. All work in turn, round after round, so that whatever else the machine does meets all of
-//! them.
+//! them. A step of ours is what lies between two reports of progress: preparing and augmenting a batch, forward, backward, Adam.
 
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
+    ops::ControlFlow,
     path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use cinetomo_host::{Context, Hooks, Model, ModelOptions, Plugin, Volume};
+use cinetomo_host::{
+    Context, FineTuneOptions, Hooks, Model, ModelOptions, Plugin, Progress, Volume,
+    abi::{cinetomo_batch_norm, cinetomo_head, cinetomo_stage},
+};
 use clap::Parser;
 
 /// Prints a table in Markdown.
@@ -27,7 +31,10 @@ struct Options {
     /// The program that runs them.
     #[arg(long, default_value = "benches/peers.py")]
     peers: PathBuf,
-    /// Networks to classify with.
+    /// Measure the steps of a fine-tuning, with BatchNorm's statistics trained, instead of classification.
+    #[arg(long)]
+    train: bool,
+    /// Networks to work with.
     #[arg(
         long,
         value_delimiter = ',',
@@ -46,7 +53,7 @@ struct Options {
     /// Seconds after which no further round of a network begins.
     #[arg(long, default_value_t = 120)]
     seconds: u64,
-    /// File whose last table is replaced by what is measured.
+    /// File in which the section of what is measured is replaced.
     #[arg(long)]
     record: Option<PathBuf>,
     /// Size of the networks' input along z, y, x.
@@ -63,9 +70,13 @@ fn main() {
     let mut context_options = plugin.context_options();
     context_options.n_threads = options.threads as i32;
     let context = plugin.context(context_options).expect("a context");
-    let voxels = noise(options.batch * BOX_SIZE.pow(3) as usize);
-    let shape = [options.batch as i64, BOX_SIZE, BOX_SIZE, BOX_SIZE];
+    let n_batches = if options.train { N_STEPS } else { 1 };
+    let n = options.batch * n_batches;
+    let voxels = noise(n * BOX_SIZE.pow(3) as usize);
+    let shape = [n as i64, BOX_SIZE, BOX_SIZE, BOX_SIZE];
     let volume = Volume::new(&voxels, shape).expect("a volume");
+    let labels: Vec<i32> = (0..n).map(|index| (index % 2) as i32).collect();
+    let training = training(&plugin, &options);
 
     let mut report = format!(
         "{}, {} threads, batches of {}, input {:?}, up to {} rounds\n\n\
@@ -79,23 +90,67 @@ fn main() {
     print!("{report}");
     for network in &options.network {
         let model = model(&plugin, &context, network, &options);
-        let classify = || drop(model.classify(&volume, Hooks::none()).expect("probabilities"));
-        let rows = compare(network, classify, &options);
+        let classify = || {
+            let start = Instant::now();
+            model.classify(&volume, Hooks::none()).expect("probabilities");
+            start.elapsed()
+        };
+        let train = || step(&model, &volume, &labels, &training);
+        let rows = match options.train {
+            true => compare(network, train, &options),
+            false => compare(network, classify, &options),
+        };
         print!("{rows}");
         report.push_str(&rows);
     }
     if let Some(path) = &options.record {
+        let heading = if options.train { "## Fine-tuning, measured" } else { "## Measured" };
         let old = fs::read_to_string(path).expect("the record");
-        let (text, _) = old.split_once(MEASURED).expect("where the record's table begins");
-        fs::write(path, format!("{text}{MEASURED}\n\n{report}")).expect("the new record");
+        let (before, section) =
+            old.split_once(&format!("{heading}\n")).expect("where the section begins");
+        let after = section.find("\n## ").map_or("", |end| &section[end..]);
+        fs::write(path, format!("{before}{heading}\n\n{report}{after}")).expect("the new record");
     }
 }
 
-/// What the measurements in the record follow.
-const MEASURED: &str = "## Measured";
+/// Steps of a training, the first of which also gets memory that later ones have.
+const N_STEPS: usize = 3;
+
+/// One epoch without what is beside its steps.
+fn training(plugin: &Plugin, options: &Options) -> FineTuneOptions {
+    let mut training = plugin.fine_tune_options();
+    training.n_epochs = 1;
+    training.batch_size = options.batch as i32;
+    training.micro_batch_size = 0;
+    training.validation_fraction = 0.0;
+    training.select_best = 0;
+    training.head = cinetomo_head::Keep as i32;
+    training.batch_norm = cinetomo_batch_norm::Trained as i32;
+    training
+}
+
+/// The fastest step of a training but the first.
+fn step(
+    model: &Model,
+    volume: &Volume<'_>,
+    labels: &[i32],
+    training: &FineTuneOptions,
+) -> Duration {
+    let mut reports = Vec::new();
+    let mut report = |progress: &Progress| {
+        if progress.stage == cinetomo_stage::Train as i32 {
+            reports.push(Instant::now());
+        }
+        ControlFlow::Continue(())
+    };
+    let tuned = model.fine_tune(volume, labels, training, Hooks::progress(&mut report));
+    drop(tuned.expect("a training"));
+    let steps = reports[..N_STEPS].windows(2).map(|pair| pair[1] - pair[0]);
+    steps.min().expect("two reports")
+}
 
 /// A row for each contender.
-fn compare(network: &str, ours: impl Fn(), options: &Options) -> String {
+fn compare(network: &str, ours: impl Fn() -> Duration, options: &Options) -> String {
     let mut peers = Peers::start(network, options);
     let mut names = vec!["cinetomo".to_owned()];
     names.extend(peers.names.iter().cloned());
@@ -106,9 +161,7 @@ fn compare(network: &str, ours: impl Fn(), options: &Options) -> String {
         if begin.elapsed() > Duration::from_secs(options.seconds) {
             break;
         }
-        let start = Instant::now();
-        ours();
-        milliseconds[0].push(1000.0 * start.elapsed().as_secs_f64());
+        milliseconds[0].push(1000.0 * ours().as_secs_f64());
         for (name, milliseconds) in names.iter().zip(&mut milliseconds).skip(1) {
             milliseconds.push(peers.work(name));
         }
@@ -139,6 +192,7 @@ impl Peers {
         let numbers = [options.threads as i64, options.batch as i64];
         let mut process = Command::new(&options.python)
             .arg(&options.peers)
+            .arg(if options.train { "train" } else { "classify" })
             .arg(network)
             .args(numbers.iter().chain(&options.input_size).map(i64::to_string))
             .env("PYTHONDONTWRITEBYTECODE", "1")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Classification beside other libraries: benches/speed.sh TARGET [options of benches/speed.rs]. Prints what goes into the record. Runs under
+# Classification and fine-tuning beside other libraries: benches/speed.sh TARGET [options of benches/speed.rs]. Prints what goes into the record. Runs under
 # .cargo/with-libtorch, after `setup.py --tests` and a build.
 set -e
 target=$1

@@ -5,7 +5,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock},
+    thread,
 };
 
 use cinetomo_host::{Hooks, Model, Plugin, Volume};
@@ -18,14 +19,19 @@ fn manifests() -> PathBuf {
     prefix().join("share/cinetomo/plugins")
 }
 
-/// The compilers of this machine: gcc always, clang where it is installed.
-fn compilers() -> Vec<&'static str> {
+/// Calls `build` with each compiler of this machine at once: gcc always, clang where it is installed.
+fn with_compilers(build: impl Fn(&'static str) + Sync) {
     let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
     let compilers: Vec<&str> = ["g++", "clang++"].into_iter().filter(is_there).collect();
     if compilers.len() < 2 {
         println!("clang++ is not installed: only g++ is tried");
     }
-    compilers
+    thread::scope(|scope| {
+        for compiler in compilers {
+            let build = &build;
+            scope.spawn(move || build(compiler));
+        }
+    });
 }
 
 fn cmake(source: &str, build: &Path, more: &[String]) {
@@ -36,26 +42,29 @@ fn cmake(source: &str, build: &Path, more: &[String]) {
         .arg(build)
         .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix().display()))
         .args(more));
-    run(alone("cmake").arg("--build").arg(build));
+    let n_jobs = thread::available_parallelism().map_or(1, |n| n.get());
+    run(alone("cmake").arg("--build").arg(build).args(["--parallel", &n_jobs.to_string()]));
 }
 
-/// A linked program, by CMake, checks the promises of `cinetomo.hpp`. All four build; one a compiler runs.
+/// A linked program, by CMake, checks the promises of `cinetomo.hpp`, in one dialect a compiler, and compiles in the other.
 #[test]
 fn cmake_users_link_the_library() {
-    for compiler in compilers() {
-        for standard in [17, 20] {
-            let build = tempfile::tempdir().expect("a temporary directory");
-            let choice = [
-                format!("-DCMAKE_CXX_COMPILER={compiler}"),
-                format!("-DCMAKE_CXX_STANDARD={standard}"),
-            ];
-            cmake("tests/consumers", build.path(), &choice);
-            if (compiler == "g++") == (standard == 17) {
-                let said = run(alone(build.path().join("linked")).arg(manifests()));
-                assert_eq!(said, "ok\n", "{compiler}, C++{standard}");
-            }
-        }
-    }
+    with_compilers(|compiler| {
+        let (standard, other) = if compiler == "g++" { (17, 20) } else { (20, 17) };
+        let build = tempfile::tempdir().expect("a temporary directory");
+        let choice = [
+            format!("-DCMAKE_CXX_COMPILER={compiler}"),
+            format!("-DCMAKE_CXX_STANDARD={standard}"),
+        ];
+        cmake("tests/consumers", build.path(), &choice);
+        let said = run(alone(build.path().join("linked")).arg(manifests()));
+        assert_eq!(said, "ok\n", "{compiler}, C++{standard}");
+        run(alone(compiler)
+            .args([format!("-std=c++{other}").as_str(), "-fsyntax-only", "-I"])
+            .arg(prefix().join("include"))
+            .args(WARNINGS)
+            .arg(root().join("tests/consumers/linked.cpp")));
+    });
 }
 
 /// Headers, examples and demo are clean in both dialects (one a compiler) and under the stricter warnings of hosts.
@@ -69,13 +78,14 @@ fn the_cpp_sources_compile_without_warnings() {
         .filter(|path| path.extension().is_some_and(|extension| extension == "cpp"))
         .collect();
     assert!(sources.len() > 8, "{sources:?}");
-    for (compiler, standard) in compilers().into_iter().zip(["-std=c++20", "-std=c++17"]) {
+    with_compilers(|compiler| {
+        let standard = if compiler == "g++" { "-std=c++20" } else { "-std=c++17" };
         run(alone(compiler)
             .args([standard, "-fsyntax-only", "-Wshadow", "-Wconversion", "-I"])
             .arg(prefix().join("include"))
             .args(WARNINGS)
             .args(&sources));
-    }
+    });
 }
 
 /// The JSON reader agrees with serde_json about a file full of escapes, and refuses what is not JSON.
@@ -236,14 +246,7 @@ fn refused(command: &mut Command, status: i32, words: &str) {
 #[test]
 fn plugins_are_inspected_without_loading() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let program = directory.path().join("inspect_plugin");
-    run(alone("g++")
-        .arg("-std=c++17")
-        .args(WARNINGS)
-        .arg(root().join("examples/cpp/inspect_plugin.cpp"))
-        .arg(format!("-I{}", prefix().join("include").display()))
-        .arg("-o")
-        .arg(&program));
+    let program = built_examples().join("inspect_plugin");
     let said = run(alone(&program).arg(manifests()));
     let library = prefix().join("lib/libcinetomo.so.1");
     for words in [
@@ -284,13 +287,25 @@ fn hazards_of_whole_processes() {
     };
     let hazards = run(&mut Command::new(&program));
     assert!(hazards.lines().count() > 10);
-    for hazard in hazards.lines() {
-        let output = host(hazard).output().expect("the host starts");
-        let [said, complained] =
-            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-        assert!(output.status.success(), "{hazard}: {}\n{said}{complained}", output.status);
-        assert!(said.ends_with("ok\n") && complained.is_empty(), "{hazard}: {said}{complained}");
-    }
+    // Two at a time: most of what each does is to load libtorch.
+    let left = Mutex::new(hazards.lines());
+    let next = || left.lock().expect("the other has not failed").next();
+    let provoke = || {
+        while let Some(hazard) = next() {
+            let output = host(hazard).output().expect("the host starts");
+            let [said, complained] = [output.stdout, output.stderr]
+                .map(|text| String::from_utf8_lossy(&text).into_owned());
+            assert!(output.status.success(), "{hazard}: {}\n{said}{complained}", output.status);
+            assert!(
+                said.ends_with("ok\n") && complained.is_empty(),
+                "{hazard}: {said}{complained}"
+            );
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(provoke);
+        scope.spawn(provoke);
+    });
 
     // Other libraries under the names of ours and of libtorch's, where the dynamic linker is told to look.
     let decoys = directory.path().join("decoys");

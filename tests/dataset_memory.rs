@@ -1,7 +1,7 @@
 //! A training on boxes that are fetched takes no more memory for ten times as many: what a process that does nothing else
 //! holds at its peak.
 
-use std::{env, fs, process::Command};
+use std::{env, process::Command};
 
 use cinetomo::{
     augment::Augment,
@@ -12,6 +12,7 @@ use cinetomo::{
     train::{FineTune, HeadStart, fine_tune},
     volume::{Axis, Contrast},
 };
+use cinetomo_tests::{reset_peak, status_bytes};
 use tch::Device;
 
 /// Tells the test `child` the number of boxes.
@@ -24,14 +25,6 @@ const BATCH_SIZE: usize = 4;
 
 /// Few, for the peak that is compared with, and many: a gigabyte.
 const N: [usize; 2] = [30, 300];
-
-/// A line of this process's status, in bytes.
-fn status(name: &str) -> f64 {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with(name)).expect("a line of that name");
-    let kilobytes = line.split_whitespace().nth(1).expect("a number");
-    1024.0 * kilobytes.parse::<f64>().expect("a number")
-}
 
 /// Run by the other test in a process of its own: prints by how much the peak exceeds the memory before it.
 #[test]
@@ -68,8 +61,8 @@ fn child() {
     };
     let shape = [n, EDGE, EDGE, EDGE];
     let boxes = Dataset::new(shape, 0.0, Contrast::Unknown, Axis::Z, None, read);
-    let (before, code) = (status("VmRSS"), status("RssFile"));
-    fs::write("/proc/self/clear_refs", "5").expect("the peak is reset");
+    let (before, code) = (status_bytes("VmRSS"), status_bytes("RssFile"));
+    reset_peak();
     let tuned = boxes.serve(
         &mut model,
         &mut Monitor::silent(),
@@ -77,7 +70,7 @@ fn child() {
         |model, volume, monitor| fine_tune(model, volume, &labels, &config, monitor),
     );
     assert_eq!(tuned.expect("a training").history[0].n_subtomograms, n as usize);
-    let peak = status("VmHWM") - before - (status("RssFile") - code);
+    let peak = status_bytes("VmHWM") - before - (status_bytes("RssFile") - code);
     println!("\nMEASURED {peak}");
 }
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use cinetomo_host::manifest::{self, Manifest};
-use cinetomo_tests::{alone, python, root, run};
+use cinetomo_tests::{alone, is_root, python, root, run};
 use serde_json::Value;
 
 /// What a search came to.
@@ -287,8 +287,7 @@ fn privileged_processes_ignore_the_environment() {
         .arg(format!("-I{}", root().join("include").display())));
     let child = ["--exact", "--ignored", "--nocapture", "in_a_process_that_may_be_privileged"];
 
-    let status = fs::read_to_string("/proc/self/status").expect("this process");
-    let is_root = status.lines().any(|line| line.split_whitespace().take(3).eq(["Uid:", "0", "0"]));
+    let is_root = is_root();
     for (program, arguments) in [(&cpp, &["is-privileged"][..]), (&rust, &child[..])] {
         let ask = |nobody: bool| {
             let mut command = alone(program);

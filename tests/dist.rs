@@ -8,7 +8,7 @@ use std::{
 };
 
 use cinetomo_host::{ModelOptions, Plugin};
-use cinetomo_tests::{alone, library, root, run};
+use cinetomo_tests::{alone, is_root, library, root, run};
 
 /// What CPU-only installations need of libtorch.
 const LIBTORCH: [&str; 5] =
@@ -138,8 +138,7 @@ fn the_archive_needs_nothing_but_libtorch() {
     fs::write(clean.join("boxes.f32"), voxels.collect::<Vec<u8>>()).expect("a file of voxels");
 
     let inside = format!("/opt/{name}/bin/classify");
-    let status = fs::read_to_string("/proc/self/status").expect("this process");
-    let is_root = status.lines().any(|line| line.split_whitespace().take(3).eq(["Uid:", "0", "0"]));
+    let is_root = is_root();
     // Others may call themselves root in a name space of their own.
     let mut command = Command::new(if is_root { "chroot" } else { "unshare" });
     if !is_root {

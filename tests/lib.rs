@@ -75,3 +75,25 @@ pub fn run(command: &mut Command) -> String {
     assert!(output.status.success(), "{command:?}: {}\n{text}{errors}", output.status);
     text
 }
+
+/// A line of this process's status that counts kilobytes, in bytes.
+pub fn status_bytes(name: &str) -> f64 {
+    let line = status(name);
+    let kilobytes = line.split_whitespace().nth(1).expect("a number");
+    1024.0 * kilobytes.parse::<f64>().expect("a number")
+}
+
+/// Makes `VmHWM` of this process's status count from now on.
+pub fn reset_peak() {
+    fs::write("/proc/self/clear_refs", "5").expect("the peak is reset");
+}
+
+/// Whether this process is root's, and not only effectively.
+pub fn is_root() -> bool {
+    status("Uid:").split_whitespace().take(3).eq(["Uid:", "0", "0"])
+}
+
+fn status(name: &str) -> String {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    status.lines().find(|line| line.starts_with(name)).expect("a line of that name").to_owned()
+}

@@ -17,7 +17,7 @@ use cinetomo::{
     parameters::Start,
     weights,
 };
-use cinetomo_tests::i3d_checkpoint;
+use cinetomo_tests::{i3d_checkpoint, reset_peak, status_bytes};
 use tch::Device;
 
 /// Tells the test `child` what to load.
@@ -32,14 +32,6 @@ const MOST: f64 = 1.2;
 
 /// The same of the flax pickle, whose kernels have their axes in another order: one at a time is turned round in memory.
 const MOST_TURNED: f64 = 1.5;
-
-/// A line of this process's status, in bytes.
-fn status(name: &str) -> f64 {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with(name)).expect("a line of that name");
-    let kilobytes = line.split_whitespace().nth(1).expect("a number");
-    1024.0 * kilobytes.parse::<f64>().expect("a number")
-}
 
 /// Seconds to read a file and do nothing with it.
 fn seconds_to_read(path: &Path) -> f64 {
@@ -59,10 +51,10 @@ fn child() {
     let warm = tch::Tensor::f_from_slice(&[1f32; 1000]).expect("a tensor");
     assert!(warm.sum(tch::Kind::Float).double_value(&[]) == 1000.0);
     let seconds_to_read = seconds_to_read(&path);
-    fs::write("/proc/self/clear_refs", "5").expect("the peak is reset");
-    let (before, start) = (status("VmRSS"), Instant::now());
+    reset_peak();
+    let (before, start) = (status_bytes("VmRSS"), Instant::now());
     let video = weights::load_video(&path, None, Device::Cpu, &mut Monitor::silent());
-    let (seconds, peak) = (start.elapsed().as_secs_f64(), status("VmHWM"));
+    let (seconds, peak) = (start.elapsed().as_secs_f64(), status_bytes("VmHWM"));
     let video = video.expect("a checkpoint");
     let values: i64 =
         video.network.parameters.iter().map(|parameter| parameter.tensor.numel() as i64).sum();

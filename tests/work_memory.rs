@@ -1,6 +1,6 @@
 //! Work takes about as much memory as was estimated: what a process that does nothing else holds at its peak.
 
-use std::{env, fs, process::Command};
+use std::{env, process::Command};
 
 use cinetomo::{
     memory::Work,
@@ -10,6 +10,7 @@ use cinetomo::{
     train::{FineTune, HeadStart, fine_tune},
     volume::Volume,
 };
+use cinetomo_tests::{reset_peak, status_bytes};
 use tch::{Device, Kind, Tensor};
 
 /// Tells the test `child` what to do, and the network.
@@ -24,14 +25,6 @@ const RANGE: std::ops::Range<f64> = 0.75..1.35;
 
 const BOX_SIZE: [i64; 3] = [32, 64, 64];
 const BATCH_SIZE: usize = 4;
-
-/// A line of this process's status, in bytes.
-fn status(name: &str) -> f64 {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with(name)).expect("a line of that name");
-    let kilobytes = line.split_whitespace().nth(1).expect("a number");
-    1024.0 * kilobytes.parse::<f64>().expect("a number")
-}
 
 /// Run by the other tests in a process of its own: prints the estimate and how much the peak exceeds the memory before it.
 #[test]
@@ -55,8 +48,8 @@ fn child() {
     let volume = Volume::from_slice(&voxels, shape).expect("a volume");
     drop(voxels);
 
-    let (before, code) = (status("VmRSS"), status("RssFile"));
-    fs::write("/proc/self/clear_refs", "5").expect("the peak is reset");
+    let (before, code) = (status_bytes("VmRSS"), status_bytes("RssFile"));
+    reset_peak();
     let monitor = &mut Monitor::silent();
     let estimate = match what {
         "gather" => {
@@ -73,7 +66,7 @@ fn child() {
         }
     };
     // Pages of libtorch's code that were read meanwhile are no part of the work either.
-    let peak = status("VmHWM") - before - (status("RssFile") - code);
+    let peak = status_bytes("VmHWM") - before - (status_bytes("RssFile") - code);
     println!("\nMEASURED {estimate} {peak}");
 }
 

@@ -1,20 +1,18 @@
 //! Particles with their positions in tomograms, from a list of any program.
 
-use std::{
-    collections::HashMap,
-    fs,
-    path::{Path, PathBuf},
-};
+mod csv_file;
+mod shifts;
+
+use std::path::{Path, PathBuf};
 
 use cinetomo_formats::{
-    particle_list::{
-        Columns, Dialect, Folders, ParticleFile, ParticleList, PositionUnit, ShiftUnit,
-    },
+    particle_list::{Columns, Dialect, Folders, ParticleFile, PositionUnit},
     star::Star,
 };
 use clap::Args;
 use csv::StringRecord;
 
+use self::shifts::Shifts;
 use crate::{
     console::Console,
     failure::{Failure, Result},
@@ -64,9 +62,6 @@ impl PositionArgs {
     }
 }
 
-/// Characters of a value that a message shows at most.
-const MAX_SHOWN: usize = 60;
-
 /// Sizes that differ by no more are the same: lists have five or six digits.
 const TOLERANCE: f64 = 1e-3;
 
@@ -86,16 +81,6 @@ pub struct Particles {
     /// The list counts voxels from this number on; nothing = angstrom from the centre.
     first_voxel: Option<f64>,
     rest: Rest,
-}
-
-/// Refined shifts that are applied.
-#[derive(Debug)]
-struct Shifts {
-    /// `[z, y, x]`.
-    of_particles: Vec<[f32; 3]>,
-    unit: ShiftUnit,
-    /// Angstrom, of the image of each particle; 0 = unknown. Only where shifts count them.
-    image_voxel_sizes: Vec<f32>,
 }
 
 /// What the list says besides.
@@ -125,7 +110,7 @@ impl Particles {
     pub fn read(path: &Path, args: &PositionArgs, console: &Console) -> Result<Particles> {
         args.check()?;
         if extension(path) == "csv" {
-            return Particles::of_csv(path, args, console);
+            return csv_file::read(path, args, console);
         }
         let file = ParticleFile::open(path, Folders::default())?;
         let list = file.list();
@@ -170,87 +155,6 @@ impl Particles {
         Ok(particles)
     }
 
-    fn of_csv(path: &Path, args: &PositionArgs, console: &Console) -> Result<Particles> {
-        let bytes = fs::read(path).map_err(|error| Failure::at(path, error))?;
-        if !bytes.ends_with(b"\n") {
-            let path = path.display();
-            console.warn(format!(
-                "{path}: the file ends within a line; its last value may be cut short"
-            ));
-        }
-        Particles::parse_csv(path, &bytes, args)
-    }
-
-    /// The bytes of a CSV file; `path` names it in messages.
-    fn parse_csv(path: &Path, bytes: &[u8], args: &PositionArgs) -> Result<Particles> {
-        let failed = |error: csv::Error| match error.kind() {
-            csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-                let line = pos.as_ref().map_or(0, |position| line_of(position, bytes));
-                let message =
-                    format!("line {line}: {len} values, but the header has {expected_len}");
-                Failure::at(path, message)
-            }
-            _ => Failure::at(path, error),
-        };
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
-        let header = reader.headers().map_err(failed)?.clone();
-        let column = |name: &str| header.iter().position(|other| other == name);
-        let [Some(z), Some(y), Some(x)] = ["z", "y", "x"].map(column) else {
-            let found = header.iter().collect::<Vec<_>>().join(", ");
-            let found: String = found.chars().take(MAX_SHOWN).collect();
-            let message = format!("line 1: expected the columns z, y and x, got {found:?}");
-            return Err(Failure::at(path, message));
-        };
-        let tomogram = column("tomogram");
-        let written = ["tomogram", "z", "y", "x", "path"];
-        let columns: Vec<usize> =
-            (0..header.len()).filter(|&column| !written.contains(&&header[column])).collect();
-        let word = |c: char| if c.is_whitespace() || c == '#' { '_' } else { c };
-        let labels = columns.iter().map(|&column| header[column].chars().map(word).collect());
-        let labels = labels.collect();
-        let (mut positions, mut tomograms, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-        let mut names: Vec<String> = Vec::new();
-        let mut known: HashMap<String, usize> = HashMap::new();
-        for row in reader.records() {
-            let row = row.map_err(failed)?;
-            let line = row.position().map_or(0, |position| line_of(position, bytes));
-            let number = |column: usize| {
-                row[column].parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(
-                    || {
-                        let (name, text) = (&header[column], &row[column]);
-                        let shown: String = text.chars().take(MAX_SHOWN).collect();
-                        Failure::at(path, format!("line {line}, {name}: {shown:?} is no number"))
-                    },
-                )
-            };
-            positions.push([number(z)?, number(y)?, number(x)?]);
-            tomograms.push(tomogram.map(|column| {
-                *known.entry(row[column].to_owned()).or_insert_with(|| {
-                    names.push(row[column].to_owned());
-                    names.len() - 1
-                })
-            }));
-            // Of a file of positions alone, nothing is kept: a row takes ten times its numbers.
-            if !columns.is_empty() {
-                rows.push(row);
-            }
-        }
-        if positions.is_empty() {
-            return Err(Failure::at(path, "lists no particles"));
-        }
-        let rest = Rest::Csv { rows, columns, labels };
-        Ok(Particles {
-            path: path.to_owned(),
-            positions,
-            shifts: None,
-            position_voxel_size: args.position_voxel_size,
-            tomograms,
-            names,
-            first_voxel: Some(0.0),
-            rest,
-        })
-    }
-
     /// Number of particles.
     pub fn len(&self) -> usize {
         self.positions.len()
@@ -270,7 +174,7 @@ impl Particles {
         let size = tomogram.voxel_size();
         let in_angstrom = if self.first_voxel.is_none() {
             Some("positions are")
-        } else if self.shifts.as_ref().is_some_and(|shifts| shifts.unit == ShiftUnit::Angstrom) {
+        } else if self.shifts.as_ref().is_some_and(|shifts| shifts.are_in_angstrom()) {
             Some("refined shifts (--ignore-shifts leaves them out) are")
         } else {
             None
@@ -425,51 +329,6 @@ impl Particles {
     }
 }
 
-impl Shifts {
-    /// Those of a list, unless there are none or they are to be ignored; says what is done with them.
-    fn of(list: &ParticleList, args: &PositionArgs, console: &Console) -> Option<Shifts> {
-        let unit = list.shift_unit?;
-        let n = list.particles.iter().filter(|particle| particle.shift != [0.0; 3]).count();
-        let (path, first) = (list.path.display(), list.columns.shift.last()?);
-        if args.ignore_shifts {
-            if n > 0 {
-                console.info(format!("{path}: refined shifts ({first} ...) are not applied"));
-            }
-            return None;
-        }
-        if n > 0 {
-            console.info(format!(
-                "{path}: refined shifts ({first} ...) of {n} particles are applied; --ignore-shifts leaves them out"
-            ));
-        }
-        let sizes = list.particles.iter().map(|particle| particle.voxel_size as f32);
-        Some(Shifts {
-            of_particles: list.particles.iter().map(|particle| particle.shift).collect(),
-            unit,
-            image_voxel_sizes: match unit {
-                ShiftUnit::ImageVoxel => sizes.collect(),
-                ShiftUnit::Voxel | ShiftUnit::Angstrom => Vec::new(),
-            },
-        })
-    }
-
-    /// The shift of a particle in voxels of `size` angstrom (0 = unknown); `scale` is the edge of a voxel that positions
-    /// count, over that.
-    fn voxels(&self, index: usize, scale: f64, size: f64) -> [f64; 3] {
-        let voxels = match self.unit {
-            ShiftUnit::Voxel => scale,
-            // Not asked for where the size is unknown.
-            ShiftUnit::Angstrom => 1.0 / size,
-            ShiftUnit::ImageVoxel => {
-                let image = f64::from(self.image_voxel_sizes[index]);
-                // Of unknown size, images were most likely cut out as they were.
-                if image > 0.0 && size > 0.0 { image / size } else { scale }
-            }
-        };
-        self.of_particles[index].map(|along| f64::from(along) * voxels)
-    }
-}
-
 impl Rest {
     /// What the table that has this column says besides, but for shifts that are applied.
     fn of_star(star: Star, position: &str, applied: &[String]) -> Rest {
@@ -485,13 +344,6 @@ impl Rest {
             .unzip();
         Rest::Star { star, table: index, columns, labels }
     }
-}
-
-/// The line where a row of a CSV file begins: the position that the reader gives comes before blank lines.
-fn line_of(position: &csv::Position, bytes: &[u8]) -> u64 {
-    let rest = usize::try_from(position.byte()).ok().and_then(|start| bytes.get(start..));
-    let ends = rest.unwrap_or_default().iter().take_while(|byte| b"\r\n".contains(byte));
-    position.line() + ends.filter(|&&byte| byte == b'\n').count() as u64
 }
 
 /// Whether a tomogram's name in a list means this file: equal, apart from directories and endings, or with more behind
@@ -524,58 +376,6 @@ mod tests {
             ("", "TS_02.mrc", false),
         ] {
             assert_eq!(fits(name, Path::new(file)), expected, "{name} {file}");
-        }
-    }
-
-    fn parse(text: impl AsRef<[u8]>) -> Result<Particles> {
-        let args = PositionArgs { position_voxel_size: None, ignore_shifts: false };
-        Particles::parse_csv(Path::new("p.csv"), text.as_ref(), &args)
-    }
-
-    #[test]
-    fn positions_are_read_with_marks_and_any_ends_of_lines() {
-        let text =
-            "\u{feff}tomogram, x ,y,z,score\r\nTS_1,1,2.5,-3e0,0.5\r\n\r\n\"TS,2\",4,5,6,\r\n";
-        let particles = parse(text).unwrap();
-        assert_eq!(particles.positions, [[-3.0, 2.5, 1.0], [6.0, 5.0, 4.0]]);
-        assert_eq!(particles.names, ["TS_1", "TS,2"]);
-        assert_eq!(particles.labels(), ["score"]);
-        assert_eq!(particles.values(0).unwrap(), ["0.5"]);
-        let bare = parse("z,y,x\n1,2,3\n").unwrap();
-        assert!(matches!(&bare.rest, Rest::Csv { rows, .. } if rows.is_empty()));
-        assert_eq!(bare.values(0).unwrap(), [""; 0]);
-    }
-
-    #[test]
-    fn what_is_wrong_with_positions_is_named_with_its_line() {
-        let long = "x".repeat(10 << 20);
-        let (value, values) = (format!("z,y,x\n1,2,{long}\n"), ",".repeat(10 << 20));
-        for (text, expected) in [
-            ("", "line 1: expected the columns z, y and x, got \"\""),
-            ("z,y\n1,2\n", "line 1: expected the columns z, y and x, got \"z, y\""),
-            ("z,y,x\n", "lists no particles"),
-            ("z,y,x\n1,2\n", "line 2: 2 values, but the header has 3"),
-            ("z,y,x\n1,2,3\n\n1,,3\n", "line 4, y: \"\" is no number"),
-            ("z,y,x\r\n1,2,3\r\n\r\n1,,3\r\n", "line 4, y: \"\" is no number"),
-            ("z,y,x\n1,2,nan\n", "line 2, x: \"nan\" is no number"),
-            ("z,y,x\n1,2,1e400\n", "line 2, x: \"1e400\" is no number"),
-            (&value, "line 2, x: \"xxxx"),
-            (&format!("z,y,x\n{values}\n"), "line 2: 10485761 values, but the header has 3"),
-        ] {
-            let message = parse(text).unwrap_err().to_string();
-            assert!(message.starts_with("p.csv: ") && message.len() < 200, "{message}");
-            assert!(message.contains(expected), "{expected}: {message}");
-        }
-        assert!(parse(b"z,y,x\n1,2,\xff\n").is_err());
-    }
-
-    #[test]
-    fn every_part_of_a_file_of_positions_is_an_error_or_fewer_rows() {
-        let whole = "z,y,x,note\n1,2,3,\"a, b\"\n4,5,6,c\n";
-        for end in 0..whole.len() {
-            if let Ok(part) = parse(&whole[..end]) {
-                assert!(part.len() < whole[..end].lines().count(), "{end} bytes");
-            }
         }
     }
 }

@@ -11,6 +11,7 @@ use cinetomo_formats::{
     particle_list::{Changes, ParticleFile},
 };
 use cinetomo_host::Model;
+use clap::Args;
 
 use crate::{
     boxes::{Boxes, List},
@@ -22,19 +23,24 @@ use crate::{
     training::{Reject, reject_bits},
 };
 
-/// What particles are written into lists.
-#[derive(Clone, Debug, Default)]
+/// What boxes get a class, and what particles are written into lists.
+#[derive(Args, Clone, Debug, Default)]
 pub struct Selection {
-    /// Only those of these classes; all if there are none.
-    pub classes: Vec<String>,
-    /// Only those whose class is at least this probable.
-    pub min_probability: f32,
+    /// Give no class where one of these rules says so; the model must have been calibrated with it
+    #[arg(long, value_enum, value_delimiter = ',')]
+    reject: Vec<Reject>,
+    /// Write only particles of these classes into lists
+    #[arg(long, value_name = "CLASS", num_args = 1..)]
+    keep: Vec<String>,
+    /// Write only particles whose class is at least this probable into lists
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    min_probability: f32,
 }
 
 impl Selection {
     /// Fails if a class is none of the model's.
     pub fn check(&self, class_names: &[String]) -> Result<()> {
-        match self.classes.iter().find(|name| !class_names.contains(name)) {
+        match self.keep.iter().find(|name| !class_names.contains(name)) {
             None => Ok(()),
             Some(name) => {
                 let known = class_names.join(", ");
@@ -43,38 +49,43 @@ impl Selection {
         }
     }
 
+    /// Whether boxes far from all classes are given none.
+    pub fn rejects_by_distance(&self) -> bool {
+        self.reject.contains(&Reject::Distance)
+    }
+
     /// Whether a particle of this class (nothing = rejected), with this highest probability, is written.
     pub fn keeps(&self, class: Option<&str>, probability: f32) -> bool {
         let is_wanted = match class {
-            _ if self.classes.is_empty() => true,
-            Some(class) => self.classes.iter().any(|name| name == class),
+            _ if self.keep.is_empty() => true,
+            Some(class) => self.keep.iter().any(|name| name == class),
             None => false,
         };
         is_wanted && probability >= self.min_probability
     }
-}
 
-/// These rules as the contract has them.
-///
-/// # Errors
-/// The model was not calibrated with one of them.
-pub fn reject_rules(model: &Model, path: &Path, rules: &[Reject]) -> Result<i32> {
-    let confidence = model.confidence()?;
-    for rule in rules {
-        let (name, threshold) = match rule {
-            Reject::Probability => ("probability", confidence.probability),
-            Reject::Distance => ("distance", confidence.distance),
-        };
-        if threshold.value.is_nan() {
-            let path = path.display();
-            return Err(Failure::Usage(format!(
-                "--reject {name}: {path} has no threshold for it; `cinetomo calibrate --reject {name}` chooses one on \
-                 labelled boxes that it was not trained on, `cinetomo finetune --validation 0.25 --calibrate {name}` on \
-                 those that it holds out"
-            )));
+    /// The rules of rejection as the contract has them.
+    ///
+    /// # Errors
+    /// The model was not calibrated with one of them.
+    pub fn reject_rules(&self, model: &Model, path: &Path) -> Result<i32> {
+        let confidence = model.confidence()?;
+        for rule in &self.reject {
+            let (name, threshold) = match rule {
+                Reject::Probability => ("probability", confidence.probability),
+                Reject::Distance => ("distance", confidence.distance),
+            };
+            if threshold.value.is_nan() {
+                let path = path.display();
+                return Err(Failure::Usage(format!(
+                    "--reject {name}: {path} has no threshold for it; `cinetomo calibrate --reject {name}` chooses one on \
+                     labelled boxes that it was not trained on, `cinetomo finetune --validation 0.25 --calibrate {name}` on \
+                     those that it holds out"
+                )));
+            }
         }
+        Ok(reject_bits(&self.reject))
     }
-    Ok(reject_bits(rules))
 }
 
 /// How many boxes a classification gave to each class.
@@ -334,7 +345,8 @@ mod tests {
     fn selections_leave_out_what_was_rejected_only_where_classes_are_named() {
         let all = Selection::default();
         assert!(all.keeps(None, 0.1) && all.keeps(Some("a"), 0.0));
-        let some = Selection { classes: vec!["a".to_owned()], min_probability: 0.5 };
+        let keep = vec!["a".to_owned()];
+        let some = Selection { keep, min_probability: 0.5, ..Selection::default() };
         assert!(some.keeps(Some("a"), 0.5) && !some.keeps(Some("a"), 0.4));
         assert!(!some.keeps(Some("b"), 0.9) && !some.keeps(None, 0.9));
     }

@@ -1,21 +1,21 @@
 //! The extension `cinetomo.dataset/1`: subtomograms that are fetched when they are wanted, and need not fit into memory.
 
 use std::{
-    any::Any,
     ffi::{CStr, CString, c_char, c_void},
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     ptr, slice,
 };
 
 use cinetomo_abi::{
     cinetomo_axis, cinetomo_calibration_options, cinetomo_contrast, cinetomo_dataset,
-    cinetomo_dataset_api, cinetomo_status,
+    cinetomo_dataset_api,
 };
 
 use crate::{
     FineTuneOptions, Hooks, Model,
     buffer::fetch,
     error::{Error, c_string},
+    extension::extension,
+    reading::Reading,
 };
 
 /// Id of the extension.
@@ -83,20 +83,14 @@ impl<'a> Dataset<'a> {
     ) -> Result<T, Error> {
         let [_, z, y, x] = self.raw.shape;
         let n_voxels = z.saturating_mul(y).saturating_mul(x).max(0) as usize;
-        let mut state = State { read: &mut self.read, n_voxels, failed: None, panic: None };
+        let mut state = State { read: &mut self.read, n_voxels, reading: Reading::default() };
         let raw = cinetomo_dataset {
             user_data: (&raw mut state).cast::<c_void>(),
             identity: self.identity.as_ref().map_or(ptr::null(), |identity| identity.as_ptr()),
             ..self.raw
         };
         let result = function(&raw const raw);
-        if let Some(panic) = state.panic {
-            resume_unwind(panic);
-        }
-        match state.failed {
-            Some(message) => Err(Error::new(cinetomo_status::Io, message)),
-            None => result,
-        }
+        state.reading.outcome(result)
     }
 }
 
@@ -104,8 +98,7 @@ struct State<'s, 'a> {
     read: &'s mut ReadFn<'a>,
     /// Of a box.
     n_voxels: usize,
-    failed: Option<String>,
-    panic: Option<Box<dyn Any + Send>>,
+    reading: Reading,
 }
 
 unsafe extern "C" fn forward(
@@ -124,12 +117,7 @@ unsafe extern "C" fn forward(
         (state, slice::from_raw_parts(indices, n_indices), out)
     };
     let indices: Vec<usize> = indices.iter().map(|&index| index as usize).collect();
-    match catch_unwind(AssertUnwindSafe(|| (state.read)(&indices, out))) {
-        Ok(Ok(())) => return 0,
-        Ok(Err(message)) => state.failed = Some(message),
-        Err(panic) => state.panic = Some(panic),
-    }
-    1
+    state.reading.call(|| (state.read)(&indices, out))
 }
 
 impl Model {
@@ -211,18 +199,9 @@ impl Model {
     }
 
     fn table(&self) -> Result<&'static cinetomo_dataset_api, Error> {
-        // SAFETY: the id is a string; the plugin stays loaded and its tables with it.
-        let table = unsafe {
-            (self.context().plugin().api().get_extension)(ID.as_ptr())
-                .cast::<cinetomo_dataset_api>()
-                .as_ref()
-        };
-        match table {
-            Some(table) if table.struct_size >= size_of::<cinetomo_dataset_api>() => Ok(table),
-            _ => Err(Error::new(
-                cinetomo_status::Unsupported,
-                format!("the plugin has no extension {}", ID.to_string_lossy()),
-            )),
+        // SAFETY: the id is that of the table.
+        unsafe {
+            extension(self.context().plugin(), ID, |table: &cinetomo_dataset_api| table.struct_size)
         }
     }
 }

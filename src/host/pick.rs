@@ -2,14 +2,13 @@
 
 use std::{ffi::CStr, ptr};
 
-use cinetomo_abi::{
-    cinetomo_extract_options, cinetomo_pick_api, cinetomo_pick_options, cinetomo_status,
-};
+use cinetomo_abi::{cinetomo_extract_options, cinetomo_pick_api, cinetomo_pick_options};
 
 use crate::{
     Context, Hooks, Tomogram,
     buffer::fetch,
     error::{Error, call},
+    extension::extension,
 };
 
 /// Id of the extension.
@@ -42,19 +41,11 @@ pub struct Extracted {
 
 impl Pick {
     pub(crate) fn new(context: Context) -> Result<Pick, Error> {
-        // SAFETY: the id is a string; the plugin stays loaded and its tables with it.
+        // SAFETY: the id is that of the table.
         let table = unsafe {
-            (context.plugin().api().get_extension)(ID.as_ptr()).cast::<cinetomo_pick_api>().as_ref()
+            extension(context.plugin(), ID, |table: &cinetomo_pick_api| table.struct_size)?
         };
-        match table {
-            Some(table) if table.struct_size >= size_of::<cinetomo_pick_api>() => {
-                Ok(Pick { context, table })
-            }
-            _ => Err(Error::new(
-                cinetomo_status::Unsupported,
-                format!("the plugin has no extension {}", ID.to_string_lossy()),
-            )),
-        }
+        Ok(Pick { context, table })
     }
 
     /// The defaults; the fields are those of `cinetomo_pick_options`.

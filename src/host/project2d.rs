@@ -2,14 +2,13 @@
 
 use std::ffi::CStr;
 
-use cinetomo_abi::{
-    cinetomo_project2d_api, cinetomo_separation, cinetomo_status, cinetomo_tsne_options,
-};
+use cinetomo_abi::{cinetomo_project2d_api, cinetomo_separation, cinetomo_tsne_options};
 
 use crate::{
     Context, Hooks,
     buffer::fetch,
     error::{Error, call},
+    extension::extension,
 };
 
 /// Id of the extension.
@@ -24,21 +23,11 @@ pub struct Project2d {
 
 impl Project2d {
     pub(crate) fn new(context: Context) -> Result<Project2d, Error> {
-        // SAFETY: the id is a string; the plugin stays loaded and its tables with it.
+        // SAFETY: the id is that of the table.
         let table = unsafe {
-            (context.plugin().api().get_extension)(ID.as_ptr())
-                .cast::<cinetomo_project2d_api>()
-                .as_ref()
+            extension(context.plugin(), ID, |table: &cinetomo_project2d_api| table.struct_size)?
         };
-        match table {
-            Some(table) if table.struct_size >= size_of::<cinetomo_project2d_api>() => {
-                Ok(Project2d { context, table })
-            }
-            _ => Err(Error::new(
-                cinetomo_status::Unsupported,
-                format!("the plugin has no extension {}", ID.to_string_lossy()),
-            )),
-        }
+        Ok(Project2d { context, table })
     }
 
     /// The defaults; the fields are those of `cinetomo_tsne_options`.

@@ -3,14 +3,14 @@
 use std::{ffi::CStr, ptr};
 
 use cinetomo_abi::{
-    cinetomo_status, cinetomo_synthetic_api, cinetomo_synthetic_options,
-    cinetomo_synthetic_particle,
+    cinetomo_synthetic_api, cinetomo_synthetic_options, cinetomo_synthetic_particle,
 };
 
 use crate::{
     Context, Hooks, Volume,
     buffer::fetch,
     error::{Error, call, text},
+    extension::extension,
 };
 
 /// Id of the extension.
@@ -25,21 +25,11 @@ pub struct Synthetic {
 
 impl Synthetic {
     pub(crate) fn new(context: Context) -> Result<Synthetic, Error> {
-        // SAFETY: the id is a string; the plugin stays loaded and its tables with it.
+        // SAFETY: the id is that of the table.
         let table = unsafe {
-            (context.plugin().api().get_extension)(ID.as_ptr())
-                .cast::<cinetomo_synthetic_api>()
-                .as_ref()
+            extension(context.plugin(), ID, |table: &cinetomo_synthetic_api| table.struct_size)?
         };
-        match table {
-            Some(table) if table.struct_size >= size_of::<cinetomo_synthetic_api>() => {
-                Ok(Synthetic { context, table })
-            }
-            _ => Err(Error::new(
-                cinetomo_status::Unsupported,
-                format!("the plugin has no extension {}", ID.to_string_lossy()),
-            )),
-        }
+        Ok(Synthetic { context, table })
     }
 
     /// Names of the built-in phantoms, in the order of their labels.

@@ -1,15 +1,10 @@
 //! A tomogram lent to the plugin: in memory, or read piece by piece.
 
-use std::{
-    any::Any,
-    ffi::c_void,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    ptr,
-};
+use std::{ffi::c_void, ptr};
 
-use cinetomo_abi::{cinetomo_contrast, cinetomo_status, cinetomo_tomogram};
+use cinetomo_abi::{cinetomo_contrast, cinetomo_tomogram};
 
-use crate::{Error, Volume};
+use crate::{Error, Volume, reading::Reading};
 
 /// Fetches voxels: from which voxel `[z, y, x]`, how many along z, y, x, and where to put them, x fastest.
 type ReadFn<'a> = dyn FnMut([i64; 3], [i64; 3], &mut [f32]) -> Result<(), String> + 'a;
@@ -62,7 +57,7 @@ impl<'a> Tomogram<'a> {
                 function(&raw const raw)
             }
             Source::Read { read, shape, voxel_size, contrast } => {
-                let mut state = State { read, failed: None, panic: None };
+                let mut state = State { read, reading: Reading::default() };
                 let raw = cinetomo_tomogram {
                     read: Some(forward),
                     user_data: (&raw mut state).cast::<c_void>(),
@@ -72,13 +67,7 @@ impl<'a> Tomogram<'a> {
                     ..empty
                 };
                 let result = function(&raw const raw);
-                if let Some(panic) = state.panic {
-                    resume_unwind(panic);
-                }
-                match state.failed {
-                    Some(message) => Err(Error::new(cinetomo_status::Io, message)),
-                    None => result,
-                }
+                state.reading.outcome(result)
             }
         }
     }
@@ -86,8 +75,7 @@ impl<'a> Tomogram<'a> {
 
 struct State<'s, 'a> {
     read: &'s mut ReadFn<'a>,
-    failed: Option<String>,
-    panic: Option<Box<dyn Any + Send>>,
+    reading: Reading,
 }
 
 unsafe extern "C" fn forward(
@@ -106,10 +94,5 @@ unsafe extern "C" fn forward(
         let n = (nz * ny * nx) as usize;
         (&mut *state.cast::<State<'_, '_>>(), std::slice::from_raw_parts_mut(out, n))
     };
-    match catch_unwind(AssertUnwindSafe(|| (state.read)([z0, y0, x0], [nz, ny, nx], out))) {
-        Ok(Ok(())) => return 0,
-        Ok(Err(message)) => state.failed = Some(message),
-        Err(panic) => state.panic = Some(panic),
-    }
-    1
+    state.reading.call(|| (state.read)([z0, y0, x0], [nz, ny, nx], out))
 }

@@ -120,6 +120,14 @@ pub(crate) fn count(number: i32, what: &str) -> Result<usize, Failure> {
     })
 }
 
+/// An `org.cinetomo.Subtomograms` as `volume` takes it, or `None` for null.
+pub(crate) fn optional_volume<'a>(
+    env: &mut Env<'_>,
+    subtomograms: &'a JObject<'_>,
+) -> Result<Option<Volume<'a>>, Failure> {
+    if subtomograms.is_null() { Ok(None) } else { Ok(Some(volume(env, subtomograms)?)) }
+}
+
 /// An `org.cinetomo.Subtomograms`, whose buffer Java keeps while it keeps the object.
 pub(crate) fn volume<'a>(
     env: &mut Env<'_>,

@@ -2,7 +2,7 @@
 
 #![expect(clippy::too_many_arguments, reason = "they are those of the Java methods")]
 
-use cinetomo_host::abi::cinetomo_threshold;
+use cinetomo_host::{Context, abi::cinetomo_threshold};
 use jni::{
     Env,
     objects::{JClass, JDoubleArray, JFloatArray, JIntArray, JObject},
@@ -11,7 +11,7 @@ use jni::{
 use crate::{
     arguments::{count, floats, integers, settings, volume},
     failure::Failure,
-    handles::{CONTEXTS, MODELS},
+    handles::{CONTEXTS, InUse, MODELS},
     listeners,
     methods::{Texts, java_doubles},
     options,
@@ -26,11 +26,7 @@ pub(crate) fn evaluate<'local>(
     labels: JIntArray<'local>,
     n_classes: i32,
 ) -> Result<JDoubleArray<'local>, Failure> {
-    let (context, scores, labels) = (
-        CONTEXTS.get(context)?,
-        floats(env, &scores, "scores")?,
-        integers(env, &labels, "labels")?,
-    );
+    let (context, scores, labels) = scored(env, context, &scores, &labels)?;
     let found = context.plugin().evaluate(&scores, &labels, count(n_classes, "n_classes")?)?;
     let mut numbers = vec![
         found.n_evaluated as f64,
@@ -57,11 +53,7 @@ pub(crate) fn evaluate_classes<'local>(
     labels: JIntArray<'local>,
     n_classes: i32,
 ) -> Result<JDoubleArray<'local>, Failure> {
-    let (context, scores, labels) = (
-        CONTEXTS.get(context)?,
-        floats(env, &scores, "scores")?,
-        integers(env, &labels, "labels")?,
-    );
+    let (context, scores, labels) = scored(env, context, &scores, &labels)?;
     let n_classes = count(n_classes, "n_classes")?;
     let found = context.plugin().evaluate_classes(&scores, &labels, n_classes)?;
     let rows: Vec<f64> = found
@@ -84,11 +76,7 @@ pub(crate) fn evaluate_roc<'local>(
     n_classes: i32,
     class_index: i32,
 ) -> Result<JDoubleArray<'local>, Failure> {
-    let (context, scores, labels) = (
-        CONTEXTS.get(context)?,
-        floats(env, &scores, "scores")?,
-        integers(env, &labels, "labels")?,
-    );
+    let (context, scores, labels) = scored(env, context, &scores, &labels)?;
     let (n_classes, class) = (count(n_classes, "n_classes")?, count(class_index, "class_index")?);
     let found = context.plugin().evaluate_roc(&scores, &labels, n_classes, class)?;
     let rows: Vec<f64> = found
@@ -108,11 +96,7 @@ pub(crate) fn evaluate_reliability<'local>(
     n_classes: i32,
     n_bins: i32,
 ) -> Result<JDoubleArray<'local>, Failure> {
-    let (context, scores, labels) = (
-        CONTEXTS.get(context)?,
-        floats(env, &scores, "scores")?,
-        integers(env, &labels, "labels")?,
-    );
+    let (context, scores, labels) = scored(env, context, &scores, &labels)?;
     let (n_classes, n_bins) = (count(n_classes, "n_classes")?, count(n_bins, "n_bins")?);
     let found = context.plugin().evaluate_reliability(&scores, &labels, n_classes, n_bins)?;
     let rows: Vec<f64> = found
@@ -120,6 +104,19 @@ pub(crate) fn evaluate_reliability<'local>(
         .flat_map(|bin| [bin.low, bin.high, bin.n as f64, bin.confidence, bin.accuracy])
         .collect();
     java_doubles(env, &rows)
+}
+
+/// A context, and what it is asked to compare: scores and labels.
+type Scored = (InUse<Context>, Vec<f32>, Vec<i32>);
+
+fn scored(
+    env: &Env<'_>,
+    context: i64,
+    scores: &JFloatArray<'_>,
+    labels: &JIntArray<'_>,
+) -> Result<Scored, Failure> {
+    let context = CONTEXTS.get(context)?;
+    Ok((context, floats(env, scores, "scores")?, integers(env, labels, "labels")?))
 }
 
 pub(crate) fn split<'local>(

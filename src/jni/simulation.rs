@@ -12,7 +12,7 @@ use jni::{
 };
 
 use crate::{
-    arguments::{count, integers, settings, shape, volume},
+    arguments::{count, integers, optional_volume, settings, shape},
     failure::Failure,
     handles::CONTEXTS,
     listeners,
@@ -58,10 +58,7 @@ pub(crate) fn simulate<'local>(
     let synthetic = context.synthetic()?;
     let labels = integers(env, &labels, "labels")?;
     let options = options(env, &synthetic, liu_2020, &names, &values)?;
-    let densities = match densities.is_null() {
-        true => None,
-        false => Some(volume(env, &densities)?),
-    };
+    let densities = optional_volume(env, &densities)?;
     let simulated = listeners::with_progress(context.plugin(), &progress, |hooks| {
         synthetic.simulate_particles(densities.as_ref(), &labels, &options, hooks)
     })?;
@@ -84,10 +81,7 @@ pub(crate) fn simulate_tomogram<'local>(
     let synthetic = context.synthetic()?;
     let (labels, extent) = (integers(env, &labels, "labels")?, shape(env, &extent)?);
     let options = options(env, &synthetic, liu_2020, &names, &values)?;
-    let densities = match densities.is_null() {
-        true => None,
-        false => Some(volume(env, &densities)?),
-    };
+    let densities = optional_volume(env, &densities)?;
     let simulated = listeners::with_progress(context.plugin(), &progress, |hooks| {
         synthetic.simulate_tomogram(densities.as_ref(), &labels, extent, &options, hooks)
     })?;

@@ -6,12 +6,16 @@
 //!
 //! Tiles are taken some at a time, in chunks that depend on the channels only, so that no sum depends on the number of threads.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "places of a tile are turned over, and indices say how"
+)]
+
 use std::collections::TryReserveError;
 
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::{
-    convolution::zeros,
     map::{Map, load, store},
     matrix::PANEL,
     threads::on_threads,
@@ -33,7 +37,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// Values of a group of tiles, `[places, 16, n_in]` and `[places, n_out / 16, 16, 16]`.
+    /// Values of a group of tiles, `[places, n_in / 16, 16, 16]` and `[places, n_out / 16, 16, 16]`.
     fn of_group(self) -> usize {
         n_places(self.tile) * GROUP * (self.n_in + self.n_out)
     }
@@ -56,13 +60,14 @@ pub fn weight_gradient_bytes([n_in, n_out]: [usize; 2], tile: usize) -> usize {
 }
 
 /// Fills `out`, `[n_out, n_in, 3, 3, 3]`, with the gradient of the weights of a convolution from `input` to a map of the same size, of which `gradient` is
-/// the gradient, on up to `n_threads` threads. The tiles have 2 or 4 outputs along y and x; channels are multiples of 16. Fails if there is no memory
-/// to work in.
+/// the gradient, on up to `n_threads` threads. The tiles have 2 or 4 outputs along y and x; channels are multiples of 16. It works in
+/// `scratch`, whatever that holds, and makes it longer where it must. Fails if there is no memory for that.
 pub fn weight_gradient(
     input: Map<'_>,
     gradient: Map<'_>,
     tile: usize,
     out: &mut [f32],
+    scratch: &mut Vec<f32>,
     n_threads: usize,
 ) -> Result<(), TryReserveError> {
     let plan = Plan { n_in: input.n_channels, n_out: gradient.n_channels, tile };
@@ -74,8 +79,11 @@ pub fn weight_gradient(
     let [n_z, n_y, n_x] = input.size;
     let n_tiles = input.n() * n_z.div_ceil(TILE_Z) * n_y.div_ceil(tile) * n_x.div_ceil(tile);
     let n_groups = n_tiles.div_ceil(GROUP);
-    let mut transformed = zeros(plan.at_once().min(n_groups) * plan.of_group())?;
-    let mut sums = zeros(plan.of_places())?;
+    let n_transformed = plan.at_once().min(n_groups) * plan.of_group();
+    let n_values = n_transformed + plan.of_places();
+    scratch.try_reserve_exact(n_values.saturating_sub(scratch.len()))?;
+    scratch.resize(n_values.max(scratch.len()), 0.0);
+    let (transformed, sums) = scratch[..n_values].split_at_mut(n_transformed);
     for first in (0..n_groups).step_by(plan.at_once()) {
         let n = plan.at_once().min(n_groups - first);
         let chunk = &mut transformed[..n * plan.of_group()];
@@ -87,13 +95,13 @@ pub fn weight_gradient(
             }
         });
         let (chunk, start) = (&*chunk, |place: usize| place * n_in * n_out);
-        on_threads(&mut threads, n_places(tile), start, &mut sums, |_, places, out| {
+        on_threads(&mut threads, n_places(tile), start, sums, |_, places, out| {
             for (place, sums) in places.zip(out.chunks_exact_mut(n_in * n_out)) {
-                arch.dispatch(Sum { plan, chunk, place, sums });
+                arch.dispatch(Sum { plan, chunk, place, add: first > 0, sums });
             }
         });
     }
-    let (sums, start) = (&sums[..], |panel: usize| panel * PANEL * n_in * 27);
+    let (sums, start) = (&*sums, |panel: usize| panel * PANEL * n_in * 27);
     on_threads(&mut threads, n_out / PANEL, start, out, |_, panels, out| {
         for (panel, out) in panels.zip(out.chunks_exact_mut(PANEL * n_in * 27)) {
             arch.dispatch(
@@ -141,10 +149,18 @@ impl Transform<'_> {
         }
         for index in 0..GROUP.min(n_tiles - first) {
             let corner = corner::<M>(input.size, first + index);
-            transform_input::<S, N>(simd, input, corner, of_input, [GROUP, index]);
+            let at = |place, channel| in_group([place, channel], plan.n_in, index);
+            transform_input::<S, N>(simd, input, corner, of_input, at);
             transform_gradient::<S, M, N>(simd, gradient, corner, of_gradient, index);
         }
     }
+}
+
+/// Where the value of tile `index` of a group is, `[places, n_channels / 16, 16, 16]`.
+#[inline(always)]
+fn in_group([place, channel]: [usize; 2], n_channels: usize, index: usize) -> usize {
+    let panel = place * (n_channels / PANEL) + channel / PANEL;
+    (panel * GROUP + index) * PANEL + channel % PANEL
 }
 
 /// Writes the gradient of the outputs of tile `index` of a group at their places to `out`, `[places, n_out / 16, 16, 16]`.
@@ -178,26 +194,26 @@ fn transform_gradient<S: Simd, const M: usize, const N: usize>(
                 }
             }
         }
-        let (panel, lane) = (channel / PANEL, channel % PANEL);
         for y in 0..N {
             for x in 0..N {
                 let column: [S::f32s; TILE_Z] = std::array::from_fn(|z| planes[z][y][x]);
                 let column: [S::f32s; TILE_Z + 2] = gradient_line(simd, column);
                 for (z, value) in column.into_iter().enumerate() {
                     let place = (z * N + y) * N + x;
-                    let row = (place * (n_channels / PANEL) + panel) * GROUP + index;
-                    store::<S>(out, row * PANEL + lane, value);
+                    store::<S>(out, in_group([place, channel], n_channels, index), value);
                 }
             }
         }
     }
 }
 
-/// Adds what the tiles of a chunk sum up to at a place to `sums`, `[n_in, n_out]`.
+/// What the tiles of a chunk sum up to at a place, `[n_out / 16, n_in, 16]`.
 struct Sum<'a> {
     plan: Plan,
     chunk: &'a [f32],
     place: usize,
+    /// Whether there is a sum already.
+    add: bool,
     sums: &'a mut [f32],
 }
 
@@ -205,48 +221,35 @@ impl WithSimd for Sum<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let n_panels = self.plan.n_out / PANEL;
-        let mut panel = 0;
+    fn with_simd<S: Simd>(self, simd: S) {
         // As many sums as the registers hold.
-        if S::F32_LANES == PANEL {
-            while panel + 4 <= n_panels {
-                self.panels::<S, 4, 1>(simd, panel);
-                panel += 4;
-            }
-            if panel + 2 <= n_panels {
-                self.panels::<S, 2, 1>(simd, panel);
-                panel += 2;
-            }
-        }
-        for panel in panel..n_panels {
-            match S::F32_LANES {
-                16 => self.panels::<S, 1, 1>(simd, panel),
-                8 => self.panels::<S, 1, 2>(simd, panel),
-                4 => self.panels::<S, 1, 4>(simd, panel),
-                _ => self.panels::<S, 1, PANEL>(simd, panel),
-            }
+        match S::F32_LANES {
+            16 => self.all::<S, 8, 2, 1>(simd),
+            8 => self.all::<S, 4, 1, 2>(simd),
+            4 => self.all::<S, 4, 1, 4>(simd),
+            _ => self.all::<S, 1, 1, PANEL>(simd),
         }
     }
 }
 
 impl Sum<'_> {
-    /// `P` panels of the output channels, each of `V` registers.
+    /// `R` input channels by `P` panels of output channels at a time, of `V` registers each.
     #[inline(always)]
-    fn panels<S: Simd, const P: usize, const V: usize>(&mut self, simd: S, panel: usize) {
-        let mut row = 0;
-        while row + 6 <= self.plan.n_in {
-            self.block::<S, 6, P, V>(simd, row, panel);
-            row += 6;
+    fn all<S: Simd, const R: usize, const P: usize, const V: usize>(mut self, simd: S) {
+        let (n_in, n_panels) = (self.plan.n_in, self.plan.n_out / PANEL);
+        let many = n_panels / P * P;
+        for panel in (0..many).step_by(P) {
+            for row in (0..n_in).step_by(R) {
+                self.block::<S, R, P, V>(simd, row, panel);
+            }
         }
-        // What 6 leaves of a multiple of 16 is even.
-        while row + 2 <= self.plan.n_in {
-            self.block::<S, 2, P, V>(simd, row, panel);
-            row += 2;
+        for panel in many..n_panels {
+            for row in (0..n_in).step_by(R) {
+                self.block::<S, R, 1, V>(simd, row, panel);
+            }
         }
     }
 
-    /// `R` input channels by `P` panels.
     #[inline(always)]
     fn block<S: Simd, const R: usize, const P: usize, const V: usize>(
         &mut self,
@@ -258,11 +261,11 @@ impl Sum<'_> {
         let mut sums = [[[simd.splat_f32s(0.0); V]; P]; R];
         for group in self.chunk.chunks_exact(self.plan.of_group()) {
             let (of_input, of_gradient) = group.split_at(n_places(tile) * GROUP * n_in);
-            let a = &of_input[self.place * GROUP * n_in..][..GROUP * n_in];
-            let start = (self.place * (n_out / PANEL) + panel) * GROUP * PANEL;
-            let b = S::as_simd_f32s(&of_gradient[start..][..P * GROUP * PANEL]).0;
-            for (k, a) in a.chunks_exact(n_in).enumerate() {
-                let a = &a[row..][..R];
+            let a = &of_input[in_group([self.place, row - row % PANEL], n_in, 0)..];
+            let b = &of_gradient[in_group([self.place, panel * PANEL], n_out, 0)..];
+            let b = S::as_simd_f32s(&b[..P * GROUP * PANEL]).0;
+            for (k, a) in a[..GROUP * PANEL].chunks_exact(PANEL).enumerate() {
+                let a = &a[row % PANEL..][..R];
                 let factors: [[S::f32s; V]; P] =
                     std::array::from_fn(|p| std::array::from_fn(|v| b[(p * GROUP + k) * V + v]));
                 for r in 0..R {
@@ -277,56 +280,61 @@ impl Sum<'_> {
             }
         }
         for (r, sums) in sums.iter().enumerate() {
-            let there = &mut self.sums[(row + r) * n_out + panel * PANEL..][..P * PANEL];
-            let (there, _) = S::as_mut_simd_f32s(there);
-            for (there, sum) in there.iter_mut().zip(sums.as_flattened()) {
-                *there = simd.add_f32s(*there, *sum);
+            for (p, sums) in sums.iter().enumerate() {
+                let start = ((panel + p) * n_in + row + r) * PANEL;
+                let there = S::as_mut_simd_f32s(&mut self.sums[start..][..PANEL]).0;
+                for (there, sum) in there.iter_mut().zip(sums) {
+                    *there = if self.add { simd.add_f32s(*there, *sum) } else { *sum };
+                }
             }
         }
     }
 }
 
-/// A value for each output channel of a panel.
-type Lanes = [f32; PANEL];
+/// Input channels whose sums are brought to the taps at once: 512 bytes of each place are read in a row.
+const AT_ONCE: usize = 8;
 
-/// Writes the gradients of the taps of 16 output channels, `[16, n_in, 27]`, from the sums at the places, `[places, n_in, n_out]`.
+/// Writes the gradients of the taps of 16 output channels, `[16, n_in, 27]`, from the sums at the places, `[places, n_out / 16, n_in, 16]`.
 #[inline(always)]
 fn taps<const N: usize>(plan: Plan, sums: &[f32], panel: usize, out: &mut [f32]) {
     let Plan { n_in, n_out, tile } = plan;
     let lines = kernel_lines::<N>(tile).map(|line| line.map(|factor| factor as f32));
     let along_z = kernel_lines::<4>(TILE_Z).map(|line| line.map(|factor| factor as f32));
-    for input in 0..n_in {
-        let mut planes = [[[[0.0; PANEL]; N]; N]; 3];
+    for first in (0..n_in).step_by(AT_ONCE) {
+        let mut planes = [[[[[0.0; PANEL]; AT_ONCE]; N]; N]; 3];
         for (z, factors) in along_z.iter().enumerate() {
             for y in 0..N {
                 for x in 0..N {
-                    let start = (((z * N + y) * N + x) * n_in + input) * n_out + panel * PANEL;
-                    let lanes = &sums[start..][..PANEL];
-                    for (tap, factor) in factors.iter().enumerate() {
-                        add(&mut planes[tap][y][x], *factor, lanes);
+                    let row = (((z * N + y) * N + x) * (n_out / PANEL) + panel) * n_in + first;
+                    let lanes = &sums[row * PANEL..][..AT_ONCE * PANEL];
+                    for (plane, factor) in planes.iter_mut().zip(factors) {
+                        add(plane[y][x].as_flattened_mut(), *factor, lanes);
                     }
                 }
             }
         }
         for (z, plane) in planes.iter().enumerate() {
-            let mut rows = [[[0.0; PANEL]; N]; 3];
+            let mut rows = [[[[0.0; PANEL]; AT_ONCE]; N]; 3];
             for (places, factors) in plane.iter().zip(&lines) {
                 for (row, factor) in rows.iter_mut().zip(factors) {
                     for (sum, lanes) in row.iter_mut().zip(places) {
-                        add(sum, *factor, lanes);
+                        add(sum.as_flattened_mut(), *factor, lanes.as_flattened());
                     }
                 }
             }
             for (y, row) in rows.iter().enumerate() {
-                let mut taps = [[0.0; PANEL]; 3];
+                let mut taps = [[[0.0; PANEL]; AT_ONCE]; 3];
                 for (lanes, factors) in row.iter().zip(&lines) {
                     for (tap, factor) in taps.iter_mut().zip(factors) {
-                        add(tap, *factor, lanes);
+                        add(tap.as_flattened_mut(), *factor, lanes.as_flattened());
                     }
                 }
-                for (x, lanes) in taps.iter().enumerate() {
-                    for (lane, value) in lanes.iter().enumerate() {
-                        out[(lane * n_in + input) * 27 + (z * 3 + y) * 3 + x] = *value;
+                for lane in 0..PANEL {
+                    for input in 0..AT_ONCE {
+                        let there = (lane * n_in + first + input) * 27 + (z * 3 + y) * 3;
+                        for (x, tap) in taps.iter().enumerate() {
+                            out[there + x] = tap[input][lane];
+                        }
                     }
                 }
             }
@@ -335,8 +343,8 @@ fn taps<const N: usize>(plan: Plan, sums: &[f32], panel: usize, out: &mut [f32])
 }
 
 #[inline(always)]
-fn add(sum: &mut Lanes, factor: f32, lanes: &[f32]) {
-    for (sum, lane) in sum.iter_mut().zip(lanes) {
+fn add(sums: &mut [f32], factor: f32, lanes: &[f32]) {
+    for (sum, lane) in sums.iter_mut().zip(lanes) {
         *sum += factor * lane;
     }
 }

@@ -73,10 +73,12 @@ fn gradients_of_weights_and_input_are_what_their_definition_says() {
         });
 
         let map = |values, n_channels| Map { values, size, n_channels };
-        let found = |n_threads| {
+        // As another call may have left it.
+        let mut scratch = vec![f32::NAN; 5];
+        let mut found = |n_threads| {
             let mut out = vec![f32::NAN; weights.len()];
             let (input, gradient) = (map(&input, n_in), map(&gradient, n_out));
-            weight_gradient(input, gradient, tile, &mut out, n_threads).unwrap();
+            weight_gradient(input, gradient, tile, &mut out, &mut scratch, n_threads).unwrap();
             out
         };
         let of_one_thread = found(1);
@@ -103,7 +105,7 @@ fn gradients_that_are_no_numbers_are_not_hidden() {
     let map = Map { values: &values, size: [2, 4, 4], n_channels: 16 };
     for tile in [2, 4] {
         let mut out = vec![0.0; 16 * 16 * 27];
-        weight_gradient(map, map, tile, &mut out, 1).unwrap();
+        weight_gradient(map, map, tile, &mut out, &mut Vec::new(), 1).unwrap();
         assert!(out.iter().all(|value| value.is_nan()));
     }
 }

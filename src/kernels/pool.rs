@@ -80,6 +80,69 @@ impl WithSimd for Rows<'_> {
     }
 }
 
+/// Fills `out`, of the shape of `input`, with the gradient of `input`, whose maxima `max_pool` has found to be `maxima`, `[n, z', y', x', n_channels]`, and
+/// of which `gradient` is the gradient. Each goes to the first of the voxels that are the maximum.
+pub fn max_pool_back(
+    input: Map<'_>,
+    [kernel, stride]: [[usize; 3]; 2],
+    windows: Windows,
+    [maxima, gradient]: [&[f32]; 2],
+    out: &mut [f32],
+    n_threads: usize,
+) {
+    let Map { values, size: [in_z, in_y, in_x], n_channels } = input;
+    let [n_z, n_y, n_x] = windows.size;
+    let of_map = in_z * in_y * in_x * n_channels;
+    let inside = |axis: usize, window: usize| {
+        let first = (window * stride[axis]).saturating_sub(windows.before[axis]);
+        let end = (window * stride[axis] + kernel[axis]).saturating_sub(windows.before[axis]);
+        first..end.min(input.size[axis])
+    };
+    let arch = Arch::new();
+    let mut threads = vec![vec![0.0; n_channels]; n_threads.max(1)];
+    // Windows overlap: a map is one thread's.
+    on_threads(
+        &mut threads,
+        input.n(),
+        |map| map * of_map,
+        out,
+        |left, maps, out| {
+            arch.dispatch(
+                #[inline(always)]
+                || {
+                    for (sample, out) in maps.zip(out.chunks_exact_mut(of_map)) {
+                        let values = &values[sample * of_map..][..of_map];
+                        out.fill(0.0);
+                        for window in 0..n_z * n_y * n_x {
+                            let at = [window / (n_y * n_x), window / n_x % n_y, window % n_x];
+                            let start = (sample * n_z * n_y * n_x + window) * n_channels;
+                            let maxima = &maxima[start..][..n_channels];
+                            left.copy_from_slice(&gradient[start..][..n_channels]);
+                            for z in inside(0, at[0]) {
+                                for y in inside(1, at[1]) {
+                                    for x in inside(2, at[2]) {
+                                        let voxel = ((z * in_y + y) * in_x + x) * n_channels;
+                                        let values = &values[voxel..][..n_channels];
+                                        let out = &mut out[voxel..][..n_channels];
+                                        for channel in 0..n_channels {
+                                            let is_maximum = values[channel] == maxima[channel];
+                                            let taken =
+                                                if is_maximum { left[channel] } else { 0.0 };
+                                            out[channel] += taken;
+                                            left[channel] =
+                                                if is_maximum { 0.0 } else { left[channel] };
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                },
+            );
+        },
+    );
+}
+
 #[cfg(test)]
 #[path = "pool_test.rs"]
 mod pool_test;

@@ -176,21 +176,21 @@ fn transform_panel<const N: usize>(
         let mut rows = [[[0.0; PANEL]; N]; 9];
         for (row, taps) in rows.iter_mut().zip(taps.as_chunks::<3>().0) {
             for (place, line) in row.iter_mut().zip(&lines) {
-                *place = combined(line, taps);
+                *place = combined(line, taps.each_ref());
             }
         }
         let mut planes = [[[[0.0; PANEL]; N]; N]; 3];
         for (plane, rows) in planes.iter_mut().zip(rows.as_chunks::<3>().0) {
             for (places, line) in plane.iter_mut().zip(&lines) {
                 for (x, place) in places.iter_mut().enumerate() {
-                    *place = combined(line, &rows.map(|row| row[x]));
+                    *place = combined(line, rows.each_ref().map(|row| &row[x]));
                 }
             }
         }
         for (z, line) in along_z.iter().enumerate() {
             for y in 0..N {
                 for x in 0..N {
-                    let lanes = combined(line, &planes.map(|plane| plane[y][x]));
+                    let lanes = combined(line, planes.each_ref().map(|plane| &plane[y][x]));
                     let place = (z * N + y) * N + x;
                     let there = &mut out[(place * n_in + input) * PANEL..][..PANEL];
                     for (there, lane) in there.iter_mut().zip(lanes) {
@@ -203,8 +203,8 @@ fn transform_panel<const N: usize>(
 }
 
 #[inline(always)]
-fn combined(factors: &[f64; 3], terms: &[Lanes; 3]) -> Lanes {
-    std::array::from_fn(|lane| (0..3).map(|i| factors[i] * terms[i][lane]).sum())
+fn combined([a, b, c]: &[f64; 3], [first, second, third]: [&Lanes; 3]) -> Lanes {
+    std::array::from_fn(|lane| a * first[lane] + b * second[lane] + c * third[lane])
 }
 
 /// Some planes of the output of a convolution.
@@ -255,7 +255,8 @@ impl Planes<'_> {
             let n_tiles = block.min(end - first);
             for index in 0..n_tiles {
                 let corner = corner::<M>(self.input.size, first + index);
-                transform_input::<S, N>(simd, self.input, corner, transformed, [n_tiles, index]);
+                let at = |place, channel| (place * n_tiles + index) * n_in + channel;
+                transform_input::<S, N>(simd, self.input, corner, transformed, at);
             }
             for place in 0..n_places {
                 let a = &transformed[place * n_tiles * n_in..][..n_tiles * n_in];
@@ -326,14 +327,14 @@ pub fn corner<const M: usize>([n_z, n_y, n_x]: [usize; 3], tile: usize) -> [usiz
     [sample, z * TILE_Z, y * M, x * M]
 }
 
-/// Writes the transformed input of tile `index` of `n_tiles` to `out`, `[places, n_tiles, n_in]`.
+/// Writes the transformed input of a tile to `out`, that of a place and of channels from one on `at(place, channel)`.
 #[inline(always)]
 pub fn transform_input<S: Simd, const N: usize>(
     simd: S,
     input: Map<'_>,
     [sample, z0, y0, x0]: [usize; 4],
     out: &mut [f32],
-    [n_tiles, index]: [usize; 2],
+    at: impl Fn(usize, usize) -> usize,
 ) {
     let Map { values, size: [n_z, n_y, n_x], n_channels } = input;
     let zero = simd.splat_f32s(0.0);
@@ -373,7 +374,7 @@ pub fn transform_input<S: Simd, const N: usize>(
                 let column: [S::f32s; PLACES_Z] = std::array::from_fn(|z| planes[z][y][x]);
                 for (z, value) in input_line(simd, column).into_iter().enumerate() {
                     let place = (z * N + y) * N + x;
-                    store::<S>(out, (place * n_tiles + index) * n_channels + channel, value);
+                    store::<S>(out, at(place, channel), value);
                 }
             }
         }

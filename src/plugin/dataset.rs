@@ -14,6 +14,7 @@ use std::{
 use log::{Level, Log, Metadata, Record};
 
 use crate::{
+    allocation::filled,
     error::{Error, ErrorKind, Result},
     model::Model,
     monitor::{Monitor, Progress, log_line, stopped},
@@ -116,13 +117,11 @@ impl<'a> Dataset<'a> {
 
     fn fetch(&mut self, indices: &[usize]) -> Result<Vec<f32>> {
         let n_voxels = self.shape[1..].iter().product::<i64>() as usize * indices.len();
-        let mut voxels = Vec::new();
-        voxels.try_reserve_exact(n_voxels).map_err(|_| {
+        // What is not written is found as NaN.
+        let mut voxels = filled(n_voxels, f32::NAN).map_err(|_| {
             let message = format!("no memory for the voxels of {} boxes", indices.len());
             Error::new(ErrorKind::OutOfMemory, message)
         })?;
-        // What is not written is found as NaN.
-        voxels.resize(n_voxels, f32::NAN);
         (self.read)(indices, &mut voxels)?;
         Ok(voxels)
     }

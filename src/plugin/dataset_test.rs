@@ -87,6 +87,11 @@ fn bits(model: &Model) -> Vec<u32> {
         .collect()
 }
 
+/// A training that goes on after a stop. Its state is small: only the head is trained.
+fn resumable() -> FineTune {
+    FineTune { validation_fraction: 0.2, head: HeadStart::Keep, n_frozen_stages: 5, ..short() }
+}
+
 /// Everything that a training can ask of its voxels: probes, validation, statistics, class means, calibration.
 #[test]
 fn what_is_fetched_trains_the_very_model_of_what_is_in_memory() {
@@ -319,12 +324,7 @@ fn stopped_and_resumed(
     voxels: [&[f32]; 2],
 ) -> (Result<Model>, [usize; 2]) {
     let (labels, mut model) = (labels(), model());
-    let config = FineTune {
-        checkpoint: Some(path.to_owned()),
-        validation_fraction: 0.2,
-        head: HeadStart::Keep,
-        ..short()
-    };
+    let config = FineTune { checkpoint: Some(path.to_owned()), ..resumable() };
     let mut n_fetched = [0; 2];
     let mut part = |part: usize, monitor: &mut Monitor<'_>| {
         let read = |indices: &[usize], out: &mut [f32]| {
@@ -348,8 +348,8 @@ fn a_training_goes_on_if_the_voxels_are_known_or_vouched_for() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let (voxels, labels) = (voxels(), labels());
-    let config = FineTune { validation_fraction: 0.2, head: HeadStart::Keep, ..short() };
     let volume = volume(&voxels, Axis::Z);
+    let config = resumable();
     let expected = fine_tune(&model(), &volume, &labels, &config, &mut Monitor::silent()).unwrap();
 
     let (resumed, read_all) = stopped_and_resumed(&path("a"), [None; 2], [&voxels; 2]);

@@ -5,7 +5,7 @@
 
 use std::{
     panic::resume_unwind,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Mutex, PoisonError, mpsc},
     thread,
 };
 
@@ -71,8 +71,8 @@ pub fn in_order<T: Send, W: FnMut(usize) -> Result<T> + Send>(
     })
 }
 
-/// Fills `out`, which consists of units of `unit_len` values, on up to `n_threads` threads: each calls `work` once with
-/// some consecutive units and the index of the first. Empty buffers are left alone.
+/// Fills `out`, which consists of units of `unit_len` values, on up to `n_threads` threads, this one among them: for each
+/// there is a call of `work`, with some consecutive units and the index of the first. Empty buffers are left alone.
 pub fn in_slabs<T: Send>(
     out: &mut [T],
     unit_len: usize,
@@ -86,30 +86,23 @@ pub fn in_slabs<T: Send>(
         };
     }
     let (per_thread, is_quiet) = (n_units.div_ceil(n_threads), is_quiet());
+    let n_slabs = n_units.div_ceil(per_thread);
+    let slabs = Mutex::new(out.chunks_mut(per_thread * unit_len).enumerate());
+    let next = || slabs.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let do_slabs = || {
+        while let Some((index, slab)) = next() {
+            work(index * per_thread, slab);
+        }
+    };
     thread::scope(|scope| {
-        let mut slabs = out.chunks_mut(per_thread * unit_len).enumerate();
-        let first = slabs.next();
-        let mut threads = Vec::with_capacity(n_threads);
-        for (index, slab) in slabs {
-            // Taken out by the thread, or by this one if there is no memory for another.
-            let (slab, work) = (Arc::new(Mutex::new(Some(slab))), &work);
-            let own = Arc::clone(&slab);
-            let body = move || {
-                let _quiet = Quiet::inherited(is_quiet);
-                let slab = own.lock().unwrap_or_else(PoisonError::into_inner).take();
-                slab.into_iter().for_each(|slab| work(index * per_thread, slab));
-            };
-            match thread::Builder::new().spawn_scoped(scope, body) {
-                Ok(thread) => threads.push(thread),
-                Err(_) => {
-                    let slab = slab.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    slab.into_iter().for_each(|slab| work(index * per_thread, slab));
-                }
-            }
-        }
-        if let Some((_, slab)) = first {
-            work(0, slab);
-        }
+        let body = || {
+            let _quiet = Quiet::inherited(is_quiet);
+            do_slabs();
+        };
+        // Where a thread could not be had, the others do its slab.
+        let spawn = |_| thread::Builder::new().spawn_scoped(scope, body).ok();
+        let threads: Vec<_> = (1..n_slabs).filter_map(spawn).collect();
+        do_slabs();
         for thread in threads {
             if let Err(payload) = thread.join() {
                 resume_unwind(payload);

@@ -103,43 +103,31 @@ impl Fixture {
     }
 
     pub fn synthetic(&self) -> &'static cinetomo_synthetic_api {
-        // SAFETY: the id names this table.
-        unsafe {
-            (self.api.get_extension)(c"cinetomo.synthetic/1".as_ptr())
-                .cast::<cinetomo_synthetic_api>()
-                .as_ref()
-                .expect("the extension")
-        }
+        // SAFETY: the id is that of the table.
+        unsafe { self.extension(c"cinetomo.synthetic/1") }
     }
 
     pub fn project2d(&self) -> &'static cinetomo_project2d_api {
-        // SAFETY: the id names this table.
-        unsafe {
-            (self.api.get_extension)(c"cinetomo.project2d/1".as_ptr())
-                .cast::<cinetomo_project2d_api>()
-                .as_ref()
-                .expect("the extension")
-        }
+        // SAFETY: the id is that of the table.
+        unsafe { self.extension(c"cinetomo.project2d/1") }
     }
 
     pub fn picker(&self) -> &'static cinetomo_pick_api {
-        // SAFETY: the id names this table.
-        unsafe {
-            (self.api.get_extension)(c"cinetomo.pick/1".as_ptr())
-                .cast::<cinetomo_pick_api>()
-                .as_ref()
-                .expect("the extension")
-        }
+        // SAFETY: the id is that of the table.
+        unsafe { self.extension(c"cinetomo.pick/1") }
     }
 
     pub fn datasets(&self) -> &'static cinetomo_dataset_api {
-        // SAFETY: the id names this table.
-        unsafe {
-            (self.api.get_extension)(c"cinetomo.dataset/1".as_ptr())
-                .cast::<cinetomo_dataset_api>()
-                .as_ref()
-                .expect("the extension")
-        }
+        // SAFETY: the id is that of the table.
+        unsafe { self.extension(c"cinetomo.dataset/1") }
+    }
+
+    /// # Safety
+    /// `T` is the table that the id stands for.
+    unsafe fn extension<T>(&self, id: &CStr) -> &'static T {
+        // SAFETY: the caller's word.
+        unsafe { (self.api.get_extension)(id.as_ptr()).cast::<T>().as_ref() }
+            .expect("the extension")
     }
 
     /// The voxels as a function fetches them; the fixture stays where it is meanwhile.

@@ -11,11 +11,10 @@ use crate::{
     console::Console,
     failure::{Failure, Result},
     outputs,
-    predictions::{Selection, classify, reject_rules},
+    predictions::{Selection, classify},
     run_file::RunFile,
     session::Session,
     shard::Shard,
-    training::Reject,
 };
 
 const EXAMPLES: &str = "\
@@ -52,15 +51,8 @@ pub struct Classify {
     /// What to write: .csv, .star, .tbl, .npy
     #[arg(long, short, value_name = "FILE", num_args = 1.., required = true)]
     output: Vec<PathBuf>,
-    /// Give no class where one of these rules says so; the model must have been calibrated with it
-    #[arg(long, value_enum, value_delimiter = ',')]
-    reject: Vec<Reject>,
-    /// Write only particles of these classes into lists
-    #[arg(long, value_name = "CLASS", num_args = 1..)]
-    keep: Vec<String>,
-    /// Write only particles whose class is at least this probable into lists
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    min_probability: f32,
+    #[command(flatten)]
+    selection: Selection,
     /// Classify only the K-th of N shares of the boxes, in their order, and write only these: for N processes, or
     /// machines, that divide the work. Their outputs one after the other are those of the whole run
     #[arg(long, value_name = "K/N")]
@@ -80,11 +72,9 @@ impl Classify {
             Some(shard) => shard.of(boxes.len()).map_err(Failure::Usage)?,
             None => 0..boxes.len(),
         };
-        let selection =
-            Selection { classes: self.keep.clone(), min_probability: self.min_probability };
-        let reject = reject_rules(&model, &self.model, &self.reject)?;
-        let counts =
-            classify(&session, &model, &boxes, which.clone(), reject, &self.output, &selection)?;
+        let reject = self.selection.reject_rules(&model, &self.model)?;
+        let (outputs, selection) = (&self.output, &self.selection);
+        let counts = classify(&session, &model, &boxes, which.clone(), reject, outputs, selection)?;
         for output in &self.output {
             run_file.write(output)?;
         }

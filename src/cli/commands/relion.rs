@@ -27,10 +27,9 @@ use crate::{
     console::Console,
     failure::{Failure, Result},
     interrupt,
-    predictions::{Counts, Selection, classify, reject_rules},
+    predictions::{Counts, Selection, classify},
     run_file::RunFile,
     session::Session,
-    training::Reject,
 };
 
 const SUCCESS: &str = "RELION_JOB_EXIT_SUCCESS";
@@ -80,15 +79,8 @@ pub struct Relion {
     /// Edge of a voxel in angstrom; by default as the list says
     #[arg(long, value_name = "ANGSTROM")]
     voxel_size: Option<f64>,
-    /// Give no class where one of these rules says so; the model must have been calibrated with it
-    #[arg(long, value_enum, value_delimiter = ',')]
-    reject: Vec<Reject>,
-    /// Write only particles of these classes
-    #[arg(long, value_name = "CLASS", num_args = 1..)]
-    keep: Vec<String>,
-    /// Write only particles whose class is at least this probable
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    min_probability: f32,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 impl Relion {
@@ -135,11 +127,9 @@ impl Relion {
         };
         let boxes = Boxes::open(&args, console)?;
         let outputs = [self.particles(), self.o.join("classes.csv")];
-        let selection =
-            Selection { classes: self.keep.clone(), min_probability: self.min_probability };
-        let reject = reject_rules(&model, &self.model, &self.reject)?;
-        let counts =
-            classify(&session, &model, &boxes, 0..boxes.len(), reject, &outputs, &selection)?;
+        let reject = self.selection.reject_rules(&model, &self.model)?;
+        let (all, selection) = (0..boxes.len(), &self.selection);
+        let counts = classify(&session, &model, &boxes, all, reject, &outputs, selection)?;
         run_file.write(&self.particles())?;
         self.declare_nodes()?;
         Ok(counts)

@@ -3,7 +3,9 @@
 mod beside;
 mod doubts;
 mod findings;
+mod history;
 mod map;
+mod numbers;
 mod overlap;
 mod page;
 mod plots;

@@ -21,11 +21,10 @@ use crate::{
     particles::{Particles, PositionArgs},
     picking::PickArgs,
     picture::{self, COLOURS, Ring, colour_of_class},
-    predictions::{Counts, Selection, column_labels, reject_rules},
+    predictions::{Counts, Selection, column_labels},
     run_file::RunFile,
     session::Session,
     tomogram::{OpenTomogram, TomogramArgs},
-    training::Reject,
 };
 
 const EXAMPLES: &str = "\
@@ -68,15 +67,8 @@ pub struct TomogramCommand {
     /// A picture of the central slices with rings around the particles that they cut: .png
     #[arg(long, value_name = "FILE.png")]
     picture: Option<PathBuf>,
-    /// Give no class where one of these rules says so; the model must have been calibrated with it
-    #[arg(long, value_enum, value_delimiter = ',')]
-    reject: Vec<Reject>,
-    /// Write only particles of these classes
-    #[arg(long, value_name = "CLASS", num_args = 1..)]
-    keep: Vec<String>,
-    /// Write only particles whose class is at least this probable
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    min_probability: f32,
+    #[command(flatten)]
+    selection: Selection,
     /// The axis along the electron beam
     #[arg(long, value_enum, default_value_t = Axis::Z)]
     beam: Axis,
@@ -106,14 +98,12 @@ impl TomogramCommand {
         let session = Session::start(global, console)?;
         let model = session.context.model_load(&self.model)?;
         let info = model.info()?;
-        let selection =
-            Selection { classes: self.keep.clone(), min_probability: self.min_probability };
-        selection.check(&info.class_names)?;
+        self.selection.check(&info.class_names)?;
         let tomogram = OpenTomogram::open(&self.input, &self.tomogram, console)?;
         let options = self.options(&session, &info, &tomogram)?;
         let found = self.find(&session, &tomogram)?;
         let (counts, rings) =
-            self.classify(&session, &model, &info, &tomogram, &options, &found, &selection)?;
+            self.classify(&session, &model, &info, &tomogram, &options, &found)?;
         self.output.iter().try_for_each(|path| run_file.write(path))?;
         let mut text =
             format!("{}: {} particles\n{}", tomogram.name(), found.positions.len(), counts.table());
@@ -193,7 +183,6 @@ impl TomogramCommand {
         Ok(Found { positions, scores: None, list: Some((list, indices)), carried })
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of the run, each once")]
     fn classify(
         &self,
         session: &Session,
@@ -202,12 +191,11 @@ impl TomogramCommand {
         tomogram: &OpenTomogram,
         options: &cinetomo_extract_options,
         found: &Found,
-        selection: &Selection,
     ) -> Result<(Counts, Vec<Ring>)> {
-        let reject = reject_rules(model, &self.model, &self.reject)?;
+        let reject = self.selection.reject_rules(model, &self.model)?;
         let kind = BoxKind::of(options, tomogram);
         let [edge, n_classes] = [kind.edge, info.class_names.len()];
-        let with_distances = self.reject.contains(&Reject::Distance);
+        let with_distances = self.selection.rejects_by_distance();
         let about = About {
             voxel_size: tomogram.voxel_size(),
             has_scores: found.scores.is_some(),
@@ -253,7 +241,7 @@ impl TomogramCommand {
                     }
                     let highest = probabilities.iter().copied().fold(0.0, f32::max);
                     let class_name = class.map(|class| info.class_names[class].as_str());
-                    if !selection.keeps(class_name, highest) {
+                    if !self.selection.keeps(class_name, highest) {
                         continue;
                     }
                     let mut others = found.values(index)?;

@@ -9,11 +9,13 @@ use cinetomo_kernels::{Convolution, Finish, Geometry, Map, Method, Windows};
 use tch::{Device, Kind, Tensor};
 
 use super::{
+    kernel::{is_ours, n_threads, out_of_memory, run, unsigned, values, windows, windows_of},
     layers::{BatchNorm3d, Conv3d, Conv3dConfig, spatial_size},
     ledger::{self, F32},
-    precision::{Precision, current, rounded},
+    precision::rounded,
+    scoped::during,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 thread_local! {
     /// Whether this thread is in a pass in the inference form.
@@ -22,15 +24,7 @@ thread_local! {
 
 /// Runs `pass`, whose layers on this thread work in their inference form if `is_inference`; those that are told the pass need not ask.
 pub fn in_form<T>(is_inference: bool, pass: impl FnOnce() -> T) -> T {
-    /// Restores what was, also after a panic.
-    struct Restored(bool);
-    impl Drop for Restored {
-        fn drop(&mut self) {
-            INFERENCE.set(self.0);
-        }
-    }
-    let _restored = Restored(INFERENCE.replace(is_inference));
-    pass()
+    during(&INFERENCE, is_inference, pass)
 }
 
 /// Whether this thread is in a pass in the inference form, which has no gradients.
@@ -60,10 +54,7 @@ impl Packed {
             *last = n_out;
         }
         if ledger::is_walking() {
-            ledger::enter_prepared(Convolution::bytes(geometry, method) as u64);
-            ledger::enter_scratch(
-                (Convolution::scratch_bytes(geometry, method) * n_threads()) as u64,
-            );
+            enter_kernel(geometry, method);
             return Ok(Some(Tensor::f_empty(&size, (Kind::Float, Device::Cpu))?));
         }
         let versions = versions([Some(weight), bias].into_iter().flatten())?;
@@ -71,19 +62,11 @@ impl Packed {
         let (_, kernel) = match packed.take() {
             Some(current) if current.0 == versions => packed.insert(current),
             _ => {
-                let weight = weight.f_contiguous()?;
                 let bias = match bias {
-                    Some(bias) => bias.f_contiguous()?,
+                    Some(bias) => bias.shallow_clone(),
                     None => Tensor::f_zeros([n_out], (Kind::Float, Device::Cpu))?,
                 };
-                let kernel = Convolution::new(
-                    geometry,
-                    method,
-                    values(&weight)?,
-                    values(&bias)?,
-                    n_threads(),
-                );
-                packed.insert((versions, kernel.map_err(out_of_memory)?))
+                packed.insert((versions, prepared(geometry, method, weight, &bias)?))
             }
         };
         let tokens = input.f_contiguous()?;
@@ -131,11 +114,6 @@ pub fn max_pool(
     Ok(Some(output.f_permute([0, 4, 1, 2, 3])?))
 }
 
-/// Whether our own kernels compute on such values: single precision on the CPU.
-fn is_ours(tensor: &Tensor) -> bool {
-    current() == Precision::F32 && tensor.device() == Device::Cpu && tensor.kind() == Kind::Float
-}
-
 /// What a convolution adds to its output, and what follows.
 #[derive(Clone, Copy, Default)]
 pub struct Ending<'a> {
@@ -143,6 +121,11 @@ pub struct Ending<'a> {
     pub summand: Option<&'a Tensor>,
     /// Whether what is below 0 then becomes 0.
     pub relu: bool,
+}
+
+impl Ending<'_> {
+    /// A ReLU.
+    pub const RELU: Ending<'static> = Ending { summand: None, relu: true };
 }
 
 /// A convolution with its BatchNorm folded in.
@@ -185,19 +168,7 @@ impl Folded {
         }
         let (weight, bias) = (weight.f_to_kind(Kind::Float)?, bias.f_to_kind(Kind::Float)?);
         let form = match kernel(convolution, grey) {
-            Some((geometry, method)) => {
-                let (weight, bias) = (weight.f_contiguous()?, bias.f_contiguous()?);
-                Form::Kernel(
-                    Convolution::new(
-                        geometry,
-                        method,
-                        values(&weight)?,
-                        values(&bias)?,
-                        n_threads(),
-                    )
-                    .map_err(out_of_memory)?,
-                )
-            }
+            Some((geometry, method)) => Form::Kernel(prepared(geometry, method, &weight, &bias)?),
             None => Form::Libtorch(weight, bias),
         };
         Ok(Folded { versions: versions_of(convolution, batch_norm)?, form })
@@ -245,11 +216,7 @@ pub fn walk(convolution: &Conv3d, input: &Tensor, grey: bool) -> Result<Tensor> 
     let of_output = if grey { 1 } else { n_in / convolution.n_groups };
     let n_weights = of_output * z * y * x * n_out;
     match kernel(convolution, grey) {
-        Some((geometry, method)) => {
-            ledger::enter_prepared(Convolution::bytes(geometry, method) as u64);
-            let scratch = Convolution::scratch_bytes(geometry, method) as u64;
-            ledger::enter_scratch(scratch * n_threads() as u64);
-        }
+        Some((geometry, method)) => enter_kernel(geometry, method),
         None => {
             ledger::enter_prepared(n_weights as u64 * F32);
             ledger::enter_copy(&convolution.weight);
@@ -261,8 +228,27 @@ pub fn walk(convolution: &Conv3d, input: &Tensor, grey: bool) -> Result<Tensor> 
     Ok(output)
 }
 
+/// Enters what one of our own kernels takes.
+fn enter_kernel(geometry: Geometry, method: Method) {
+    ledger::enter_prepared(Convolution::bytes(geometry, method) as u64);
+    let scratch = Convolution::scratch_bytes(geometry, method) as u64;
+    ledger::enter_scratch(scratch * n_threads() as u64);
+}
+
+/// One of our own kernels, with its weights in the order that it reads.
+fn prepared(
+    geometry: Geometry,
+    method: Method,
+    weight: &Tensor,
+    bias: &Tensor,
+) -> Result<Convolution> {
+    let (weight, bias) = (weight.f_contiguous()?, bias.f_contiguous()?);
+    Convolution::new(geometry, method, values(&weight)?, values(&bias)?, n_threads())
+        .map_err(out_of_memory)
+}
+
 /// How our own kernels compute the convolution, if they do.
-fn kernel(convolution: &Conv3d, grey: bool) -> Option<(Geometry, Method)> {
+pub fn kernel(convolution: &Conv3d, grey: bool) -> Option<(Geometry, Method)> {
     let Conv3dConfig { n_in, n_out, kernel, stride, .. } = convolution.config;
     let n_in = if grey { 1 } else { n_in };
     let geometry = Geometry {
@@ -278,59 +264,6 @@ fn kernel(convolution: &Conv3d, grey: bool) -> Option<(Geometry, Method)> {
     }
 }
 
-/// How the windows of a convolution lie over an input of that size.
-fn windows_of(config: &Conv3dConfig, input: [i64; 3]) -> Windows {
-    let Conv3dConfig { kernel, stride, padding, .. } = *config;
-    windows(kernel, stride, padding.amount(input, kernel, stride), input)
-}
-
-/// How windows lie over an input with so many voxels of padding before and after it.
-fn windows(kernel: [i64; 3], stride: [i64; 3], amount: [[i64; 2]; 3], input: [i64; 3]) -> Windows {
-    let size = std::array::from_fn(|axis| {
-        let padded = input[axis] + amount[axis].iter().sum::<i64>();
-        ((padded - kernel[axis]) / stride[axis] + 1) as usize
-    });
-    Windows { size, before: amount.map(|[before, _]| before as usize) }
-}
-
-fn unsigned(sizes: [i64; 3]) -> [usize; 3] {
-    sizes.map(|extent| extent as usize)
-}
-
-/// The values of a tensor that `is_ours` and contiguous.
-fn values(tensor: &Tensor) -> Result<&[f32]> {
-    let message = "a layer was given values that are not f32 on the CPU";
-    cinetomo_tensors::values(tensor).ok_or_else(|| Error::new(ErrorKind::Panic, message))
-}
-
-fn run(
-    kernel: &Convolution,
-    n_out: i64,
-    windows: Windows,
-    input: &Tensor,
-    ending: Ending<'_>,
-) -> Result<Tensor> {
-    let channels_last = |map: &Tensor| map.f_permute([0, 2, 3, 4, 1])?.f_contiguous();
-    let voxels = channels_last(input)?;
-    let summand = ending.summand.map(channels_last).transpose()?;
-    let map = Map {
-        values: values(&voxels)?,
-        size: unsigned(spatial_size(input)?),
-        n_channels: input.size()[1] as usize,
-    };
-    let finish = Finish { summand: summand.as_ref().map(values).transpose()?, relu: ending.relu };
-    let [z, y, x] = windows.size.map(|extent| extent as i64);
-    let output = cinetomo_tensors::filled(&[input.size()[0], z, y, x, n_out], |out| {
-        kernel.run(map, windows, finish, out, n_threads()).map_err(out_of_memory)
-    })?;
-    Ok(output.f_permute([0, 4, 1, 2, 3])?)
-}
-
-/// As many as libtorch takes.
-fn n_threads() -> usize {
-    usize::try_from(tch::get_num_threads()).unwrap_or(1)
-}
-
 fn versions_of(convolution: &Conv3d, batch_norm: Option<&BatchNorm3d>) -> Result<Vec<i64>> {
     let tensors = [Some(&convolution.weight), convolution.bias.as_ref()].into_iter().flatten();
     versions(tensors.chain(batch_norm.into_iter().flat_map(BatchNorm3d::tensors)))
@@ -339,10 +272,6 @@ fn versions_of(convolution: &Conv3d, batch_norm: Option<&BatchNorm3d>) -> Result
 /// How often each tensor was changed.
 fn versions<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Result<Vec<i64>> {
     tensors.map(|tensor| Ok(tensor.f_internal_version()?)).collect()
-}
-
-fn out_of_memory(error: std::collections::TryReserveError) -> Error {
-    Error::new(ErrorKind::OutOfMemory, format!("prepared weights: {error}"))
 }
 
 #[cfg(test)]

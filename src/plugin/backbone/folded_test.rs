@@ -3,7 +3,7 @@ use tch::{Device, Kind, Tensor};
 use super::*;
 use crate::{
     backbone::layers::{BatchNormConfig, Chain, Padding},
-    backbone::{Architecture, BACKBONES, BatchNormMode, Network},
+    backbone::{Architecture, BACKBONES, BatchNormMode, Network, Precision},
     parameters::{Parameter, Parameters, Role, Start},
 };
 
@@ -102,7 +102,7 @@ fn convolutions_of_every_kind_are_those_of_double_precision() {
         let error = relative_error(&plain, &expected);
         assert!(error < 1e-5, "{channels:?} {kernel:?} {stride:?}: {error}");
         let ending = Ending { summand: Some(&summand), relu: true };
-        let found = chain.folded(&input, false, ending).unwrap();
+        let found = chain.with_ending(&input, false, ending, BatchNormMode::Folded).unwrap();
         assert!(relative_error(&found, &(expected + summand).relu()) < 1e-5);
     }
 }

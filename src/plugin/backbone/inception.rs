@@ -8,8 +8,7 @@ use tch::Tensor;
 
 use super::{
     BatchNormMode, Stage, View,
-    layers::{Chain, Padding, average, max_pool3d, spatial_size},
-    ledger,
+    layers::{Chain, Padding, average, concatenate, max_pool3d, spatial_size},
     precision::single,
 };
 use crate::{error::Result, parameters::Parameters};
@@ -151,9 +150,7 @@ impl Module {
             branch_2.rectified(x, mode)?,
             branch_3.rectified(&max_pool3d(x, [3; 3], [1; 3], self.padding)?, mode)?,
         ];
-        let output = Tensor::f_cat(&outputs, 1)?;
-        ledger::enter(&output, ledger::F32, 0);
-        Ok(output)
+        concatenate(&outputs)
     }
 }
 

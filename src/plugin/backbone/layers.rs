@@ -10,6 +10,7 @@ use super::{
     folded::{self, Ending, Folded},
     ledger::{self, F32},
     precision::{rounded, single},
+    trained,
 };
 use crate::{
     error::{Error, Result},
@@ -174,11 +175,11 @@ impl BatchNormConfig {
 
 /// Batch normalisation of `[n, c, z, y, x]` (Ioffe & Szegedy 2015).
 pub struct BatchNorm3d {
-    scale: Option<Tensor>,
-    shift: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    config: BatchNormConfig,
+    pub(super) scale: Option<Tensor>,
+    pub(super) shift: Tensor,
+    pub(super) running_mean: Tensor,
+    pub(super) running_var: Tensor,
+    pub(super) config: BatchNormConfig,
 }
 
 impl BatchNorm3d {
@@ -204,19 +205,8 @@ impl BatchNorm3d {
     /// From `[n, c, z, y, x]` to the same shape. As in PyTorch, a batch is normalised by its biased variance, and the
     /// unbiased one enters the running variance.
     pub fn forward(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        let (training, momentum) = match mode {
-            BatchNormMode::Running | BatchNormMode::Folded => (false, 0.0),
-            BatchNormMode::Batch => (true, self.config.momentum),
-            BatchNormMode::Estimate(factor) => (true, factor),
-        };
-        let size = input.size();
-        let n_values = size.iter().product::<i64>() / self.config.n_channels.max(1);
-        if training && n_values < 2 {
-            return Err(Error::invalid(format!(
-                "BatchNorm of a batch of shape {size:?} has {n_values} value per channel and no variance: use larger \
-                 batches, larger boxes or the running statistics"
-            )));
-        }
+        let momentum = self.batch_momentum(input, mode)?;
+        let (training, momentum) = (momentum.is_some(), momentum.unwrap_or(0.0));
         let output = input.f_batch_norm(
             self.scale.as_ref(),
             Some(&self.shift),
@@ -229,6 +219,28 @@ impl BatchNorm3d {
         )?;
         ledger::enter(&output, F32, 0);
         Ok(output)
+    }
+
+    /// How far the batch moves the running statistics, `None` if these normalise. Fails with `InvalidArgument` if the batch has no variance.
+    pub(super) fn batch_momentum(
+        &self,
+        input: &Tensor,
+        mode: BatchNormMode,
+    ) -> Result<Option<f64>> {
+        let momentum = match mode {
+            BatchNormMode::Running | BatchNormMode::Folded => return Ok(None),
+            BatchNormMode::Batch => self.config.momentum,
+            BatchNormMode::Estimate(factor) => factor,
+        };
+        let size = input.size();
+        let n_values = size.iter().product::<i64>() / self.config.n_channels.max(1);
+        if n_values < 2 {
+            return Err(Error::invalid(format!(
+                "BatchNorm of a batch of shape {size:?} has {n_values} value per channel and no variance: use larger \
+                 batches, larger boxes or the running statistics"
+            )));
+        }
+        Ok(Some(momentum))
     }
 
     /// What normalising by the running statistics multiplies each channel by, and what it then adds: f64, `[n_channels]`.
@@ -256,7 +268,36 @@ struct Unit {
 }
 
 impl Unit {
-    /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']` in the inference form.
+    /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`, `ending` included; the kernels see a grey input if `grey`.
+    fn forward(
+        &self,
+        input: &Tensor,
+        grey: bool,
+        ending: Ending<'_>,
+        mode: BatchNormMode,
+    ) -> Result<Tensor> {
+        if mode == BatchNormMode::Folded {
+            return self.folded(input, grey, ending);
+        }
+        let Unit { convolution, batch_norm, .. } = self;
+        if let Some(output) =
+            trained::convolve_and_norm(convolution, batch_norm, input, grey, ending, mode)?
+        {
+            return Ok(output);
+        }
+        let convolved = match grey {
+            true => convolution.forward_grey(input)?,
+            false => convolution.forward(input)?,
+        };
+        let mut output = batch_norm.forward(&convolved, mode)?;
+        // In place: the gradient of BatchNorm needs its input only, that of a sum neither summand, that of ReLU its output only.
+        if let Some(summand) = ending.summand {
+            output = output.f_add_(summand)?;
+        }
+        Ok(if ending.relu { output.f_relu_()? } else { output })
+    }
+
+    /// The inference form.
     fn folded(&self, input: &Tensor, grey: bool, ending: Ending<'_>) -> Result<Tensor> {
         if ledger::is_walking() {
             return folded::walk(&self.convolution, input, grey);
@@ -311,57 +352,35 @@ impl Chain {
 
     /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`, no ReLU at the end.
     pub fn forward(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        match mode {
-            BatchNormMode::Folded => self.folded(input, false, Ending::default()),
-            _ => self.finish(self.first.convolution.forward(input)?, mode),
-        }
+        self.with_ending(input, false, Ending::default(), mode)
     }
 
     /// As `forward`, with a ReLU at the end.
     pub fn rectified(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        match mode {
-            BatchNormMode::Folded => {
-                self.folded(input, false, Ending { relu: true, ..Ending::default() })
-            }
-            _ => Ok(self.forward(input, mode)?.f_relu_()?),
-        }
+        self.with_ending(input, false, Ending::RELU, mode)
     }
 
     /// As `rectified`, from a grey input `[n, 1, z, y, x]`; see `Conv3d::forward_grey`.
     pub fn rectified_grey(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        match mode {
-            BatchNormMode::Folded => {
-                self.folded(input, true, Ending { relu: true, ..Ending::default() })
-            }
-            _ => {
-                let convolved = self.first.convolution.forward_grey(input)?;
-                Ok(self.finish(convolved, mode)?.f_relu_()?)
-            }
-        }
+        self.with_ending(input, true, Ending::RELU, mode)
     }
 
-    /// The inference form, `ending` included; the first kernels see a grey input if `grey`.
-    pub(super) fn folded(&self, input: &Tensor, grey: bool, ending: Ending<'_>) -> Result<Tensor> {
-        let between = Ending { relu: true, ..Ending::default() };
+    /// As `forward`, `ending` included; the first kernels see a grey input if `grey`.
+    pub(super) fn with_ending(
+        &self,
+        input: &Tensor,
+        grey: bool,
+        ending: Ending<'_>,
+        mode: BatchNormMode,
+    ) -> Result<Tensor> {
         let Some((last, middle)) = self.rest.split_last() else {
-            return self.first.folded(input, grey, ending);
+            return self.first.forward(input, grey, ending, mode);
         };
-        let mut x = self.first.folded(input, grey, between)?;
+        let mut x = self.first.forward(input, grey, Ending::RELU, mode)?;
         for unit in middle {
-            x = unit.folded(&x, false, between)?;
+            x = unit.forward(&x, false, Ending::RELU, mode)?;
         }
-        last.folded(&x, false, ending)
-    }
-
-    /// From the output of the first convolution, which is let go before the next.
-    fn finish(&self, convolved: Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        let mut x = self.first.batch_norm.forward(&convolved, mode)?;
-        drop(convolved);
-        for unit in &self.rest {
-            // In place: the gradient of BatchNorm needs its input only, that of ReLU its output only.
-            x = unit.batch_norm.forward(&unit.convolution.forward(&x.f_relu_()?)?, mode)?;
-        }
-        Ok(x)
+        last.forward(&x, false, ending, mode)
     }
 }
 
@@ -373,6 +392,9 @@ pub fn max_pool3d(
     padding: Padding,
 ) -> Result<Tensor> {
     let amount = padding.amount(spatial_size(input)?, kernel, stride);
+    if let Some(output) = trained::max_pool(input, kernel, stride, amount)? {
+        return Ok(output);
+    }
     if let Some(output) = folded::max_pool(input, kernel, stride, amount)? {
         return Ok(output);
     }
@@ -393,6 +415,16 @@ pub fn max_pool3d(
     };
     // libtorch keeps the place of each maximum, an i64.
     ledger::enter(&output, F32 + 8, 0);
+    Ok(output)
+}
+
+/// Maps `[n, c, z, y, x]` one after the other along the channels.
+pub fn concatenate(maps: &[Tensor]) -> Result<Tensor> {
+    let output = match trained::concatenate(maps)? {
+        Some(output) => output,
+        None => Tensor::f_cat(maps, 1)?,
+    };
+    ledger::enter(&output, F32, 0);
     Ok(output)
 }
 

@@ -33,6 +33,8 @@ pub struct Ledger {
     pub prepared: u64,
     /// Most bytes that threads work in.
     scratch: u64,
+    /// Most bytes that a layer with gradients of its own works in.
+    training_scratch: u64,
     /// Rows of a layer's batch that one sample makes up.
     rows: u64,
     /// What is held now.
@@ -117,7 +119,8 @@ impl Ledger {
             before = bytes;
         }
         // Weights and their gradient are copied.
-        self.inference(batch_size).max(most.saturating_add(2 * self.largest_copy))
+        let copies = 2 * self.largest_copy + self.training_scratch;
+        self.inference(batch_size).max(most.saturating_add(copies))
     }
 }
 
@@ -185,6 +188,11 @@ pub fn enter_prepared(bytes: u64) {
 /// Enters what all threads together work in.
 pub fn enter_scratch(bytes: u64) {
     on_walk(|ledger| ledger.scratch = ledger.scratch.max(bytes));
+}
+
+/// Enters what a layer with gradients of its own works in.
+pub fn enter_training_scratch(bytes: u64) {
+    on_walk(|ledger| ledger.training_scratch = ledger.training_scratch.max(bytes));
 }
 
 /// Whether this thread is on a walk.

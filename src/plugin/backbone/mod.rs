@@ -7,6 +7,7 @@ pub mod attention;
 mod folded;
 mod i3d;
 mod inception;
+mod kernel;
 pub mod layers;
 #[cfg(test)]
 mod layers_test;
@@ -16,7 +17,10 @@ mod precision;
 mod residual;
 mod resnet3d;
 mod s3d;
+mod scoped;
 mod swin3d;
+pub mod tape;
+mod trained;
 mod video_resnet;
 mod view;
 mod vivit;
@@ -295,23 +299,62 @@ mod tests {
         BACKBONES.iter().map(|spec| Architecture::default_of(spec))
     }
 
+    /// Networks are made once for all of this: their weights take longer to draw than a pass does.
     #[test]
-    fn every_network_turns_boxes_of_any_allowed_size_into_features() {
+    fn every_network_computes_as_it_says() {
         for architecture in default_networks() {
-            let spec = architecture.spec;
-            let network = Network::new(architecture, Device::Cpu, Start::random(0)).unwrap();
-            let [z, y, x] = spec.min_input;
-            for extra in [0, 3, 17] {
-                let input = waves(&[2, 1, z + extra, y + extra, x + extra]);
-                let cost = network.cost([z + extra, y + extra, x + extra]).unwrap();
-                assert!(cost.multiply_adds > 0 && cost.training(2, 0) > cost.inference(2));
-                for mode in [BatchNormMode::Running, BatchNormMode::Batch] {
-                    let features = network.features(&input, mode).unwrap();
-                    assert_eq!(features.size(), [2, spec.n_features], "{}", spec.name);
-                    assert!(features.isfinite().all().int64_value(&[]) == 1, "{}", spec.name);
-                }
+            let mut network = Network::new(architecture, Device::Cpu, Start::random(0)).unwrap();
+            check_cuts(&network);
+            view::view_test::check_maps(&network);
+            view::view_test::check_explained_stage(&network);
+            precision::precision_test::check_rounding(&mut network);
+            // Last, as its batches leave their statistics.
+            check_features(&network);
+        }
+    }
+
+    /// Boxes of any allowed size become features.
+    fn check_features(network: &Network) {
+        let spec = network.spec();
+        let [z, y, x] = spec.min_input;
+        for extra in [0, 3, 17] {
+            let input = waves(&[2, 1, z + extra, y + extra, x + extra]);
+            let cost = network.cost([z + extra, y + extra, x + extra]).unwrap();
+            assert!(cost.multiply_adds > 0 && cost.training(2, 0) > cost.inference(2));
+            for mode in [BatchNormMode::Running, BatchNormMode::Batch] {
+                let features = network.features(&input, mode).unwrap();
+                assert_eq!(features.size(), [2, spec.n_features], "{}", spec.name);
+                assert!(features.isfinite().all().int64_value(&[]) == 1, "{}", spec.name);
             }
         }
+    }
+
+    /// Cut after any stage, a network gives the averages of that stage's output and has no other tensors.
+    fn check_cuts(whole: &Network) {
+        let spec = whole.spec();
+        let new = || Network::new(whole.architecture.clone(), Device::Cpu, Start::Zeros).unwrap();
+        let [z, y, x] = spec.min_input;
+        let input = waves(&[2, 1, z + 3, y + 3, x + 3]);
+        let mut cut = new();
+        let weights = whole.parameters.iter().map(|p| (p.name.as_str(), &p.tensor));
+        cut.parameters.copy_from(weights).unwrap();
+        let pass = Pass::of(&input, BatchNormMode::Running).unwrap();
+        for last in [whole.stages.len() / 2, 0] {
+            cut.cut_after(last).unwrap();
+            let output = whole.through(0..last + 1, &input, pass).unwrap();
+            let map = whole.stages[last].map(&output, pass).unwrap();
+            let features = cut.features(&input, BatchNormMode::Running).unwrap();
+            assert_eq!(features, layers::average(&map).unwrap(), "{} {last}", spec.name);
+            assert_eq!(features.size(), [2, cut.n_features]);
+            assert_eq!(cut.cut_after, Some(whole.stages[last].name));
+            assert_eq!(cut.stages.len(), last + 2);
+            assert_eq!(cut.parameters.iter().map(|p| p.stage).max(), Some(last));
+            let first = cut.parameters.iter().next().unwrap();
+            assert_eq!(cut.parameters.get(&first.name).unwrap().tensor, first.tensor);
+        }
+        let mut same = new();
+        same.cut_after(whole.stages.len() - 1).unwrap();
+        assert_eq!((same.cut_after, same.n_features), (None, spec.n_features));
     }
 
     #[test]
@@ -338,35 +381,6 @@ mod tests {
             assert!(network.parameters.get(spec.head_bias).is_none());
         }
         assert!(find("no such network").is_none());
-    }
-
-    /// Cut after any stage, a network gives the averages of that stage's output and has no other tensors.
-    #[test]
-    fn a_cut_network_averages_its_last_stage() {
-        for architecture in default_networks() {
-            let spec = architecture.spec;
-            let new = || Network::new(architecture.clone(), Device::Cpu, Start::random(0)).unwrap();
-            let [z, y, x] = spec.min_input;
-            let input = waves(&[2, 1, z + 3, y + 3, x + 3]);
-            let (whole, mut cut) = (new(), new());
-            let pass = Pass::of(&input, BatchNormMode::Running).unwrap();
-            for last in [whole.stages.len() / 2, 0] {
-                cut.cut_after(last).unwrap();
-                let output = whole.through(0..last + 1, &input, pass).unwrap();
-                let map = whole.stages[last].map(&output, pass).unwrap();
-                let features = cut.features(&input, BatchNormMode::Running).unwrap();
-                assert_eq!(features, layers::average(&map).unwrap(), "{} {last}", spec.name);
-                assert_eq!(features.size(), [2, cut.n_features]);
-                assert_eq!(cut.cut_after, Some(whole.stages[last].name));
-                assert_eq!(cut.stages.len(), last + 2);
-                assert_eq!(cut.parameters.iter().map(|p| p.stage).max(), Some(last));
-                let first = cut.parameters.iter().next().unwrap();
-                assert_eq!(cut.parameters.get(&first.name).unwrap().tensor, first.tensor);
-            }
-            let mut same = new();
-            same.cut_after(whole.stages.len() - 1).unwrap();
-            assert_eq!((same.cut_after, same.n_features), (None, spec.n_features));
-        }
     }
 
     /// `_ops` of torchvision's weights: giga-multiply-adds of convolutions and matrix products for 16 x 224 x 224 voxels.

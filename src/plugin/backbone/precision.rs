@@ -11,6 +11,7 @@ use std::cell::Cell;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::scoped::during;
 use crate::error::Result;
 
 /// Precision of the multiply-adds of a network.
@@ -31,15 +32,7 @@ thread_local! {
 
 /// Runs `pass`, whose layers on this thread multiply in that precision.
 pub fn in_precision<T>(precision: Precision, pass: impl FnOnce() -> T) -> T {
-    /// Restores what was, also after a panic.
-    struct Restored(Precision);
-    impl Drop for Restored {
-        fn drop(&mut self) {
-            PRECISION.set(self.0);
-        }
-    }
-    let _restored = Restored(PRECISION.replace(precision));
-    pass()
+    during(&PRECISION, precision, pass)
 }
 
 /// The precision of the pass that this thread is in.
@@ -65,4 +58,4 @@ pub fn single(x: &Tensor) -> Result<Tensor> {
 
 #[cfg(test)]
 #[path = "precision_test.rs"]
-mod precision_test;
+pub mod precision_test;

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use super::{Precision, in_precision};
 use crate::{
     backbone::{
-        Architecture, BACKBONES, BatchNormMode, Network,
+        BatchNormMode, Network,
         attention::{LayerNorm, Linear, add_branch, attend, merge_heads, split_heads},
         layers::{BatchNorm3d, BatchNormConfig, Conv3d, Conv3dConfig, Padding},
     },
@@ -94,33 +94,30 @@ fn a_transformer_block_rounds_what_autocast_rounds() {
     assert_near(&output, "transformer");
 }
 
-/// Features and gradients of every network, which stay f32, are near those in single precision, but not the same.
-#[test]
-fn rounded_networks_are_near_the_others() {
-    for spec in BACKBONES {
-        let mut network =
-            Network::new(Architecture::default_of(spec), Device::Cpu, Start::random(0)).unwrap();
-        let weight = network.parameters.iter().next().unwrap().tensor.shallow_clone();
-        let _ = weight.set_requires_grad(true);
-        let [z, y, x] = spec.min_input;
-        let input = waves(&[4, 1, z + 9, y + 9, x + 9], 0.1);
-        let mut pass = |precision| {
-            network.precision = precision;
-            let features = network.features(&input, BatchNormMode::Running).unwrap();
-            assert_eq!(features.kind(), Kind::Float, "{}", spec.name);
-            let loss = (&features * waves(&features.size(), 0.3)).sum(Kind::Float);
-            let gradient = Tensor::run_backward(&[loss], &[&weight], false, false).remove(0);
-            assert_eq!(gradient.kind(), Kind::Float, "{}", spec.name);
-            [features.detach(), gradient]
-        };
-        let (single, rounded) = (pass(Precision::F32), pass(Precision::Bf16));
-        for (what, limit, (single, rounded)) in [
-            ("features", 0.05, (&single[0], &rounded[0])),
-            ("gradient", 0.5, (&single[1], &rounded[1])),
-        ] {
-            let difference = ((rounded - single).norm() / single.norm()).double_value(&[]);
-            println!("{} {what}: {difference:.4}", spec.name);
-            assert!(difference > 1e-5 && difference < limit, "{} {what}: {difference}", spec.name);
-        }
+/// Features and gradients, which stay f32, are near those in single precision, but not the same.
+pub fn check_rounding(network: &mut Network) {
+    let spec = network.spec();
+    let weight = network.parameters.iter().next().unwrap().tensor.shallow_clone();
+    let _ = weight.set_requires_grad(true);
+    let [z, y, x] = spec.min_input;
+    let input = waves(&[4, 1, z + 9, y + 9, x + 9], 0.1);
+    let mut pass = |precision| {
+        network.precision = precision;
+        let features = network.features(&input, BatchNormMode::Running).unwrap();
+        assert_eq!(features.kind(), Kind::Float, "{}", spec.name);
+        let loss = (&features * waves(&features.size(), 0.3)).sum(Kind::Float);
+        let gradient = Tensor::run_backward(&[loss], &[&weight], false, false).remove(0);
+        assert_eq!(gradient.kind(), Kind::Float, "{}", spec.name);
+        [features.detach(), gradient]
+    };
+    let (rounded, single) = (pass(Precision::Bf16), pass(Precision::F32));
+    let _ = weight.set_requires_grad(false);
+    for (what, limit, (single, rounded)) in [
+        ("features", 0.05, (&single[0], &rounded[0])),
+        ("gradient", 0.5, (&single[1], &rounded[1])),
+    ] {
+        let difference = ((rounded - single).norm() / single.norm()).double_value(&[]);
+        println!("{} {what}: {difference:.4}", spec.name);
+        assert!(difference > 1e-5 && difference < limit, "{} {what}: {difference}", spec.name);
     }
 }

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::{BatchNormMode, folded::Ending, layers::Chain, ledger};
+use super::{BatchNormMode, folded::Ending, layers::Chain, ledger, tape};
 use crate::error::Result;
 
 /// A residual block (He et al. 2016, "Deep Residual Learning for Image Recognition", figures 2 and 5).
@@ -16,8 +16,8 @@ pub struct Residual {
 impl Residual {
     /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`, a ReLU after the sum.
     pub fn forward(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
-        if mode == BatchNormMode::Folded {
-            return self.folded(input);
+        if mode == BatchNormMode::Folded || tape::is_recording() {
+            return self.fused(input, mode);
         }
         let mut output =
             ledger::holding(ledger::bytes(&[input]), || self.path.forward(input, mode))?;
@@ -37,16 +37,19 @@ impl Residual {
         Ok(sum.f_relu_()?)
     }
 
-    /// The inference form: sum and ReLU are the end of the last convolution.
-    fn folded(&self, input: &Tensor) -> Result<Tensor> {
+    /// The forms in which sum and ReLU are the end of the last convolution.
+    fn fused(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
         let summand = match &self.shortcut {
             Shortcut::Identity => input.shallow_clone(),
-            Shortcut::Projection(chain) => chain.forward(input, BatchNormMode::Folded)?,
-            &Shortcut::Subsample { stride, n_added, .. } => subsample(input, stride, n_added)?,
+            Shortcut::Projection(chain) => chain.forward(input, mode)?,
+            &Shortcut::Subsample { stride, n_added, gradient } => {
+                let taken = subsample(input, stride, n_added)?;
+                if gradient { taken } else { taken.f_detach()? }
+            }
         };
         let ending = Ending { summand: Some(&summand), relu: true };
         ledger::holding(ledger::bytes(&[input, &summand]), || {
-            self.path.folded(input, false, ending)
+            self.path.with_ending(input, false, ending, mode)
         })
     }
 }

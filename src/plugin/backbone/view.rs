@@ -94,4 +94,4 @@ impl Network {
 
 #[cfg(test)]
 #[path = "view_test.rs"]
-mod view_test;
+pub mod view_test;

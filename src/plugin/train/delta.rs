@@ -19,7 +19,7 @@ use super::{
     probe,
 };
 use crate::{
-    backbone::{BatchNormMode, Network, Pass, View},
+    backbone::{BatchNormMode, Network, Pass, View, tape},
     error::{Error, Result},
     model::{Head, Model},
     monitor::Stage,
@@ -215,7 +215,7 @@ impl Delta {
         let n_frozen = n_frozen.min(network.stages.len());
         let fixed = Pass::of(input, BatchNormMode::Running)?;
         let pass = Pass { batch_norm, ..fixed };
-        let (frozen, seen) = tch::no_grad(|| -> Result<_> {
+        let (frozen, seen) = tape::without_gradients(|| -> Result<_> {
             let frozen = network.through(0..n_frozen, input, fixed)?;
             let mut seen = Vec::new();
             self.each_stage(n_frozen, &frozen, fixed, |stage, x| {

@@ -3,7 +3,7 @@
 //! Not libtorch's optimisers: their state cannot be saved through tch, and a training that is resumed must go on as if it
 //! had not been stopped.
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::config::{FineTune, OptimizerKind};
 use crate::error::Result;
@@ -22,12 +22,21 @@ struct Weight {
     moments: Vec<Tensor>,
 }
 
-/// A rule with its state.
-#[derive(Debug)]
-pub(super) struct Optimizer {
+/// Values of a weight that are changed at once on the CPU: with the gradient, the moments and what is between, they stay in the caches.
+const AT_ONCE: i64 = 1 << 16;
+
+/// How a gradient becomes a step.
+#[derive(Clone, Copy, Debug)]
+struct Rule {
     kind: OptimizerKind,
     momentum: f64,
     weight_decay: f64,
+}
+
+/// A rule with its state.
+#[derive(Debug)]
+pub(super) struct Optimizer {
+    rule: Rule,
     weights: Vec<Weight>,
     n_steps: usize,
 }
@@ -49,9 +58,11 @@ impl Optimizer {
             Ok(Weight { tensor, rate_factor, moments })
         });
         Ok(Optimizer {
-            kind: config.optimizer,
-            momentum: config.momentum,
-            weight_decay: config.weight_decay,
+            rule: Rule {
+                kind: config.optimizer,
+                momentum: config.momentum,
+                weight_decay: config.weight_decay,
+            },
             weights: weights.collect::<Result<_>>()?,
             n_steps: 0,
         })
@@ -64,21 +75,23 @@ impl Optimizer {
         let of_weights = std::iter::zip(&mut self.weights, gradients);
         for (weight, gradient) in of_weights.filter(|(_, gradient)| gradient.defined()) {
             let rate = learning_rate * weight.rate_factor;
-            let gradient = match (self.kind, self.weight_decay) {
-                (_, 0.0) => gradient.shallow_clone(),
-                (OptimizerKind::AdamW, decay) => {
-                    let _ = weight.tensor.f_mul_scalar_(1.0 - rate * decay)?;
-                    gradient.shallow_clone()
-                }
-                (_, decay) => gradient.f_add(&weight.tensor.f_mul_scalar(decay)?)?,
-            };
-            let change = match self.kind {
-                OptimizerKind::Adam | OptimizerKind::AdamW => {
-                    adam(&mut weight.moments, &gradient, self.n_steps)?
-                }
-                OptimizerKind::Sgd => sgd(&mut weight.moments, gradient, self.momentum)?,
-            };
-            let _ = weight.tensor.f_sub_(&change.f_mul_scalar(rate)?)?;
+            let n = weight.tensor.numel() as i64;
+            let at_once = if weight.tensor.device() == Device::Cpu { AT_ONCE } else { n.max(1) };
+            let values = flat(&weight.tensor)?;
+            // libtorch's come with the channels last now and then.
+            let gradient = flat(&gradient.f_contiguous()?)?;
+            let moments = weight.moments.iter().map(flat).collect::<Result<Vec<_>>>()?;
+            for start in (0..n).step_by(at_once as usize) {
+                let part = |tensor: &Tensor| tensor.f_narrow(0, start, at_once.min(n - start));
+                let mut moments = moments.iter().map(part).collect::<Result<Vec<_>, _>>()?;
+                self.rule.apply(
+                    part(&values)?,
+                    part(&gradient)?,
+                    &mut moments,
+                    rate,
+                    self.n_steps,
+                )?;
+            }
         }
         Ok(())
     }
@@ -97,6 +110,38 @@ impl Optimizer {
     pub fn resume_after(&mut self, n_steps: usize) {
         self.n_steps = n_steps;
     }
+}
+
+impl Rule {
+    /// Changes `values` by the step that their gradient and moments say.
+    fn apply(
+        self,
+        mut values: Tensor,
+        gradient: Tensor,
+        moments: &mut [Tensor],
+        rate: f64,
+        n_steps: usize,
+    ) -> Result<()> {
+        let gradient = match (self.kind, self.weight_decay) {
+            (_, 0.0) => gradient,
+            (OptimizerKind::AdamW, decay) => {
+                let _ = values.f_mul_scalar_(1.0 - rate * decay)?;
+                gradient
+            }
+            (_, decay) => gradient.f_add(&values.f_mul_scalar(decay)?)?,
+        };
+        let change = match self.kind {
+            OptimizerKind::Adam | OptimizerKind::AdamW => adam(moments, &gradient, n_steps)?,
+            OptimizerKind::Sgd => sgd(moments, gradient, self.momentum)?,
+        };
+        let _ = values.f_sub_(&change.f_mul_scalar(rate)?)?;
+        Ok(())
+    }
+}
+
+/// All values of a contiguous tensor in a row, where they lie.
+fn flat(tensor: &Tensor) -> Result<Tensor> {
+    Ok(tensor.f_view([-1])?)
 }
 
 /// Kingma & Ba 2015, algorithm 1: the step for a learning rate of 1.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     augment::Mirrors,
-    backbone::{BatchNormMode, Pass, layers::average},
+    backbone::{BatchNormMode, Pass, layers::average, tape},
     error::Result,
     model::{Model, not_finite},
     monitor::Stage,
@@ -93,10 +93,9 @@ pub(super) fn forward(
     let network = &model.network;
     // A probe may have cut off stages that were to be frozen.
     let n_frozen = n_frozen.min(network.stages.len());
-    let frozen = {
-        let _guard = tch::no_grad_guard();
-        network.through(0..n_frozen, input, Pass::of(input, BatchNormMode::Running)?)?
-    };
+    let frozen = tape::without_gradients(|| {
+        network.through(0..n_frozen, input, Pass::of(input, BatchNormMode::Running)?)
+    })?;
     network.through(n_frozen..network.stages.len(), &frozen, Pass::of(input, batch_norm)?)
 }
 

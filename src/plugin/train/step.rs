@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     augment::Mixup,
-    backbone::BatchNormMode,
+    backbone::{BatchNormMode, tape},
     error::{ErrorKind, Result},
     model::Model,
     monitor::Monitor,
@@ -126,8 +126,7 @@ impl<'a> Stepper<'a> {
             let length = (self.micro_batch_size as i64).min(n - start);
             let part = |tensor: &Tensor| tensor.f_narrow(0, start, length);
             let (input, targets) = (part(&batch.input)?, part(&batch.targets)?);
-            // The host may have switched gradients off for this thread.
-            let (logits, losses, gradients) = tch::with_grad(|| -> Result<_> {
+            let of_pass = || -> Result<_> {
                 let n_frozen = self.config.n_frozen_stages;
                 let (mut features, distance) = match self.delta {
                     None => (forward(self.model, &input, n_frozen, batch_norm)?, None),
@@ -153,8 +152,12 @@ impl<'a> Stepper<'a> {
                 if let Some(distance) = distance {
                     loss = loss.f_add(&distance.f_div_scalar(n as f64)?)?;
                 }
-                let gradients = Tensor::f_run_backward(&[loss], self.weights, false, false)?;
-                Ok((logits.f_detach()?, losses.f_detach()?, gradients))
+                Ok((logits.f_detach()?, losses.f_detach()?, loss))
+            };
+            // The host may have switched gradients off for this thread.
+            let (logits, losses, gradients) = tch::with_grad(|| -> Result<_> {
+                let ((logits, losses, loss), tape) = tape::recorded(of_pass)?;
+                Ok((logits, losses, tape.gradients(&loss, self.weights)?))
             })?;
             tally.add(&logits, &targets, &losses.f_mean(Kind::Float)?)?;
             sums = Some(match sums {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     findings::{Answers, Findings},
+    history,
     map::Map,
 };
 use crate::{
@@ -37,7 +38,7 @@ impl Other {
         let model = session.context.model_load(path)?;
         let info = model.info()?;
         let metadata: Value = serde_json::from_str(&info.metadata_json).unwrap_or(Value::Null);
-        let is_tuned = metadata["history"].as_array().is_some_and(|history| !history.is_empty());
+        let is_tuned = !history::trainings(&metadata).is_empty();
         if is_tuned && info.class_names != data.class_names {
             return Err(Failure::Error(format!(
                 "--beside {}: its classes are {}, those of the report {}; expected the same in the same order",
@@ -46,14 +47,10 @@ impl Other {
                 data.class_names.join(", ")
             )));
         }
-        let (indices, is_right, evaluation) = if is_tuned {
-            let answers = Answers::ask(session, &model, data)?;
-            (answers.indices.clone(), answers.is_right(), Some(answers.evaluate(session)?))
-        } else {
-            let indices = data.labelled();
-            let all = vec![true; indices.len()];
-            (indices, all, None)
-        };
+        let answers = is_tuned.then(|| Answers::ask(session, &model, data)).transpose()?;
+        let evaluation = answers.as_ref().map(|answers| answers.evaluate(session)).transpose()?;
+        let indices = data.labelled();
+        let is_right = answers.map_or_else(|| vec![true; indices.len()], |found| found.is_right());
         Ok(Other {
             name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             metadata,
@@ -92,8 +89,6 @@ pub fn entries(findings: &Findings) -> Vec<Entry<'_>> {
 impl Entry<'_> {
     /// Epochs of the last training that had any.
     pub fn epochs(&self) -> &[Value] {
-        let history = self.metadata["history"].as_array().map_or(&[][..], Vec::as_slice);
-        let with_epochs = history.iter().rev().find_map(|training| training["epochs"].as_array());
-        with_epochs.map_or(&[], Vec::as_slice)
+        history::epochs(self.metadata)
     }
 }

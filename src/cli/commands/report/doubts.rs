@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::findings::Findings;
+use super::{findings::Findings, history, numbers::percent};
 use crate::boxes::Contrast;
 
 /// A reason to trust numbers less.
@@ -24,11 +24,6 @@ pub fn interval(fraction: f64, n: f64) -> [f64; 2] {
     let centre = fraction + Z * Z / (2.0 * n);
     let scale = 1.0 + Z * Z / n;
     [((centre - spread) / scale).max(0.0), ((centre + spread) / scale).min(1.0)]
-}
-
-/// A fraction as text.
-pub fn percent(fraction: f64) -> String {
-    if fraction.is_nan() { "–".to_owned() } else { format!("{:.0} %", 100.0 * fraction) }
 }
 
 fn doubt(is_serious: bool, title: impl Into<String>, text: impl Into<String>) -> Doubt {
@@ -132,8 +127,7 @@ fn of_classes(findings: &Findings, doubts: &mut Vec<Doubt>) {
 }
 
 fn of_training(findings: &Findings, doubts: &mut Vec<Doubt>) {
-    let Some(training) = findings.metadata["history"].as_array().and_then(|list| list.last())
-    else {
+    let Some(training) = history::trainings(&findings.metadata).last() else {
         doubts.push(doubt(
             true,
             "This model was never trained on subtomograms",

@@ -80,7 +80,7 @@ pub struct Example {
 /// What a model says of boxes whose class is known.
 pub struct Answers {
     /// Indices of the boxes.
-    pub indices: Vec<usize>,
+    indices: Vec<usize>,
     labels: Vec<usize>,
     /// The most probable class of each.
     classes: Vec<usize>,

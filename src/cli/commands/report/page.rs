@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use super::{
     beside::{self, Entry},
-    doubts::{Doubt, interval, percent},
+    doubts::{Doubt, interval},
     findings::{Example, Findings},
+    history,
+    numbers::{NONE, decimal, percent},
     plots,
 };
 use crate::{failure::Result, slices::Image};
@@ -59,16 +61,12 @@ pub fn page(findings: &Findings, doubts: &[Doubt]) -> Result<String> {
     Ok(page.into_string())
 }
 
-fn history(findings: &Findings) -> &[Value] {
-    findings.metadata["history"].as_array().map_or(&[], Vec::as_slice)
-}
-
 fn lead(findings: &Findings) -> String {
     let start = match findings.info.checkpoint_sha256.is_empty() {
         true => "random numbers",
         false => "video weights",
     };
-    let tuned = match history(findings).last() {
+    let tuned = match history::trainings(&findings.metadata).last() {
         None => "never fine-tuned".to_owned(),
         Some(training) => {
             format!("fine-tuned on {} labelled subtomograms", training["n_subtomograms"])
@@ -88,14 +86,16 @@ fn tiles(findings: &Findings) -> Markup {
     let found = &findings.evaluation;
     let n = found.n_evaluated;
     let [low, high] = interval(found.accuracy, n as f64);
-    let decimal =
-        |value: f64| if value.is_nan() { "–".to_owned() } else { format!("{value:.3}") };
     let range = format!("{} to {} (95 %)", percent(low), percent(high));
     let tiles = [
         (percent(found.accuracy), "accuracy", range.as_str()),
         (percent(found.balanced_accuracy), "balanced accuracy", "mean recall of the classes"),
-        (decimal(found.macro_auc), "macro AUC", "1 = perfect, 0.5 = chance"),
-        (decimal(found.expected_calibration_error), "calibration error", "expected; 0 = perfect"),
+        (decimal(found.macro_auc, 3), "macro AUC", "1 = perfect, 0.5 = chance"),
+        (
+            decimal(found.expected_calibration_error, 3),
+            "calibration error",
+            "expected; 0 = perfect",
+        ),
         (n.to_string(), "subtomograms", "measured on"),
     ];
     html! {
@@ -150,7 +150,6 @@ fn confusion(findings: &Findings) -> Markup {
 }
 
 fn classes(findings: &Findings) -> Markup {
-    let shown = |value: f64| if value.is_nan() { "–".to_owned() } else { format!("{value:.2}") };
     html! {
         section.card #classes {
             h2 { "Each class" }
@@ -169,7 +168,7 @@ fn classes(findings: &Findings) -> Markup {
                                 th scope="row" { (name) }
                                 td { (class.n_examples) }
                                 @for value in [class.precision, class.recall, class.f1, class.auc] {
-                                    td { (shown(value)) }
+                                    td { (decimal(value, 2)) }
                                 }
                             }
                         }
@@ -190,10 +189,6 @@ fn map(findings: &Findings) -> Result<Markup> {
         });
     };
     let separation = &map.separation;
-    let silhouette = match separation.silhouette.is_nan() {
-        true => "–".to_owned(),
-        false => format!("{:.2}", separation.silhouette),
-    };
     let n_wrong = map.is_right.iter().filter(|&&is_right| !is_right).count();
     Ok(html! {
         section.card.wide #map {
@@ -215,7 +210,7 @@ fn map(findings: &Findings) -> Result<Markup> {
                         "are of the class that most of their five nearest neighbours have"
                     }
                     p {
-                        b { (silhouette) }
+                        b { (decimal(separation.silhouette, 2)) }
                         "silhouette: 1 = classes far apart, 0 = touching, below = mixed"
                     }
                     p.faint { "Both are measured in the " (map.n_features) " dimensions before the map." }
@@ -237,7 +232,7 @@ fn roc(findings: &Findings) -> Result<Markup> {
                 @for (class, (name, metrics)) in shown {
                     li {
                         i class={ "k" (plots::color_index(class)) @if class >= 7 { " dashed" } } {}
-                        (name) " " span.faint { (format!("{:.2}", metrics.auc)) }
+                        (name) " " span.faint { (decimal(metrics.auc, 2)) }
                     }
                 }
             }
@@ -258,7 +253,7 @@ fn reliability(findings: &Findings) -> Result<Markup> {
             figure { (PreEscaped(plots::reliability(findings)?)) }
             p {
                 @if error.is_nan() { "No calibration error can be given. " }
-                @else { "Expected calibration error " b { (format!("{error:.3}")) } ". " }
+                @else { "Expected calibration error " b { (decimal(error, 3)) } ". " }
                 @if confidence.n_calibration > 0 {
                     "Calibrated on " (confidence.n_calibration) " boxes: temperature " (format!("{:.2}", confidence.temperature)) "."
                 } @else { "Not calibrated." }
@@ -318,11 +313,8 @@ fn data_uri(image: &Image) -> Result<String> {
 }
 
 fn training(findings: &Findings) -> Result<Markup> {
-    let history = history(findings);
-    let curves = match history.iter().rev().find_map(|training| training["epochs"].as_array()) {
-        Some(epochs) => plots::training(epochs)?,
-        None => Vec::new(),
-    };
+    let trainings = history::trainings(&findings.metadata);
+    let curves = plots::training(history::epochs(&findings.metadata))?;
     Ok(html! {
         section.card.wide #training {
             h2 { "Training" }
@@ -332,7 +324,7 @@ fn training(findings: &Findings) -> Result<Markup> {
                 p.faint { "Loss (cross-entropy, nats) and accuracy after each epoch of the last training." }
                 div.pair { @for (title, svg) in &curves { figure aria-label=(title) { (PreEscaped(svg)) } } }
             }
-            @if !history.is_empty() {
+            @if !trainings.is_empty() {
                 div.scroll {
                     table {
                         thead {
@@ -343,7 +335,7 @@ fn training(findings: &Findings) -> Result<Markup> {
                                 }
                             }
                         }
-                        tbody { @for (index, training) in history.iter().enumerate() { (training_row(index, training)) } }
+                        tbody { @for (index, training) in trainings.iter().enumerate() { (training_row(index, training)) } }
                     }
                 }
             }
@@ -369,8 +361,8 @@ fn training_row(index: usize, training: &Value) -> Markup {
             td { @if fewest == most { (most) } @else { (fewest) " to " (most) } }
             td { (training["config"]["n_epochs"]) }
             td { (training["selected_epoch"]) }
-            td { (loss.map_or("–".to_owned(), |loss| format!("{loss:.3}"))) }
-            td { (probe.map_or("–".to_owned(), percent)) }
+            td { (decimal(loss, 3)) }
+            td { (percent(probe)) }
         }
     }
 }
@@ -422,24 +414,22 @@ fn beside(findings: &Findings) -> Result<Markup> {
 }
 
 fn beside_row(index: usize, entry: &Entry<'_>) -> Markup {
-    let none = || "–".to_owned();
-    let decimal =
-        |value: Option<f64>| value.filter(|v| !v.is_nan()).map_or_else(none, |v| format!("{v:.2}"));
-    let last = entry.metadata["history"].as_array().and_then(|history| history.last());
+    let none = || NONE.to_owned();
+    let last = history::trainings(entry.metadata).last();
     let count =
         |value: Option<&Value>| value.and_then(Value::as_u64).map_or_else(none, |n| n.to_string());
     let range = entry.evaluation.map(|found| interval(found.accuracy, found.n_evaluated as f64));
     html! {
         tr {
             th scope="row" { b class={ "k" (plots::color_index(index)) } { "M" (index + 1) } " " (entry.name) }
-            td { (entry.metadata["origin"]["start"].as_str().unwrap_or("–")) }
+            td { (entry.metadata["origin"]["start"].as_str().unwrap_or(NONE)) }
             td { (count(last.map(|training| &training["n_subtomograms"]))) }
             td { (last.map_or_else(none, |_| entry.epochs().len().to_string())) }
-            td { (entry.evaluation.map_or_else(none, |found| percent(found.accuracy))) }
+            td { (percent(entry.evaluation.map(|found| found.accuracy))) }
             td { (range.map_or_else(none, |[low, high]| format!("{} to {}", percent(low), percent(high)))) }
-            td { (decimal(entry.evaluation.map(|found| found.macro_auc))) }
-            td { (entry.map.map_or_else(none, |map| percent(map.separation.knn_accuracy))) }
-            td { (decimal(entry.map.map(|map| map.separation.silhouette))) }
+            td { (decimal(entry.evaluation.map(|found| found.macro_auc), 2)) }
+            td { (percent(entry.map.map(|map| map.separation.knn_accuracy))) }
+            td { (decimal(entry.map.map(|map| map.separation.silhouette), 2)) }
         }
     }
 }
@@ -470,7 +460,7 @@ fn settings(findings: &Findings) -> Markup {
     }
     let mut options = Vec::new();
     flatten("", &findings.metadata["preprocess"], &mut options);
-    if let Some(training) = history(findings).last() {
+    if let Some(training) = history::trainings(&findings.metadata).last() {
         flatten("", &training["config"], &mut options);
     }
     html! {

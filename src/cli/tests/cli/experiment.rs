@@ -82,7 +82,7 @@ fn medmnist_gives_its_row_of_table_2() {
     let json = lab.cinetomo("info organmnist3d.npz --json").json();
     assert_eq!(json["files"][0]["n"], serde_json::json!({"train": 18, "val": 6, "test": 12}));
     let json = lab
-        .cinetomo("experiment --medmnist organmnist3d.npz --random --starts random --epochs 0 --views 1 --seeds 0,1 -o organ.csv --json")
+        .cinetomo("experiment --medmnist organmnist3d.npz --random --starts random --epochs 0 --views 1 --augment none --seeds 0,1 -o organ.csv --json")
         .json();
     let row = &json["rows"][0];
     assert_eq!((&row["dataset"], &row["n_runs"]), (&"organmnist3d".into(), &2.into()));
@@ -93,7 +93,7 @@ fn medmnist_gives_its_row_of_table_2() {
 
     lab.cinetomo("classify -m tuned.safetensors -i organmnist3d.npz -o c.csv")
         .fails(2, "say which part with --part");
-    lab.cinetomo("finetune --random --views 1 --preset probe -i organmnist3d.npz --part train -o m.safetensors").ok();
+    lab.cinetomo("finetune --random --views 1 --preset probe --augment none -i organmnist3d.npz --part train -o m.safetensors").ok();
     lab.cinetomo("classify -m m.safetensors -i organmnist3d.npz --part test -o c.csv").ok();
     assert_eq!(lab.read("c.csv").lines().count(), 13);
 
@@ -102,7 +102,7 @@ fn medmnist_gives_its_row_of_table_2() {
     let json = lab
         .cinetomo(
             "experiment --medmnist organmnist3d_64.npz --random --backbone resnet3d_10 --starts random --epochs 0 \
-             --views 1 --seeds 0 -o organ_64.csv --json",
+             --views 1 --augment none --seeds 0 -o organ_64.csv --json",
         )
         .json();
     let row = &json["rows"][0];

@@ -27,8 +27,7 @@ fn signal(child: &std::process::Child, name: &str) {
 fn a_training_goes_on_after_an_interruption_and_comes_to_the_same() {
     let lab = Lab::new().with_data();
     // Twelve boxes: an epoch takes seconds.
-    let few: Vec<String> = lab.read("train.csv").lines().take(13).map(str::to_owned).collect();
-    lab.write("few.csv", few.join("\n") + "\n");
+    lab.write_few(12);
     let train = "finetune -m tuned.safetensors --labels few.csv --contrast dark --epochs 4 --batch-size 6 --head random";
     lab.cinetomo(&format!("{train} -o whole.safetensors")).ok();
     let child = lab.start(&format!("{train} -o half.safetensors"));

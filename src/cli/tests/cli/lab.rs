@@ -122,6 +122,13 @@ impl Lab {
         self
     }
 
+    /// Writes the labels of the first `n` boxes of `train.csv` into `few.csv`.
+    pub fn write_few(&self, n: usize) {
+        let labels = self.read("train.csv");
+        let few: Vec<&str> = labels.lines().take(1 + n).collect();
+        self.write("few.csv", few.join("\n") + "\n");
+    }
+
     /// Writes the boxes of `test.mrc` as files of their own, `boxes/box_1.mrc` and so on; returns their classes.
     pub fn split_boxes(&self) -> Vec<String> {
         fs::create_dir(self.at("boxes")).expect("a directory");

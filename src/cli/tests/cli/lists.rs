@@ -133,7 +133,7 @@ fn classes_of_lists_are_labels() {
     write_star(&lab);
     let json = lab
         .cinetomo(
-            "finetune --random --views 1 --preset probe -i Extract/job008/particles.star --classes a b c --contrast dark \
+            "finetune --random --views 1 --preset probe --augment none -i Extract/job008/particles.star --classes a b c --contrast dark \
              -o m.safetensors --json",
         )
         .json();

@@ -111,7 +111,8 @@ fn models_stand_beside_each_other() {
         "init --random --classes T20S~proteasome apoferritin hemagglutinin -o untuned.safetensors",
     )
     .ok();
-    lab.cinetomo("finetune --random --views 1 --labels train.csv --contrast dark --epochs 2 -o other.safetensors").ok();
+    lab.write_few(12);
+    lab.cinetomo("finetune --random --views 1 --labels few.csv --contrast dark --augment none --epochs 2 -o other.safetensors").ok();
     let json = lab
         .cinetomo("report -m tuned.safetensors --beside other.safetensors untuned.safetensors -i test.mrc --labels test.csv --contrast dark -o r.html --json")
         .json();
@@ -136,7 +137,7 @@ fn models_stand_beside_each_other() {
     assert!(json["beside"][1]["knn_accuracy"].as_f64().unwrap() > 0.0);
 
     let classes = "hemagglutinin apoferritin T20S~proteasome";
-    lab.cinetomo(&format!("finetune --random --views 1 --labels train.csv --classes {classes} --contrast dark --preset probe -o turned.safetensors")).ok();
+    lab.cinetomo(&format!("finetune --random --views 1 --labels few.csv --classes {classes} --contrast dark --augment none --preset probe -o turned.safetensors")).ok();
     lab.cinetomo("report -m tuned.safetensors --beside turned.safetensors -i test.mrc --labels test.csv -o s.html")
         .fails(1, "its classes are hemagglutinin, apoferritin");
 }
@@ -145,7 +146,7 @@ fn models_stand_beside_each_other() {
 fn a_report_on_the_training_says_so() {
     let lab = Lab::new().with_data();
     // The model of the shared data, with the run file that its making leaves.
-    lab.cinetomo("finetune --random --views 1 --labels train.csv --contrast dark --preset probe -o a.safetensors").ok();
+    lab.cinetomo("finetune --random --views 1 --labels train.csv --contrast dark --augment none --preset probe -o a.safetensors").ok();
     let json = lab
         .cinetomo("report -m a.safetensors -i train.mrc --labels train.csv --contrast bright -o r.html --json")
         .json();
@@ -184,7 +185,7 @@ fn names_in_a_report_are_text() {
     lab.write("h-train.csv", hostile(&lab.read("train.csv")));
     lab.write("h-test.csv", hostile(&lab.read("test.csv")));
     std::fs::copy(lab.at("test.mrc"), lab.at("<b>&'x.mrc")).unwrap();
-    lab.cinetomo("finetune --random --views 1 --labels h-train.csv --contrast dark --preset probe -o <i>.safetensors").ok();
+    lab.cinetomo("finetune --random --views 1 --labels h-train.csv --contrast dark --augment none --preset probe -o <i>.safetensors").ok();
     lab.cinetomo("report -m <i>.safetensors --labels h-test.csv --contrast dark -o r.html").ok();
     let page = parse(&lab, "r.html");
     assert_eq!(texts(&page["faults"]), Vec::<&str>::new());
