@@ -289,54 +289,58 @@ impl WindowAttention {
 
     /// From `[n, z, y, x, c]` to the same shape.
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
-        let (n, z, y, x, c) = tokens.size5()?;
+        let (_, z, y, x, _) = tokens.size5()?;
         let layout = Layout::new([z, y, x], self.shifted);
-        let (n_windows, volume) = (layout.n_windows(), layout.volume());
-        // With a shift each window has its own mask: windows are then counted as heads, so that one mask serves the
-        // whole batch without a copy.
-        let groups = if layout.is_shifted() { n_windows } else { 1 };
-        let (n_heads, head, rows) = (self.n_heads, c / self.n_heads, n_windows / groups);
-        let qkv = {
-            let windows = layout.partition(tokens)?;
-            ledger::folded(n_windows, || self.qkv.forward(&windows))?
-        };
-        let of_qkv = ledger::folded(n_windows, || ledger::bytes(&[&qkv]));
+        let bias = self.bias(layout.volume())?;
+        let map = layout.align(tokens)?;
+        let mut held = ledger::bytes(&[tokens]);
         if layout.is_shifted() {
-            // A copy, as windows count as heads.
-            ledger::folded(n_windows, || ledger::enter_for_inference(&qkv));
+            // The aligned map, and the parts that are done.
+            held += 2 * ledger::bytes(&[&map]);
         }
-        let parts = qkv
-            .f_reshape([n * rows, groups, volume, 3, n_heads, head])?
-            .f_permute([3, 0, 1, 4, 2, 5])?
-            .f_reshape([3, n * rows, groups * n_heads, volume, head])?;
-        drop(qkv);
-        let merged = ledger::holding(of_qkv + ledger::bytes(&[tokens]), || {
-            let bias = self.bias(&layout)?;
-            let [query, key, value] = [parts.f_get(0)?, parts.f_get(1)?, parts.f_get(2)?];
-            let attended = ledger::folded(rows, || attend(&query, &key, &value, Some(&bias)))?;
-            merge_heads(&attended.f_reshape([n * n_windows, n_heads, volume, head])?)
+        let attended = ledger::holding(held, || {
+            layout.by_seam(&map, &|map, at_seam| self.attend(&layout, map, at_seam, &bias))
         })?;
-        drop(parts);
+        drop(map);
         // Padding is cut off before the projection, which is done for each token alone.
-        self.projection.forward(&layout.join(merged, [n, c])?)
+        self.projection.forward(&layout.restore(attended)?)
     }
 
-    /// What is added to the attention: `[1, heads, tokens, tokens]`, or `[1, windows * heads, tokens, tokens]` with a
-    /// shift.
-    fn bias(&self, layout: &Layout) -> Result<Tensor> {
-        let volume = layout.volume();
+    /// Attention within the windows of a map, or of a part of one, all of which are `at_seam` along the same axes.
+    fn attend(
+        &self,
+        layout: &Layout,
+        map: &Tensor,
+        at_seam: [bool; 3],
+        bias: &Tensor,
+    ) -> Result<Tensor> {
+        let (windows, n_windows) = layout.partition(map)?;
+        let merged = ledger::folded(n_windows, || {
+            let qkv = self.qkv.forward(&windows)?;
+            drop(windows);
+            let held = ledger::bytes(&[&qkv]);
+            let qkv = qkv.f_unflatten(-1, [3, self.n_heads, -1])?.f_permute([2, 0, 3, 1, 4])?;
+            ledger::holding(held, || {
+                let bias = match at_seam {
+                    [false, false, false] => bias.shallow_clone(),
+                    _ => bias.f_add(&layout.mask(at_seam, self.device)?)?,
+                };
+                ledger::enter_fixed(&bias);
+                let [query, key, value] = [qkv.f_get(0)?, qkv.f_get(1)?, qkv.f_get(2)?];
+                merge_heads(&attend(&query, &key, &value, Some(&bias))?)
+            })
+        })?;
+        layout.join(merged, map)
+    }
+
+    /// What is added to the attention within a window of so many tokens: `[1, heads, tokens, tokens]`.
+    fn bias(&self, volume: i64) -> Result<Tensor> {
         let distances = Tensor::f_from_slice(&distances(volume))?.f_to_device(self.device)?;
         let bias = Tensor::f_embedding(&self.bias_table, &distances, -1, false, false)?
             .f_reshape([volume, volume, self.n_heads])?
             .f_permute([2, 0, 1])?
-            .f_unsqueeze(0)?;
-        let bias = match layout.is_shifted() {
-            false => bias.f_contiguous()?,
-            true => {
-                let mask = layout.mask(self.device)?.f_unsqueeze(1)?;
-                bias.f_add(&mask)?.f_flatten(0, 1)?.f_unsqueeze(0)?
-            }
-        };
+            .f_unsqueeze(0)?
+            .f_contiguous()?;
         ledger::enter_fixed(&bias);
         Ok(bias)
     }

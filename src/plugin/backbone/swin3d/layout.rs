@@ -44,18 +44,8 @@ impl Layout {
         self.window.iter().product()
     }
 
-    /// Windows along z, y, x.
-    fn grid(&self) -> [i64; 3] {
-        std::array::from_fn(|axis| self.padded[axis] / self.window[axis])
-    }
-
-    pub fn n_windows(&self) -> i64 {
-        self.grid().iter().product()
-    }
-
-    /// From a map `[n, z, y, x, c]` to windows `[n * windows, tokens, c]`.
-    pub fn partition(&self, map: &Tensor) -> Result<Tensor> {
-        let (n, _, _, _, c) = map.size5()?;
+    /// From a map `[n, z, y, x, c]` to one of whole windows, which begin at its corner: padded, and rolled by the shift.
+    pub fn align(&self, map: &Tensor) -> Result<Tensor> {
         let [z, y, x]: [i64; 3] = std::array::from_fn(|axis| self.padded[axis] - self.size[axis]);
         let mut map = map.shallow_clone();
         if [z, y, x] != [0; 3] {
@@ -64,25 +54,11 @@ impl Layout {
         if self.is_shifted() {
             map = map.f_roll(self.shift.map(|shift| -shift), [1, 2, 3])?;
         }
-        let ([grid_z, grid_y, grid_x], [z, y, x]) = (self.grid(), self.window);
-        let windows = map
-            .f_reshape([n, grid_z, z, grid_y, y, grid_x, x, c])?
-            .f_permute([0, 1, 3, 5, 2, 4, 6, 7])?
-            .f_reshape([n * self.n_windows(), self.volume(), c])?;
-        ledger::folded(self.n_windows(), || ledger::enter(&windows, F32, 0));
-        Ok(windows)
+        Ok(map)
     }
 
-    /// From windows `[n * windows, tokens, c]` back to a map `[n, z, y, x, c]`.
-    pub fn join(&self, windows: Tensor, [n, c]: [i64; 2]) -> Result<Tensor> {
-        let ([grid_z, grid_y, grid_x], [z, y, x]) = (self.grid(), self.window);
-        let [padded_z, padded_y, padded_x] = self.padded;
-        let mut map = windows
-            .f_reshape([n, grid_z, grid_y, grid_x, z, y, x, c])?
-            .f_permute([0, 1, 4, 2, 5, 3, 6, 7])?
-            .f_reshape([n, padded_z, padded_y, padded_x, c])?;
-        drop(windows);
-        ledger::enter(&map, F32, 0);
+    /// From an aligned map back to one of the size that it had.
+    pub fn restore(&self, mut map: Tensor) -> Result<Tensor> {
         if self.is_shifted() {
             map = map.f_roll(self.shift, [1, 2, 3])?;
         }
@@ -92,28 +68,92 @@ impl Layout {
         Ok(map)
     }
 
+    /// Cuts an aligned map in up to eight parts, all of whose windows need the same mask, and joins what `inner` makes of
+    /// them. It is told along which axes the windows of a part hold both ends of the map.
+    pub fn by_seam(
+        &self,
+        map: &Tensor,
+        inner: &dyn Fn(&Tensor, [bool; 3]) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        self.cut(map, 0, [false; 3], inner)
+    }
+
+    fn cut(
+        &self,
+        map: &Tensor,
+        axis: usize,
+        at_seam: [bool; 3],
+        inner: &dyn Fn(&Tensor, [bool; 3]) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        if axis == 3 {
+            return inner(map, at_seam);
+        }
+        if self.shift[axis] == 0 {
+            return self.cut(map, axis + 1, at_seam, inner);
+        }
+        let (window, dimension) = (self.window[axis], axis as i64 + 1);
+        let before = self.padded[axis] - window;
+        let mut at_this = at_seam;
+        at_this[axis] = true;
+        let first = map.f_narrow(dimension, 0, before)?;
+        let last = map.f_narrow(dimension, before, window)?;
+        let parts = [
+            self.cut(&first, axis + 1, at_seam, inner)?,
+            self.cut(&last, axis + 1, at_this, inner)?,
+        ];
+        let joined = Tensor::f_cat(&parts, dimension)?;
+        ledger::enter_for_inference(&joined);
+        Ok(joined)
+    }
+
+    /// Windows of an aligned map, or of a part of one, along z, y, x.
+    fn grid(&self, map: &Tensor) -> Result<[i64; 3]> {
+        let (_, z, y, x, _) = map.size5()?;
+        Ok([z / self.window[0], y / self.window[1], x / self.window[2]])
+    }
+
+    /// From an aligned map `[n, z, y, x, c]`, or a part of one, to windows `[n * windows, tokens, c]`, and how many there
+    /// are in each of the batch.
+    pub fn partition(&self, map: &Tensor) -> Result<(Tensor, i64)> {
+        let (n, _, _, _, c) = map.size5()?;
+        let ([grid_z, grid_y, grid_x], [z, y, x]) = (self.grid(map)?, self.window);
+        let n_windows = grid_z * grid_y * grid_x;
+        let windows = map
+            .f_reshape([n, grid_z, z, grid_y, y, grid_x, x, c])?
+            .f_permute([0, 1, 3, 5, 2, 4, 6, 7])?
+            .f_reshape([n * n_windows, self.volume(), c])?;
+        ledger::folded(n_windows, || ledger::enter(&windows, F32, 0));
+        Ok((windows, n_windows))
+    }
+
+    /// From the windows `[n * windows, tokens, c]` of `map` to a map like it.
+    pub fn join(&self, windows: Tensor, map: &Tensor) -> Result<Tensor> {
+        let (n, _, _, _, c) = map.size5()?;
+        let ([grid_z, grid_y, grid_x], [z, y, x]) = (self.grid(map)?, self.window);
+        let joined = windows
+            .f_reshape([n, grid_z, grid_y, grid_x, z, y, x, c])?
+            .f_permute([0, 1, 4, 2, 5, 3, 6, 7])?
+            .f_reshape(map.size())?;
+        ledger::enter(&joined, F32, 0);
+        Ok(joined)
+    }
+
     /// -100 between tokens that the shift has brought into one window from opposite ends of the map, else 0:
-    /// `[windows, tokens, tokens]`.
-    pub fn mask(&self, device: Device) -> Result<Tensor> {
-        // Along an axis the last window holds the map's end and, behind it, what was its beginning.
-        let region = |axis: usize, place: i64| {
-            let (size, window, shift) = (self.padded[axis], self.window[axis], self.shift[axis]);
-            i64::from(place >= size - window) + i64::from(place >= size - shift)
+    /// `[tokens, tokens]`.
+    pub fn mask(&self, at_seam: [bool; 3], device: Device) -> Result<Tensor> {
+        let [_, n_y, n_x] = self.window;
+        // Along an axis a window at the seam holds the map's end and, behind it, what was its beginning.
+        let is_behind = |axis: usize, place: i64| {
+            at_seam[axis] && place >= self.window[axis] - self.shift[axis]
         };
-        let [n_z, n_y, n_x] = self.padded;
-        let regions: Vec<i64> = (0..n_z * n_y * n_x)
+        let sides: Vec<i64> = (0..self.volume())
             .map(|token| {
                 let place = [token / (n_y * n_x), token / n_x % n_y, token % n_x];
-                (0..3).fold(0, |sum, axis| 3 * sum + region(axis, place[axis]))
+                (0..3).fold(0, |sides, axis| 2 * sides + i64::from(is_behind(axis, place[axis])))
             })
             .collect();
-        let ([grid_z, grid_y, grid_x], [z, y, x]) = (self.grid(), self.window);
-        let regions = Tensor::f_from_slice(&regions)?
-            .f_reshape([grid_z, z, grid_y, y, grid_x, x])?
-            .f_permute([0, 2, 4, 1, 3, 5])?
-            .f_reshape([self.n_windows(), self.volume()])?
-            .f_to_device(device)?;
-        let apart = regions.f_unsqueeze(1)?.f_ne_tensor(&regions.f_unsqueeze(2)?)?;
+        let sides = Tensor::f_from_slice(&sides)?.f_to_device(device)?;
+        let apart = sides.f_unsqueeze(0)?.f_ne_tensor(&sides.f_unsqueeze(1)?)?;
         Ok(apart.f_to_kind(Kind::Float)?.f_mul_scalar(-100.0)?)
     }
 }
