@@ -2798,7 +2798,7 @@ int32_t cinetomo_hooks_init(struct cinetomo_hooks *out_hooks,
  * `z`, `y`, `x` are the voxels of a subtomogram, the beam along z. `batch_size` 0 stands for what classification takes
  * at once, or for the default of `cinetomo_fine_tune_options`. `stage` is CINETOMO_STAGE_CLASSIFY, CINETOMO_STAGE_EMBED
  * or CINETOMO_STAGE_TRAIN (Adam, no stage frozen, no validation). Nothing is computed: the call takes milliseconds.
- * Measured on the CPU, estimates of full batches were within 12 %; benches/record/networks.md has them.
+ * Measured on the CPU, estimates of full batches were within 15 %; benches/record/networks.md has them.
  *
  * Classification and fine-tuning log a warning if their estimate exceeds the memory that the machine has available.
  *

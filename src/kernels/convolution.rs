@@ -70,6 +70,9 @@ const LARGE_TILES: usize = 192 * 192;
 /// Most pairs of channels for which Winograd's way is taken.
 const SMALL_TILES: usize = 384 * 384;
 
+/// Multiply-adds that are worth a thread: they take longer than it takes to start one, some 50 microseconds.
+const LEAST_WORK: usize = 4 << 20;
+
 /// A convolution with a bias.
 pub struct Convolution {
     geometry: Geometry,
@@ -142,9 +145,10 @@ impl Convolution {
         assert_eq!(out.len(), input.n() * n_z * n_y * n_x * n_out, "values of the output");
         let (arch, n) = (self.arch, input.n());
         let n_scratch = Convolution::scratch_values(self.geometry, self.method);
+        let n_threads = n_threads.min(self.multiply_adds(out.len()) / LEAST_WORK).max(1);
         // One for each thread, all there before any starts.
         let mut scratch =
-            (0..n_threads.max(1)).map(|_| zeros(n_scratch)).collect::<Result<Vec<_>, _>>()?;
+            (0..n_threads).map(|_| zeros(n_scratch)).collect::<Result<Vec<_>, _>>()?;
         let threads = &mut scratch[..];
         match &self.weights {
             Weights::Direct(weights) => {
@@ -179,6 +183,16 @@ impl Convolution {
             }
         }
         Ok(())
+    }
+
+    /// What so many values of the output take.
+    fn multiply_adds(&self, n_values: usize) -> usize {
+        let of_pair = match self.method {
+            Method::Direct | Method::Stem => self.geometry.kernel.iter().product(),
+            Method::Winograd(2) => 8,
+            Method::Winograd(_) => 5,
+        };
+        n_values * self.geometry.n_in * of_pair
     }
 
     /// Bytes that the weights take, prepared by that method.
