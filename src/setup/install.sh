@@ -40,7 +40,7 @@ install -m 755 "$built" "$root/lib/$library"
 # Of 70 MB, 68 are debug information; function names stay. The build ID is a sum over what is taken out, the builder's folders
 # among it.
 shrink() { # FILE
-    strip --strip-debug --remove-section=.note.gnu.build-id "$1"
+    strip --strip-unneeded --remove-section=.note.gnu.build-id "$1"
     "${PYTHON:-python3}" src/setup/scrub.py "$1"
 }
 shrink "$root/lib/$library"
