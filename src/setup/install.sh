@@ -37,8 +37,8 @@ fill() { # TEMPLATE TARGET
 
 mkdir -p "$root/lib/pkgconfig" "$root/lib/cmake/cinetomo" "$root/include/cinetomo" "$root/share/cinetomo/plugins"
 install -m 755 "$built" "$root/lib/$library"
-# Of 70 MB, 68 are debug information; function names stay. The build ID is a sum over what is taken out, the builder's folders
-# among it.
+# Most of it is debug information. Names of functions that are not exported go as well: they differ from build to build, as the
+# build ID does, a sum over what is taken out and the builder's folders.
 shrink() { # FILE
     strip --strip-unneeded --remove-section=.note.gnu.build-id "$1"
     "${PYTHON:-python3}" src/setup/scrub.py "$1"
