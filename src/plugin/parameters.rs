@@ -42,8 +42,6 @@ pub struct Parameter {
 pub enum Start {
     /// Zeros: a checkpoint or model file will fill them.
     Zeros,
-    /// Whatever the memory holds: each tensor will be filled, and zeros would be written for nothing.
-    Unfilled,
     /// Names and shapes only, without memory for the values: what a checkpoint is compared with.
     Shapes,
     /// Random numbers.
@@ -83,7 +81,6 @@ impl Parameters {
     pub fn normal(&mut self, name: &str, shape: &[i64], standard_deviation: f64) -> Result<Tensor> {
         let tensor = match &mut self.start {
             Start::Zeros => Tensor::f_zeros(shape, (Kind::Float, self.device))?,
-            Start::Unfilled => Tensor::f_empty(shape, (Kind::Float, self.device))?,
             Start::Shapes => without_memory(shape)?,
             Start::Random(generator) => {
                 let normal = Normal::new(0.0f32, standard_deviation as f32)

@@ -83,7 +83,7 @@ fn fill(
     device: Device,
     monitor: &mut Monitor<'_>,
 ) -> Result<(Network, Option<VideoHead>)> {
-    let network = Network::new(fit.architecture.clone(), device, Start::Unfilled)?;
+    let network = Network::new(fit.architecture.clone(), device, Start::Zeros)?;
     let tensors = checkpoint.tensors();
     let zeros = |index: usize, shape: &[i64]| -> Result<(usize, Tensor)> {
         Ok((index, Tensor::f_zeros(shape, (tch::Kind::Float, device))?))
