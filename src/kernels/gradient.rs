@@ -18,7 +18,7 @@ use pulp::{Arch, Simd, WithSimd};
 use crate::{
     map::{Map, load, store},
     matrix::PANEL,
-    threads::on_threads,
+    threads::divided,
     winograd::{TILE_Z, corner, gradient_line, kernel_lines, n_places, transform_input},
 };
 
@@ -75,7 +75,7 @@ pub fn weight_gradient(
     assert!(n_in.is_multiple_of(PANEL) && n_out.is_multiple_of(PANEL), "{n_in} to {n_out}");
     assert_eq!((input.size, input.n()), (gradient.size, gradient.n()), "maps");
     assert_eq!(out.len(), n_out * n_in * 27, "values of the weights");
-    let (arch, mut threads) = (Arch::new(), vec![(); n_threads.max(1)]);
+    let arch = Arch::new();
     let [n_z, n_y, n_x] = input.size;
     let n_tiles = input.n() * n_z.div_ceil(TILE_Z) * n_y.div_ceil(tile) * n_x.div_ceil(tile);
     let n_groups = n_tiles.div_ceil(GROUP);
@@ -88,21 +88,21 @@ pub fn weight_gradient(
         let n = plan.at_once().min(n_groups - first);
         let chunk = &mut transformed[..n * plan.of_group()];
         let start = |group: usize| group * plan.of_group();
-        on_threads(&mut threads, n, start, chunk, |_, groups, out| {
+        divided(n_threads, n, start, chunk, |groups, out| {
             for (group, out) in groups.zip(out.chunks_exact_mut(plan.of_group())) {
                 let tiles = [(first + group) * GROUP, n_tiles];
                 arch.dispatch(Transform { plan, input, gradient, tiles, out });
             }
         });
         let (chunk, start) = (&*chunk, |place: usize| place * n_in * n_out);
-        on_threads(&mut threads, n_places(tile), start, sums, |_, places, out| {
+        divided(n_threads, n_places(tile), start, sums, |places, out| {
             for (place, sums) in places.zip(out.chunks_exact_mut(n_in * n_out)) {
                 arch.dispatch(Sum { plan, chunk, place, add: first > 0, sums });
             }
         });
     }
     let (sums, start) = (&*sums, |panel: usize| panel * PANEL * n_in * 27);
-    on_threads(&mut threads, n_out / PANEL, start, out, |_, panels, out| {
+    divided(n_threads, n_out / PANEL, start, out, |panels, out| {
         for (panel, out) in panels.zip(out.chunks_exact_mut(PANEL * n_in * 27)) {
             arch.dispatch(
                 #[inline(always)]

@@ -4,7 +4,7 @@ use std::{collections::TryReserveError, ops::Range};
 
 use pulp::Simd;
 
-use crate::{convolution::zeros, threads::on_threads};
+use crate::{convolution::zeros, threads::divided};
 
 /// Columns of a panel: as many as fill the widest registers, and a multiple of what fills the others.
 pub const PANEL: usize = 16;
@@ -28,9 +28,8 @@ impl Packed {
         let n_taps = weights.len() / (n_in * n_out).max(1);
         let n_rows = n_taps * n_in;
         let mut values = zeros(n_out.div_ceil(PANEL) * n_rows * PANEL)?;
-        let mut threads = vec![(); n_threads.max(1)];
         let (n_panels, start) = (n_out.div_ceil(PANEL), |panel: usize| panel * n_rows * PANEL);
-        on_threads(&mut threads, n_panels, start, &mut values, |_, panels, out| {
+        divided(n_threads, n_panels, start, &mut values, |panels, out| {
             for (panel, out) in panels.zip(out.chunks_exact_mut(n_rows * PANEL)) {
                 let columns = panel * PANEL..n_out.min((panel + 1) * PANEL);
                 let weights = &weights[columns.start * n_rows..columns.end * n_rows];

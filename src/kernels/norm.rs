@@ -6,7 +6,7 @@ use std::{collections::TryReserveError, ops::Range};
 
 use pulp::Arch;
 
-use crate::{convolution::zeros, threads::on_threads};
+use crate::{convolution::zeros, threads::divided};
 
 /// Voxels whose values are summed up in single precision.
 const PART: usize = 256;
@@ -72,14 +72,13 @@ pub fn scale_and_shift(
     let arch = Arch::new();
     // NaN stays NaN.
     let least = if relu { 0.0 } else { f32::NEG_INFINITY };
-    let mut threads = vec![(); n_threads.max(1)];
     let n_voxels = values.len() / n_channels;
-    on_threads(
-        &mut threads,
+    divided(
+        n_threads,
         n_voxels,
         |voxel| voxel * n_channels,
         out,
-        |_, voxels, out| {
+        |voxels, out| {
             let range = voxels.start * n_channels..voxels.end * n_channels;
             let values = values[range.clone()].chunks_exact(n_channels);
             let summand = summand.map(|summand| &summand[range]);
@@ -150,9 +149,9 @@ impl Back<'_> {
         let [of_gradient, of_input, constant] = factors;
         let n_channels = constant.len();
         let (rectified, least) = self.rectified();
-        let (arch, mut threads) = (Arch::new(), vec![(); n_threads.max(1)]);
+        let arch = Arch::new();
         let (n_voxels, start) = (self.input.len() / n_channels, |voxel| voxel * n_channels);
-        on_threads(&mut threads, n_voxels, start, out, |_, voxels, out| {
+        divided(n_threads, n_voxels, start, out, |voxels, out| {
             arch.dispatch(
                 #[inline(always)]
                 || {
@@ -175,13 +174,13 @@ impl Back<'_> {
     /// Fills `out` with the gradient of the output, which is that of a summand, too.
     pub fn pass(self, out: &mut [f32], n_threads: usize) {
         let (rectified, least) = self.rectified();
-        let (arch, mut threads) = (Arch::new(), vec![(); n_threads.max(1)]);
-        on_threads(
-            &mut threads,
+        let arch = Arch::new();
+        divided(
+            n_threads,
             out.len(),
             |index| index,
             out,
-            |_, indices, out| {
+            |indices, out| {
                 let (gradient, rectified) = (&self.gradient[indices.clone()], &rectified[indices]);
                 arch.dispatch(
                     #[inline(always)]
@@ -221,9 +220,9 @@ fn each_part(
 ) -> Result<Vec<f32>, TryReserveError> {
     let n_parts = n_voxels.div_ceil(PART);
     let mut sums = zeros(n_parts * 2 * n_channels)?;
-    let (arch, mut threads) = (Arch::new(), vec![(); n_threads.max(1)]);
+    let arch = Arch::new();
     let start = |part: usize| part * 2 * n_channels;
-    on_threads(&mut threads, n_parts, start, &mut sums, |_, parts, out| {
+    divided(n_threads, n_parts, start, &mut sums, |parts, out| {
         for (part, out) in parts.zip(out.chunks_exact_mut(2 * n_channels)) {
             let voxels = part * PART..((part + 1) * PART).min(n_voxels);
             arch.dispatch(

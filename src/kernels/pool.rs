@@ -8,7 +8,7 @@ use crate::{
     convolution::Windows,
     map::{Map, load, store},
     matrix::PANEL,
-    threads::on_threads,
+    threads::{divided, on_threads},
 };
 
 /// Fills `out`, `[n, z', y', x', n_channels]`, with the maximum of `input` over windows of size `kernel`, `stride` apart, on up to `n_threads` threads. What
@@ -26,8 +26,7 @@ pub fn max_pool(
     assert_eq!(out.len(), input.n() * n_z * n_y * n_x * n_channels, "values of the output");
     let start = |row: usize| row * n_x * n_channels;
     let arch = Arch::new();
-    let mut threads = vec![(); n_threads.max(1)];
-    on_threads(&mut threads, input.n() * n_z * n_y, start, out, |_, rows, out| {
+    divided(n_threads, input.n() * n_z * n_y, start, out, |rows, out| {
         arch.dispatch(Rows { input, kernel, stride, windows, rows, out });
     });
 }

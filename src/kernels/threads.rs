@@ -45,6 +45,18 @@ pub fn on_threads<T: Send>(
     });
 }
 
+/// As `on_threads`, on up to `n_threads` threads that need no state.
+pub fn divided(
+    n_threads: usize,
+    n_units: usize,
+    start: impl Fn(usize) -> usize,
+    out: &mut [f32],
+    work: impl Fn(Range<usize>, &mut [f32]) + Sync,
+) {
+    let mut threads = vec![(); n_threads.max(1)];
+    on_threads(&mut threads, n_units, start, out, |(), units, out| work(units, out));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,7 +20,7 @@ use crate::{
     convolution::zeros,
     map::{Finish, Map, load, store},
     matrix::{PANEL, Panels},
-    threads::on_threads,
+    threads::divided,
 };
 
 /// Outputs of a tile along z.
@@ -77,9 +77,9 @@ impl Winograd {
         );
         let mut values = zeros(Winograd::bytes([n_in, n_out], tile) / size_of::<f32>())?;
         let of_panel = n_places(tile) * n_in * PANEL;
-        let (arch, mut threads) = (Arch::new(), vec![(); n_threads.max(1)]);
+        let arch = Arch::new();
         let start = |panel: usize| panel * of_panel;
-        on_threads(&mut threads, n_out / PANEL, start, &mut values, |_, panels, out| {
+        divided(n_threads, n_out / PANEL, start, &mut values, |panels, out| {
             for (panel, out) in panels.zip(out.chunks_exact_mut(of_panel)) {
                 let first = panel * PANEL;
                 // The value of a tap for an input channel and an output channel of the panel.

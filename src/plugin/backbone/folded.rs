@@ -9,7 +9,10 @@ use cinetomo_kernels::{Convolution, Finish, Geometry, Map, Method, Windows};
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    kernel::{is_ours, n_threads, out_of_memory, run, unsigned, values, windows, windows_of},
+    kernel::{
+        channels_first, is_ours, n_threads, out_of_memory, prepared, run, unsigned, values,
+        windows, windows_of,
+    },
     layers::{BatchNorm3d, Conv3d, Conv3dConfig, spatial_size},
     ledger::{self, F32},
     precision::rounded,
@@ -111,7 +114,7 @@ pub fn max_pool(
         cinetomo_kernels::max_pool(map, window, windows, out, n_threads());
         Ok::<(), Error>(())
     })?;
-    Ok(Some(output.f_permute([0, 4, 1, 2, 3])?))
+    Ok(Some(channels_first(&output)?))
 }
 
 /// What a convolution adds to its output, and what follows.
@@ -233,18 +236,6 @@ fn enter_kernel(geometry: Geometry, method: Method) {
     ledger::enter_prepared(Convolution::bytes(geometry, method) as u64);
     let scratch = Convolution::scratch_bytes(geometry, method) as u64;
     ledger::enter_scratch(scratch * n_threads() as u64);
-}
-
-/// One of our own kernels, with its weights in the order that it reads.
-fn prepared(
-    geometry: Geometry,
-    method: Method,
-    weight: &Tensor,
-    bias: &Tensor,
-) -> Result<Convolution> {
-    let (weight, bias) = (weight.f_contiguous()?, bias.f_contiguous()?);
-    Convolution::new(geometry, method, values(&weight)?, values(&bias)?, n_threads())
-        .map_err(out_of_memory)
 }
 
 /// How our own kernels compute the convolution, if they do.

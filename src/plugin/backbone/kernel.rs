@@ -1,6 +1,6 @@
 //! libtorch's tensors in and out of our own kernels, whose maps have the channels last.
 
-use cinetomo_kernels::{Convolution, Finish, Map, Windows};
+use cinetomo_kernels::{Convolution, Finish, Geometry, Map, Method, Windows};
 use tch::{Device, Kind, Tensor};
 
 use super::{
@@ -44,6 +44,18 @@ pub fn unsigned(sizes: [i64; 3]) -> [usize; 3] {
 pub fn values(tensor: &Tensor) -> Result<&[f32]> {
     let message = "a layer was given values that are not f32 on the CPU";
     cinetomo_tensors::values(tensor).ok_or_else(|| Error::new(ErrorKind::Panic, message))
+}
+
+/// One of our own kernels, with its weights in the order that it reads.
+pub fn prepared(
+    geometry: Geometry,
+    method: Method,
+    weight: &Tensor,
+    bias: &Tensor,
+) -> Result<Convolution> {
+    let (weight, bias) = (weight.f_contiguous()?, bias.f_contiguous()?);
+    Convolution::new(geometry, method, values(&weight)?, values(&bias)?, n_threads())
+        .map_err(out_of_memory)
 }
 
 /// The output `[n, n_out, z', y', x']` of a kernel.

@@ -4,14 +4,14 @@ use cinetomo_kernels::{
     Convolution, Geometry, Method, Windows, stem_gradient, stem_gradient_bytes, weight_gradient,
     weight_gradient_bytes,
 };
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::{
     backbone::{
         folded::{self, Ending},
         kernel::{
-            channels_first, map, n_threads, out_of_memory, run, unsigned, values, voxels, windows,
-            windows_of,
+            channels_first, map, n_threads, out_of_memory, prepared, run, unsigned, values, voxels,
+            windows, windows_of,
         },
         layers::{Conv3d, Conv3dConfig, spatial_size},
     },
@@ -46,26 +46,22 @@ impl Convolved {
             let output = voxels(&input.f_detach()?)?.f_matmul(&weight.f_transpose(0, 1)?)?;
             return Ok(Convolved { output, way: Way::Pointwise });
         }
+        let windows = windows_of(&convolution.config, spatial_size(input)?);
+        let convolved = |geometry: Geometry, method: Method, weight: &Tensor| {
+            let bias = Tensor::f_zeros([n_out], (Kind::Float, Device::Cpu))?;
+            let kernel = prepared(geometry, method, weight, &bias)?;
+            voxels(&run(&kernel, n_out, windows, &input.f_detach()?, Ending::default())?)
+        };
         if let Some((geometry, tile)) = winograd(convolution, input, grey)? {
-            let (weight, bias) = (weight.f_contiguous()?, vec![0.0; geometry.n_out]);
-            let method = Method::Winograd(tile);
-            let kernel = Convolution::new(geometry, method, values(&weight)?, &bias, n_threads())
-                .map_err(out_of_memory)?;
-            let windows = windows_of(&convolution.config, spatial_size(input)?);
-            let output = run(&kernel, n_out, windows, &input.f_detach()?, Ending::default())?;
-            return Ok(Convolved { output: voxels(&output)?, way: Way::Winograd(geometry, tile) });
+            let output = convolved(geometry, Method::Winograd(tile), &weight)?;
+            return Ok(Convolved { output, way: Way::Winograd(geometry, tile) });
         }
         if let Some((geometry, Method::Stem)) = folded::kernel(convolution, grey)
             && !input.requires_grad()
         {
             let weight = weight.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
-            let (weight, bias) = (weight.f_contiguous()?, vec![0.0; geometry.n_out]);
-            let kernel =
-                Convolution::new(geometry, Method::Stem, values(&weight)?, &bias, n_threads())
-                    .map_err(out_of_memory)?;
-            let windows = windows_of(&convolution.config, spatial_size(input)?);
-            let output = run(&kernel, n_out, windows, input, Ending::default())?;
-            return Ok(Convolved { output: voxels(&output)?, way: Way::Stem(geometry, windows) });
+            let output = convolved(geometry, Method::Stem, &weight)?;
+            return Ok(Convolved { output, way: Way::Stem(geometry, windows) });
         }
         let leaf = input.f_detach()?.f_set_requires_grad(input.requires_grad())?;
         let output = tch::with_grad(|| match grey {
