@@ -9,8 +9,6 @@ use crate::{boxes::Boxes, failure::Result, interrupt, session::Session};
 /// Which boxes, by their indices.
 #[derive(Clone, Copy, Debug)]
 pub enum Which<'a> {
-    /// All of them.
-    All,
     /// Those from the first of these indices up to, but not including, the second.
     Between([usize; 2]),
     /// These.
@@ -18,9 +16,8 @@ pub enum Which<'a> {
 }
 
 impl Which<'_> {
-    fn len(self, boxes: &Boxes) -> usize {
+    fn len(self) -> usize {
         match self {
-            Which::All => boxes.len(),
             Which::Between([start, end]) => end - start,
             Which::These(indices) => indices.len(),
         }
@@ -28,7 +25,6 @@ impl Which<'_> {
 
     fn indices(self, chunk: Range<usize>) -> Vec<usize> {
         match self {
-            Which::All => chunk.collect(),
             Which::Between([start, _]) => (start + chunk.start..start + chunk.end).collect(),
             Which::These(indices) => indices[chunk].to_vec(),
         }
@@ -47,7 +43,7 @@ pub fn for_chunks<T>(
     mut call: impl FnMut(&Volume<'_>, Hooks<'_>) -> Result<T, Error>,
     mut found: impl FnMut(&[usize], T) -> Result<()>,
 ) -> Result<()> {
-    let n = which.len(boxes);
+    let n = which.len();
     let first = if let Which::Between([start, _]) = which { start } else { 0 };
     let mut bar = session.console.bar(title);
     for chunk in boxes.chunks(n) {

@@ -68,7 +68,7 @@ impl Embed {
         for_chunks(
             &session,
             &boxes,
-            Which::All,
+            Which::Between([0, boxes.len()]),
             "embedding",
             |volume, hooks| model.embed(volume, hooks),
             |indices, features| {
