@@ -60,8 +60,8 @@
  *     with live handles. An exit handler of the library stops the calls as a cancel flag does and waits until they have
  *     left, which takes a batch, at most 30 seconds; 1 second for callbacks, and one that returns later still never gets
  *     back to the host. Calls that begin later, in the host's own exit handlers and destructors, get UNSUPPORTED, and what
- *     they free stays. Finish what must be finished before. What libtorch sets up in the first batch of its kind goes before
- *     that handler comes: exit() in the middle of it may still crash.
+ *     they free stays. Finish what must be finished before. A part of what libtorch sets up in the first batch of a
+ *     kind may still go before that handler comes: where exit() could fall into it, cancel the call and wait first.
  *
  * Functions are marked with the threads that may call them, in brackets at the end.
  */

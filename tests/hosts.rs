@@ -77,7 +77,16 @@ impl Installation {
         let lib = self.path().join("lib");
         let executable = self.path().join(host);
         let build = Command::new("gcc")
-            .args(["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused", "-Werror", "-fopenmp", "-o"])
+            .args([
+                "-std=gnu11",
+                "-Wall",
+                "-Wextra",
+                "-Wno-unused",
+                "-Werror",
+                "-fopenmp",
+                "-rdynamic",
+                "-o",
+            ])
             .arg(&executable)
             .arg(root().join("tests/hosts").join(format!("{host}.c")))
             .arg(format!("-I{}", root().join("include").display()))
@@ -137,6 +146,37 @@ fn exit_waits_for_nobody_long() {
             assert!(said.is_empty(), "{way} {milliseconds}: {said}");
             // Far below what a call that is waited for in vain takes.
             assert!(start.elapsed() < Duration::from_secs(25), "{way} {milliseconds}");
+        }
+    }
+}
+
+/// In the very first batch of a process, too: at moments all over it.
+#[test]
+fn exit_may_come_in_the_first_batch() {
+    let installation = Installation::cpu_only();
+    let host = installation.build("exit");
+    for round in 0..number("CINETOMO_EXITS", 12) {
+        let way = ["first_train", "first_classify"][round as usize % 2];
+        let milliseconds = (37 * round % 450).to_string();
+        let mut command = Command::new(host.get_program());
+        let run = command.args([way, &milliseconds]).env_remove("LD_LIBRARY_PATH").output();
+        let run = run.expect("the host starts");
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.code(), Some(7), "{way} {milliseconds}: {} {said}", run.status);
+    }
+}
+
+#[test]
+fn exit_destroys_nothing_that_a_batch_needs() {
+    let installation = Installation::cpu_only();
+    let host = installation.build("statics");
+    for network in ["resnet3d_10", "i3d", "swin3d_t"] {
+        for work in ["classify", "train"] {
+            let mut command = Command::new(host.get_program());
+            let run = command.args([network, work]).env_remove("LD_LIBRARY_PATH").output();
+            let run = run.expect("the host starts");
+            let said = String::from_utf8_lossy(&run.stderr);
+            assert!(run.status.success(), "{network} {work}: {said}");
         }
     }
 }
@@ -254,15 +294,17 @@ fn a_killed_training_goes_on_to_the_same_model() {
 }
 
 #[test]
-fn signals_full_disks_and_shrinking_files_are_survived() {
+fn signals_clocks_disks_and_shrinking_files_are_survived() {
     let installation = Installation::cpu_only();
-    let full = installation.path().join("full");
+    let [full, read_only] = ["full", "read-only"].map(|name| installation.path().join(name));
     fs::create_dir(&full).expect("a folder");
+    fs::create_dir(&read_only).expect("a folder");
     drop(installation.build("faults"));
-    let script = "mount -t tmpfs -o size=3m none \"$1\" && exec \"$0/faults\" \"$0\" \"$1\"";
+    let script = "mount -t tmpfs -o size=3m none \"$1\" && mount -t tmpfs -o ro none \"$2\" && \
+                  exec \"$0/faults\" \"$0\" \"$1\" \"$2\"";
     let output = Command::new("unshare")
         .args(["--map-root-user", "--mount", "sh", "-c", script])
-        .args([installation.path(), &full])
+        .args([installation.path(), &full, &read_only])
         .env_remove("LD_LIBRARY_PATH")
         .output()
         .expect("unshare (package util-linux)");

@@ -385,16 +385,15 @@ impl Model {
         self.warn_of_memory(volume.box_size(), batch_size, work, monitor)?;
         let n_batches = n.div_ceil(batch_size);
         // Of one batch: memory does not grow with the number of subtomograms but for the results.
-        let indices = |step: usize| -> Vec<usize> {
-            (step * batch_size..n.min((step + 1) * batch_size)).collect()
-        };
+        let indices =
+            |step: usize| allocation::collected(step * batch_size..n.min((step + 1) * batch_size));
         let mut results = Vec::new();
         for step in 0..n_batches {
-            let batch = indices(step);
+            let batch = indices(step)?;
             let input = tch::no_grad(|| self.prepare(volume, &batch))?;
-            volume.announce(&indices(step + 1));
+            volume.announce(&indices(step + 1)?);
             let rows = rows(&input, monitor)?;
-            let rows = allocation::values(&rows)?;
+            let rows = allocation::values::<f32>(&rows)?;
             if step == 0 {
                 allocation::reserve(&mut results, rows.len() / batch.len() * n)?;
             }

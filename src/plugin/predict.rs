@@ -124,7 +124,7 @@ impl Model {
         let n = input.size()[0] as usize;
         let features = |&image: &[bool; 3]| {
             monitor.check()?;
-            let view = Mirrors { flags: vec![image; n] }.apply(input)?;
+            let view = Mirrors { flags: allocation::filled(n, image)? }.apply(input)?;
             self.network.features(&view, BatchNormMode::Folded)
         };
         images.iter().map(features).collect()

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::{
+    allocation::values,
     error::{Error, ErrorKind, Result},
     volume::Contrast,
 };
@@ -244,7 +245,7 @@ fn stretched(mut unit: Tensor, [low, high]: [f64; 2]) -> Result<Tensor> {
 fn fixed(boxes: &Tensor, scale: GreyScale, indices: &[usize]) -> Result<Tensor> {
     let mut boxes = boxes.f_sub_scalar(scale.mean)?;
     let boxes = boxes.f_div_scalar_(scale.deviation)?;
-    let finite = Vec::<bool>::try_from(&boxes.f_isfinite()?.f_all_dim(1, false)?)?;
+    let finite = values::<bool>(&boxes.f_isfinite()?.f_all_dim(1, false)?)?;
     match finite.iter().position(|finite| !finite) {
         None => Ok(boxes),
         Some(row) => Err(Error::new(
@@ -287,7 +288,7 @@ fn percentile(boxes: &Tensor, q: f64) -> Result<Tensor> {
 
 /// Fails unless every value in `scale` can be divided by.
 fn check_scale(scale: &Tensor, indices: &[usize], what: &str) -> Result<()> {
-    let scale = Vec::<f32>::try_from(&scale.f_reshape([-1])?)?;
+    let scale = values::<f32>(scale)?;
     for (row, scale) in scale.into_iter().enumerate() {
         let index = indices.get(row).copied().unwrap_or(row);
         if !scale.is_finite() {

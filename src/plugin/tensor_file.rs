@@ -66,7 +66,7 @@ pub(crate) fn save(
         // One tensor at a time, so that no second copy of all of them is made.
         let mut bytes = allocation::room(BLOCK * size_of::<f32>())?;
         for (_, tensor) in tensors {
-            for block in allocation::values(tensor)?.chunks(BLOCK) {
+            for block in allocation::values::<f32>(tensor)?.chunks(BLOCK) {
                 bytes.clear();
                 bytes.extend(block.iter().flat_map(|value| value.to_le_bytes()));
                 write(file, &bytes)?;

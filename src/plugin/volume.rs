@@ -4,7 +4,10 @@ use std::{cell::RefCell, fmt};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    allocation::{collected, values},
+    error::{Error, ErrorKind, Result},
+};
 
 /// Words of the C contract: an axis, the sign of the particles, the type of a voxel.
 pub use cinetomo_abi::{
@@ -177,7 +180,7 @@ impl<'a> Volume<'a> {
         }
         let boxes = match &self.voxels {
             Voxels::Memory(view, dtype) => {
-                let index: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
+                let index = collected(indices.iter().map(|&index| index as i64))?;
                 let index = Tensor::f_from_slice(&index)?.f_to_device(view.device())?;
                 // Voxels cross to the device in the host's type, which is never wider than f32.
                 let boxes = view.f_index_select(0, &index)?.f_to_device(device)?;
@@ -207,7 +210,7 @@ impl<'a> Volume<'a> {
         let boxes = boxes.f_reshape([indices.len() as i64, n_voxels])?;
         // NaN wins against every number in both, so two values tell all of a box.
         let (lowest, highest) = boxes.f_aminmax(1, false)?;
-        let (lowest, highest) = (Vec::<f32>::try_from(&lowest)?, Vec::<f32>::try_from(&highest)?);
+        let (lowest, highest) = (values::<f32>(&lowest)?, values::<f32>(&highest)?);
         for (row, (&index, (lowest, highest))) in
             indices.iter().zip(lowest.into_iter().zip(highest)).enumerate()
         {

@@ -5,6 +5,7 @@
 //! say so, and the process lives. `make fuzz` runs it for long: CINETOMO_CALLS_SECONDS=600. A finding is replayed with
 //! CINETOMO_CALLS_SEED=<seed>.
 
+mod datasets;
 mod draw;
 mod models;
 mod small;
@@ -25,8 +26,9 @@ use world::World;
 /// Tells the test `child` seed, threads and calls of each thread.
 const RUN: &str = "CINETOMO_CALLS_RUN";
 
-/// Address space of a run, in KiB: what asks for more gets OUT_OF_MEMORY, and the process lives.
-const ADDRESS_SPACE: u64 = 12 << 20;
+/// Address space of a run, in KiB or `unlimited`, unless CINETOMO_CALLS_MEMORY says otherwise: what asks for more gets
+/// OUT_OF_MEMORY, and the process lives. Sanitizers need more than there is.
+const ADDRESS_SPACE: &str = "12582912";
 
 /// Run by the other test in a process of its own.
 #[test]
@@ -44,9 +46,10 @@ fn child() {
                 let mut log = File::create(name).expect("a log");
                 let mut draw = Draw::new(seed ^ (index << 56));
                 for _ in 0..n_calls {
-                    match draw.below(8) {
+                    match draw.below(9) {
                         0 | 1 => small::run(world, &mut log, &mut draw),
                         2 | 3 => tools::run(world, &mut log, &mut draw),
+                        4 => datasets::run(world, &mut log, &mut draw),
                         _ => models::run(world, &mut log, &mut draw),
                     }
                 }
@@ -58,7 +61,8 @@ fn child() {
 /// Runs a seed in a process of its own; what went wrong, if anything did.
 fn run(seed: u64, n_threads: u64, n_calls: u64) -> Result<(), String> {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let script = format!("ulimit -v {ADDRESS_SPACE}; exec \"$0\" --exact child --nocapture");
+    let memory = env::var("CINETOMO_CALLS_MEMORY").unwrap_or(ADDRESS_SPACE.to_owned());
+    let script = format!("ulimit -v {memory}; exec \"$0\" --exact child --nocapture");
     let output = Command::new("sh")
         .args(["-c", &script])
         .arg(env::current_exe().expect("this test"))

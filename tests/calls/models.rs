@@ -101,7 +101,7 @@ fn draw_n(edge: i64) -> i64 {
     edge.min(8)
 }
 
-fn maybe<T>(pointer: &T, draw: &mut Draw) -> *const T {
+pub fn maybe<T>(pointer: &T, draw: &mut Draw) -> *const T {
     if draw.fault(12) { ptr::null() } else { pointer }
 }
 
@@ -181,7 +181,7 @@ fn make(world: &World, log: &mut File, draw: &mut Draw) {
     });
 }
 
-fn finish(world: &World, status: i32, out: *mut cinetomo_model) {
+pub fn finish(world: &World, status: i32, out: *mut cinetomo_model) {
     match status {
         0 => world.keep(&world.models, out),
         _ => assert_eq!(out.addr(), 5, "output on failure"),
@@ -309,7 +309,7 @@ fn explain(world: &World, log: &mut File, draw: &mut Draw) {
     });
 }
 
-fn calibration(world: &World, draw: &mut Draw) -> Padded<cinetomo_calibration_options> {
+pub fn calibration(world: &World, draw: &mut Draw) -> Padded<cinetomo_calibration_options> {
     let mut options = cinetomo_calibration_options {
         reject: draw.below(4) as i32,
         ..initialised(world.api.calibration_options_init)
@@ -319,7 +319,7 @@ fn calibration(world: &World, draw: &mut Draw) -> Padded<cinetomo_calibration_op
     Padded::new(options).size(draw, |options| &mut options.struct_size)
 }
 
-fn labels(draw: &mut Draw) -> Vec<i32> {
+pub fn labels(draw: &mut Draw) -> Vec<i32> {
     let mut labels: Vec<i32> =
         (0..8).map(|_| draw.below(3) as i32 - i32::from(draw.once_in(6))).collect();
     if draw.fault(8) {
@@ -329,7 +329,7 @@ fn labels(draw: &mut Draw) -> Vec<i32> {
 }
 
 /// Labels for a volume: mostly one each.
-fn array_of_labels(labels: &[i32], n: i64, draw: &mut Draw) -> (*const i32, usize) {
+pub fn array_of_labels(labels: &[i32], n: i64, draw: &mut Draw) -> (*const i32, usize) {
     match draw.fault(6) {
         true => array(labels, draw),
         false => (labels.as_ptr(), n.clamp(0, 8) as usize),

@@ -89,6 +89,7 @@ fn structs(world: &World, log: &mut File, draw: &mut Draw) {
         "grad_cam_options_init" (api.grad_cam_options_init) => cinetomo_grad_cam_options,
         "synthetic.options_init" (synthetic.options_init) => cinetomo_synthetic_options,
         "synthetic.liu_2020" (synthetic.options_init_liu_2020) => cinetomo_synthetic_options,
+        "dataset_init" (world.datasets.dataset_init) => cinetomo_dataset,
         "pick.tomogram_init" (picker.tomogram_init) => cinetomo_tomogram,
         "pick.options_init" (picker.pick_options_init) => cinetomo_pick_options,
         "extract.options_init" (picker.extract_options_init) => cinetomo_extract_options,

@@ -157,6 +157,10 @@ int main(int argc, char **argv) {
     REQUIRE(waitpid(child, &outcome, 0) == child && WIFEXITED(outcome) && WEXITSTATUS(outcome) == STATUS);
     float scores[N * CLASSES];
     classify(other, scores);
+  } else if (!strcmp(way, "first_train")) {
+    begin(training, model);
+  } else if (!strcmp(way, "first_classify")) {
+    begin(classifying, model);
   } else if (!strcmp(way, "quick")) {
     start(training, model);
     usleep(1000 * atoi(argv[2]));

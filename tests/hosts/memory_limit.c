@@ -154,6 +154,24 @@ static int32_t tell_apart(cinetomo_error **error) {
   return project2d->separation(context, big, 4000 * 16, 16, classes, 4000, 5, &out, error);
 }
 
+enum { N_LABELS = 1 << 22 };
+static int32_t many_labels[N_LABELS], parts[N_LABELS];
+
+static int32_t divide(cinetomo_error **error) {
+  size_t n = 0;
+  for (int i = 0; i < N_LABELS; i++) many_labels[i] = i % 7;
+  return cinetomo_split(many_labels, NULL, N_LABELS, NULL, parts, N_LABELS, &n, error);
+}
+
+static int32_t evaluate(cinetomo_error **error) {
+  size_t n = 0;
+  int64_t confusion[4];
+  cinetomo_metrics metrics;
+  REQUIRE(cinetomo_metrics_init(&metrics, sizeof metrics) == CINETOMO_STATUS_OK);
+  for (int i = 0; i < N_LABELS; i++) many_labels[i] = i % 2;
+  return cinetomo_evaluate(big, 2 * N_LABELS, many_labels, N_LABELS, 2, &metrics, confusion, 4, &n, error);
+}
+
 int main(int argc, char **argv) {
   static const struct {
     const char *name;
@@ -161,10 +179,11 @@ int main(int argc, char **argv) {
   } calls[] = {{"model_random", make},         {"classify", infer},      {"classify large", infer_large},
                {"embed", embed},               {"grad_cam", explain},    {"fine_tune", tune},
                {"calibrate", calibrate},       {"save", save},           {"load", load},
-               {"simulate", simulate},   {"simulate_tomogram", simulate_tomogram},
-               {"pick", pick},                 {"extract", extract},     
-               {"separation", tell_apart}};
-  static const size_t left[] = {0, 1 << 24};
+               {"simulate", simulate},         {"simulate_tomogram", simulate_tomogram},
+               {"pick", pick},                 {"extract", extract},
+               {"separation", tell_apart},     {"split", divide},
+               {"evaluate", evaluate}};
+  static const size_t left[] = {0, 1 << 20, 1 << 24};
   enum { N_CALLS = sizeof calls / sizeof *calls, N_LEFT = sizeof left / sizeof *left };
   REQUIRE(argc == 2 || argc == 3);
   snprintf(path, sizeof path, "%s/model.safetensors", argv[1]);

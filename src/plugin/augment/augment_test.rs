@@ -103,7 +103,7 @@ fn wedges_are_those_of_numpy() {
 fn the_same_seed_varies_in_the_same_way() {
     let all = Augment::from_bits(255).unwrap();
     let input = waves(&[5, 1, 6, 10, 12]);
-    let draw = |seed| all.draw(5, SIZE, &mut generator(seed));
+    let draw = |seed| all.draw(5, SIZE, &mut generator(seed)).unwrap();
     let vary = |seed| draw(seed).apply(&input, [-1.0, 1.0]).unwrap();
     assert_eq!(draw(3), draw(3));
     assert_eq!(vary(3), vary(3));
@@ -114,7 +114,7 @@ fn the_same_seed_varies_in_the_same_way() {
 #[test]
 fn what_is_off_changes_nothing() {
     let input = waves(&[3, 1, 6, 10, 12]);
-    let drawn = Augment::default().draw(3, SIZE, &mut generator(0));
+    let drawn = Augment::default().draw(3, SIZE, &mut generator(0)).unwrap();
     assert_eq!(drawn.apply(&input, [0.0, 1.0]).unwrap(), input);
     assert!(drawn.into_mixup().is_none());
 }
@@ -124,7 +124,7 @@ fn what_is_off_changes_nothing() {
 fn crops_and_maps_are_drawn_as_the_paper_says() {
     let n = 4000;
     let augment = Augment::of(&[Augmentation::Crop, Augmentation::Affine]);
-    let drawn = augment.draw(n, [28, 128, 128], &mut generator(11));
+    let drawn = augment.draw(n, [28, 128, 128], &mut generator(11)).unwrap();
     let tolerance = 5.0 * (n as f64 / 4.0).sqrt();
     let crops: Vec<&Crop> = drawn.crops.iter().flatten().collect();
     let affines: Vec<&Affine> = drawn.affines.iter().flatten().collect();
@@ -149,7 +149,7 @@ fn crops_and_maps_are_drawn_as_the_paper_says() {
 #[test]
 fn grey_values_stay_about_their_range() {
     let augment = Augment::of(&[Augmentation::Intensity, Augmentation::Noise]);
-    let drawn = augment.draw(200, [8, 8, 8], &mut generator(5));
+    let drawn = augment.draw(200, [8, 8, 8], &mut generator(5)).unwrap();
     let input = Tensor::zeros([200, 1, 8, 8, 8], (Kind::Float, Device::Cpu));
     // The middle of the range is shifted by at most a tenth of it and carries noise of at most a tenth.
     let output = drawn.apply(&input, [-2.0, 2.0]).unwrap();
@@ -165,7 +165,7 @@ fn grey_values_stay_about_their_range() {
 #[test]
 fn mixed_subtomograms_have_another_partner() {
     let augment = Augment::of(&[Augmentation::Mixup]);
-    let drawn = augment.draw(6, SIZE, &mut generator(2));
+    let drawn = augment.draw(6, SIZE, &mut generator(2)).unwrap();
     let mixup = drawn.clone().into_mixup().unwrap();
     assert!((0..6).all(|row| mixup.partners[row as usize] != row));
     assert!(mixup.parts.iter().all(|part| (0.0..=1.0).contains(part)));
@@ -178,7 +178,7 @@ fn mixed_subtomograms_have_another_partner() {
         assert!(largest_difference(&output.get(row), &expected) < 1e-6);
     }
     // Alone there is no partner.
-    assert!(augment.draw(1, SIZE, &mut generator(2)).into_mixup().is_none());
+    assert!(augment.draw(1, SIZE, &mut generator(2)).unwrap().into_mixup().is_none());
 }
 
 /// A plane wave along the beam lies in every wedge, one across the tilt axis in none.

@@ -4,7 +4,10 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tch::Tensor;
 
-use crate::error::{Error, Result};
+use crate::{
+    allocation,
+    error::{Error, Result},
+};
 
 /// The mirror images of a box along d, h, w: itself and the three rotations by 180 degrees, then the same mirrored. All
 /// of them keep the missing wedge in place.
@@ -27,9 +30,9 @@ pub struct Mirrors {
 }
 
 impl Mirrors {
-    /// Each axis of `n` subtomograms with probability 1/2.
-    pub fn draw(n: usize, generator: &mut ChaCha8Rng) -> Mirrors {
-        Mirrors { flags: (0..n).map(|_| [(); 3].map(|()| generator.random())).collect() }
+    /// The axes of a subtomogram, each with probability 1/2.
+    pub fn draw(generator: &mut ChaCha8Rng) -> [bool; 3] {
+        [(); 3].map(|()| generator.random())
     }
 
     /// The subtomograms `[n, 1, d, h, w]`, mirrored, in their order. Fails unless there is one entry a subtomogram.
@@ -47,7 +50,8 @@ impl Mirrors {
         // One flip for each of the 8 combinations that occurs, then one gather that restores the order.
         let mut groups: [Vec<i64>; 8] = Default::default();
         for (row, &[d, h, w]) in self.flags.iter().enumerate() {
-            groups[usize::from(d) | usize::from(h) << 1 | usize::from(w) << 2].push(row as i64);
+            let group = usize::from(d) | usize::from(h) << 1 | usize::from(w) << 2;
+            allocation::push(&mut groups[group], row as i64)?;
         }
         let device = subtomograms.device();
         let mut flipped = Vec::new();
@@ -57,7 +61,7 @@ impl Mirrors {
             let rows = Tensor::f_from_slice(rows)?.f_to_device(device)?;
             flipped.push(subtomograms.f_index_select(0, &rows)?.f_flip(&axes)?);
         }
-        let mut place = vec![0i64; self.flags.len()];
+        let mut place = allocation::filled(self.flags.len(), 0i64)?;
         for (new, &old) in groups.iter().flatten().enumerate() {
             place[old as usize] = new as i64;
         }
@@ -108,7 +112,11 @@ mod tests {
     #[test]
     fn mirrors_are_even() {
         let n = 4000;
-        let mirrors = Mirrors::draw(n, &mut ChaCha8Rng::seed_from_u64(7));
+        let draw = || {
+            let mut generator = ChaCha8Rng::seed_from_u64(7);
+            Mirrors { flags: (0..n).map(|_| Mirrors::draw(&mut generator)).collect() }
+        };
+        let mirrors = draw();
         let tolerance = 5.0 * (n as f64 / 4.0).sqrt();
         for axis in 0..3 {
             let count = mirrors.flags.iter().filter(|flags| flags[axis]).count();
@@ -116,6 +124,6 @@ mod tests {
         }
         let combinations: std::collections::HashSet<_> = mirrors.flags.iter().collect();
         assert_eq!(combinations.len(), 8);
-        assert_eq!(mirrors, Mirrors::draw(n, &mut ChaCha8Rng::seed_from_u64(7)));
+        assert_eq!(mirrors, draw());
     }
 }

@@ -18,7 +18,7 @@ use self::{
     wedge::Wedge,
 };
 use crate::{
-    allocation,
+    allocation::{collected, filled, room},
     error::{Error, Result},
 };
 
@@ -90,18 +90,28 @@ impl Augment {
     }
 
     /// The parameters for `n` subtomograms of `size` voxels along d, h, w.
-    pub fn draw(self, n: usize, size: [i64; 3], generator: &mut ChaCha8Rng) -> Variations {
+    pub fn draw(self, n: usize, size: [i64; 3], generator: &mut ChaCha8Rng) -> Result<Variations> {
         let [_, height, width] = size;
         let mut each = |variation, draw: &mut dyn FnMut(&mut ChaCha8Rng)| {
             if self.has(variation) {
                 (0..n).for_each(|_| draw(generator));
             }
         };
-        let mut drawn = Variations { mirrors: vec![[false; 3]; n], ..Variations::default() };
+        let n_of = |variation| if self.has(variation) { n } else { 0 };
+        let mut drawn = Variations {
+            mirrors: filled(n, [false; 3])?,
+            crops: room(n_of(Augmentation::Crop))?,
+            affines: room(n_of(Augmentation::Affine))?,
+            rotations: room(n_of(Augmentation::Rotate))?,
+            wedges: room(n_of(Augmentation::Wedge))?,
+            intensities: room(n_of(Augmentation::Intensity))?,
+            noises: room(n_of(Augmentation::Noise))?,
+            mixup: None,
+        };
         let mut row = 0..n;
         each(Augmentation::Mirror, &mut |generator| {
             if let Some(row) = row.next() {
-                drawn.mirrors[row] = Mirrors::draw(1, generator).flags[0];
+                drawn.mirrors[row] = Mirrors::draw(generator);
             }
         });
         each(Augmentation::Crop, &mut |g| drawn.crops.push(Crop::draw([height, width], g)));
@@ -119,9 +129,9 @@ impl Augment {
             drawn.noises.push((generator.random_range(0.0..=NOISE), generator.next_u64()));
         });
         if self.has(Augmentation::Mixup) && n > 1 {
-            drawn.mixup = Some(Mixup::draw(n, generator));
+            drawn.mixup = Some(Mixup::draw(n, generator)?);
         }
-        drawn
+        Ok(drawn)
     }
 }
 
@@ -156,7 +166,8 @@ impl Variations {
     /// In the order of the paper's code crop, then affine; what changes geometry comes before what an imaging process
     /// adds.
     pub fn apply(&self, subtomograms: &Tensor, range: [f64; 2]) -> Result<Tensor> {
-        let mut x = Mirrors { flags: self.mirrors.clone() }.apply(subtomograms)?;
+        let flags = collected(self.mirrors.iter().copied())?;
+        let mut x = Mirrors { flags }.apply(subtomograms)?;
         x = planar::crop(&x, &self.crops)?;
         x = planar::transform(&x, &self.affines, planar::Sampling::Nearest, range[0])?;
         x = planar::transform(&x, &self.rotations, planar::Sampling::Linear, range[0])?;
@@ -179,13 +190,9 @@ impl Variations {
             return Ok(x.shallow_clone());
         }
         let middle = 0.5 * (low + high);
-        let (stretch, shift): (Vec<f32>, Vec<f32>) = self
-            .intensities
-            .iter()
-            .map(|[stretch, shift]| {
-                (*stretch as f32, (middle * (1.0 - stretch) + shift * (high - low)) as f32)
-            })
-            .unzip();
+        let stretch = collected(self.intensities.iter().map(|[stretch, _]| *stretch as f32))?;
+        let shift = |[stretch, shift]: &[f64; 2]| middle * (1.0 - stretch) + shift * (high - low);
+        let shift = collected(self.intensities.iter().map(|drawn| shift(drawn) as f32))?;
         Ok(x.f_mul(&per_box(&stretch, x)?)?.f_add(&per_box(&shift, x)?)?)
     }
 
@@ -194,7 +201,7 @@ impl Variations {
             return Ok(x.shallow_clone());
         }
         let n_voxels = x.size()[1..].iter().product::<i64>() as usize;
-        let mut noise: Vec<f32> = allocation::room(self.noises.len() * n_voxels)?;
+        let mut noise: Vec<f32> = room(self.noises.len() * n_voxels)?;
         for (part, seed) in &self.noises {
             let deviation = (part * (high - low)) as f32;
             let generator = ChaCha8Rng::seed_from_u64(*seed);
@@ -222,15 +229,15 @@ pub struct Mixup {
 }
 
 impl Mixup {
-    fn draw(n: usize, generator: &mut impl Rng) -> Mixup {
+    fn draw(n: usize, generator: &mut impl Rng) -> Result<Mixup> {
         // A rotation of the batch, which is shuffled already: no subtomogram is its own partner.
         let step = generator.random_range(1..n);
-        let partners = (0..n).map(|row| ((row + step) % n) as i64).collect();
+        let partners = collected((0..n).map(|row| ((row + step) % n) as i64))?;
         let parts = match Beta::new(MIXUP, MIXUP) {
-            Ok(beta) => (0..n).map(|_| beta.sample(generator) as f32).collect(),
-            Err(_) => vec![1.0; n],
+            Ok(beta) => collected((0..n).map(|_| beta.sample(generator) as f32))?,
+            Err(_) => filled(n, 1.0)?,
         };
-        Mixup { partners, parts }
+        Ok(Mixup { partners, parts })
     }
 
     /// The partners' rows of `x`.

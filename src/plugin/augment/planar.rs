@@ -9,7 +9,7 @@ use std::f64::consts::PI;
 use rand::{Rng, RngExt};
 use tch::{Kind, Tensor};
 
-use crate::error::Result;
+use crate::{allocation::collected, error::Result};
 
 /// Probability of a crop, and of an affine map (paper, section 4.3.1).
 const PROBABILITY: f64 = 0.5;
@@ -115,9 +115,9 @@ pub(super) fn crop(boxes: &Tensor, crops: &[Option<Crop>]) -> Result<Tensor> {
         // Places along an axis in the input, [k, extent], kept inside the crop; in libtorch's units: -1 and 1 are the
         // outer edges of the section.
         let along = |extent: i64, axis: usize| -> Result<Tensor> {
-            let of = |part: fn(&Crop, usize) -> i64| {
-                let values: Vec<f32> = crops.iter().map(|crop| part(crop, axis) as f32).collect();
-                Tensor::f_from_slice(&values)?.f_reshape([-1, 1])?.f_to_device(device)
+            let of = |part: fn(&Crop, usize) -> i64| -> Result<Tensor> {
+                let values = collected(crops.iter().map(|crop| part(crop, axis) as f32))?;
+                Ok(Tensor::f_from_slice(&values)?.f_reshape([-1, 1])?.f_to_device(device)?)
             };
             let (start, size) =
                 (of(|crop, axis| crop.start[axis])?, of(|crop, axis| crop.size[axis])?);
@@ -144,8 +144,8 @@ pub(super) fn transform(
     replace(boxes, maps, |sections, maps| {
         let (_, _, height, width) = sections.size4()?;
         let device = sections.device();
-        let coefficients: Vec<f32> =
-            maps.iter().flat_map(Affine::inverse).map(|value| value as f32).collect();
+        let coefficients = maps.iter().flat_map(Affine::inverse).map(|value| value as f32);
+        let coefficients = collected(coefficients)?;
         let coefficients =
             Tensor::f_from_slice(&coefficients)?.f_reshape([-1, 6, 1, 1])?.f_to_device(device)?;
         let m = |index: i64| coefficients.f_select(1, index);
@@ -185,11 +185,9 @@ fn replace<P: Copy>(
     parameters: &[Option<P>],
     change: impl FnOnce(&Tensor, &[P]) -> Result<Tensor>,
 ) -> Result<Tensor> {
-    let (rows, chosen): (Vec<i64>, Vec<P>) = parameters
-        .iter()
-        .enumerate()
-        .filter_map(|(row, parameter)| Some((row as i64, (*parameter)?)))
-        .unzip();
+    let chosen = collected(parameters.iter().copied().flatten())?;
+    let rows = (0..).zip(parameters).filter(|(_, parameter)| parameter.is_some());
+    let rows: Vec<i64> = collected(rows.map(|(row, _)| row))?;
     if rows.is_empty() {
         return Ok(boxes.shallow_clone());
     }

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use rand::{Rng, RngExt};
 use tch::{Kind, Tensor};
 
-use crate::error::Result;
+use crate::{allocation::collected, error::Result};
 
 /// Highest tilt of the series that is imitated, in degrees: from what thick samples allow to the usual 60.
 const TILTS: [f64; 2] = [40.0, 60.0];
@@ -44,7 +44,7 @@ pub(super) fn apply(boxes: &Tensor, wedges: &[Wedge]) -> Result<Tensor> {
     let h = Tensor::f_fft_fftfreq(height, 1.0, options)?.f_reshape([-1, 1])?;
     let w = Tensor::f_fft_rfftfreq(width, 1.0, options)?;
     let each = |value: &dyn Fn(&Wedge) -> f64| -> Result<Tensor> {
-        let values: Vec<f32> = wedges.iter().map(|wedge| value(wedge) as f32).collect();
+        let values = collected(wedges.iter().map(|wedge| value(wedge) as f32))?;
         Ok(Tensor::f_from_slice(&values)?.f_reshape([-1, 1, 1, 1])?.f_to_device(boxes.device())?)
     };
     let radians = PI / 180.0;

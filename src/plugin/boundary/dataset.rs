@@ -22,6 +22,7 @@ use super::{
     write::{self, OutBuffer, OutHandle},
 };
 use crate::{
+    allocation::collected,
     dataset::Dataset,
     error::{Error, ErrorKind, Result},
     model::Model,
@@ -191,7 +192,7 @@ unsafe fn dataset<'a>(pointer: *const cinetomo_dataset) -> Result<Dataset<'a>> {
         false => Some(unsafe { read::text(host.identity, "dataset.identity") }?.to_owned()),
     };
     let fetch = move |indices: &[usize], out: &mut [f32]| {
-        let numbers: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
+        let numbers = collected(indices.iter().map(|&index| index as i64))?;
         let mut message: [c_char; MESSAGE_BYTES] = [0; MESSAGE_BYTES];
         // SAFETY: the host's own function, called as it declared it, on the thread that made the call; `out` has room for
         // as many boxes as are asked for, `message` for one byte more than it is told.

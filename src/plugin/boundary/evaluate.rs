@@ -86,7 +86,7 @@ pub unsafe extern "C" fn cinetomo_evaluate(
                 buffer.wants(n_counts)?;
             }
             let metrics =
-                scored(probabilities, n_probabilities, labels, n_labels, n_classes)?.metrics();
+                scored(probabilities, n_probabilities, labels, n_labels, n_classes)?.metrics()?;
             if let Some(buffer) = confusion {
                 buffer.write(metrics.confusion.as_slice().unwrap_or_default());
             } else if !out_len.is_null() {
@@ -134,7 +134,7 @@ pub unsafe extern "C" fn cinetomo_evaluate_classes(
         boundary(out_error, || {
             let out = OutBuffer::new(out_classes, capacity, out_len, "out_classes")?;
             let scored = scored(probabilities, n_probabilities, labels, n_labels, n_classes)?;
-            out.fill(scored.classes().into_iter().map(class_to_c))
+            out.fill(scored.classes()?.into_iter().map(class_to_c))
         })
     }
 }

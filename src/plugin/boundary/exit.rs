@@ -141,18 +141,55 @@ impl Drop for Aside {
 pub(super) fn prepare() {
     static PREPARED: Once = Once::new();
     PREPARED.call_once(|| {
-        // Where it fails, so will the host's computation, which can say so.
-        drop(compute_a_little());
+        let is_done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let _end = OnDrop(|| is_done.store(true, SeqCst));
+            // Meanwhile a thread registers so often that hardly anything is in use before it is older than our handler. Where it
+            // does not start, there is a gap of some 30 ms.
+            let again = || keep_registering(&is_done);
+            drop(thread::Builder::new().stack_size(64 << 10).spawn_scoped(scope, again));
+            // Where it fails, so will the host's computation, which can say so.
+            drop(compute_a_little());
+        });
         register();
     });
 }
 
-/// A convolution and its gradient, large enough that libtorch hands them to oneDNN.
+/// Registers every 20 microseconds and a few more, then every thousandth of the time that has passed.
+fn keep_registering(is_done: &AtomicBool) {
+    let start = Instant::now();
+    while !is_done.load(SeqCst) {
+        register();
+        thread::sleep((start.elapsed() / 1000).max(Duration::from_micros(20)));
+    }
+}
+
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        self.0();
+    }
+}
+
+/// Work with gradients, from which libtorch and oneDNN make what outlives a computation and is destroyed by `exit()`: a direct
+/// convolution, two such as layers with a voxel or two along an axis have, for which oneDNN compiles a matrix product, and a GELU.
 fn compute_a_little() -> std::result::Result<(), TchError> {
-    let options = (Kind::Float, Device::Cpu);
-    let voxels = Tensor::f_ones([2, 1, 8, 8, 8], options)?;
-    let kernel = Tensor::f_ones([1, 1, 5, 5, 5], options)?.f_set_requires_grad(true)?;
-    let out = voxels.f_conv3d(&kernel, None::<Tensor>, [2, 2, 2], [2, 2, 2], [1, 1, 1], 1)?;
+    convolve([2, 8, 8, 8, 1], [1, 5, 5, 5, 1], 2)?;
+    convolve([2, 2, 1, 1, 16], [16, 3, 3, 3, 16], 1)?;
+    convolve([4, 1, 1, 1, 64], [64, 3, 3, 3, 64], 1)?;
+    let ones = Tensor::f_ones([1, 16], (Kind::Float, Device::Cpu))?.f_set_requires_grad(true)?;
+    ones.f_gelu("none")?.f_sum(Kind::Float)?.f_backward()
+}
+
+/// A convolution with voxels `[n, d, h, w, c]` and a kernel `[c', d, h, w, c]`, channels last as in the networks.
+fn convolve(voxels: [i64; 5], kernel: [i64; 5], stride: i64) -> std::result::Result<(), TchError> {
+    let padding = [kernel[1] / 2; 3];
+    let [voxels, kernel] = [voxels, kernel].map(|shape| {
+        let ones = Tensor::f_ones(shape, (Kind::Float, Device::Cpu))?;
+        ones.f_permute([0, 4, 1, 2, 3])?.f_set_requires_grad(true)
+    });
+    let out = voxels?.f_conv3d(&kernel?, None::<Tensor>, [stride; 3], padding, [1; 3], 1)?;
     out.f_sum(Kind::Float)?.f_backward()
 }
 

@@ -17,6 +17,7 @@ use super::{
     write::{self, OutArray, OutBuffer},
 };
 use crate::{
+    allocation::collected,
     error::{Error, ErrorKind, Result},
     pick::{
         self, Edge, ExtractOptions, Extraction, PickOptions, Picking, Region, Resampling,
@@ -135,7 +136,7 @@ unsafe extern "C" fn pick(
                 let (device, n_threads) = (context.device, context.n_threads());
                 let peaks = pick::pick(&mut tomogram, &picking, device, n_threads, &mut monitor)?;
                 positions.write(peaks.iter().flat_map(pick::Peak::position));
-                scores.write(&peaks.iter().map(|peak| peak.score).collect::<Vec<f32>>());
+                scores.write(&collected(peaks.iter().map(|peak| peak.score))?);
             }
             Ok(())
         })
@@ -180,7 +181,7 @@ unsafe extern "C" fn extract(
             if out.wants(n_voxels)? {
                 indices.check(n_positions)?;
                 context.enter();
-                let positions: Vec<[f32; 3]> = kept.iter().map(|&index| positions[index]).collect();
+                let positions = collected(kept.iter().map(|&index| positions[index]))?;
                 let n_threads = context.n_threads();
                 let boxes =
                     pick::extract(&mut tomogram, &positions, &extraction, n_threads, &mut monitor)?;

@@ -1,7 +1,10 @@
 //! What goes out: results reach the caller's memory only after everything else has succeeded.
 
 use super::read::{Growable, check_array, check_size, null_argument};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    allocation::collected,
+    error::{Error, ErrorKind, Result},
+};
 
 /// Where a new handle goes.
 pub(super) struct OutHandle<C>(*mut *mut C);
@@ -66,7 +69,7 @@ impl<T: Copy> OutBuffer<T> {
     /// # Safety
     /// `out_len` and `capacity` elements of the buffer are writable.
     pub(super) unsafe fn fill(self, values: impl Iterator<Item = T>) -> Result<()> {
-        let values: Vec<T> = values.collect();
+        let values = collected(values)?;
         // SAFETY: passed on from the caller; the length is asked about before anything is written.
         unsafe {
             if self.wants(values.len())? {

@@ -8,7 +8,10 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    allocation::collected,
+    error::{Error, ErrorKind, Result},
+};
 
 /// Embeddings whose differences from all class means are in memory at once: some ten megabytes.
 const ROWS_AT_ONCE: i64 = 256;
@@ -64,19 +67,19 @@ impl Mahalanobis {
                 "an embedding of a training subtomogram is NaN or infinite",
             ));
         }
-        let mut present = classes.to_vec();
+        let mut present = collected(classes.iter().copied())?;
         present.sort_unstable();
         present.dedup();
         let mut means = Vec::new();
         for class in &present {
             let rows = (0..classes.len()).filter(|&row| classes[row] == *class);
-            let rows: Vec<i64> = rows.map(|row| row as i64).collect();
+            let rows = collected(rows.map(|row| row as i64))?;
             let of_class = x.f_index_select(0, &Tensor::f_from_slice(&rows)?)?;
             means.push(of_class.f_mean_dim(0, false, Kind::Double)?);
         }
         let means = Tensor::f_stack(&means, 0)?;
-        let places: Vec<i64> =
-            classes.iter().map(|class| present.partition_point(|c| c < class) as i64).collect();
+        let place = |class: &usize| present.partition_point(|other| other < class) as i64;
+        let places = collected(classes.iter().map(place))?;
         let residuals = x.f_sub(&means.f_index_select(0, &Tensor::f_from_slice(&places)?)?)?;
         let Some((covariance, shrinkage)) = shrunk_covariance(&residuals)? else { return Ok(None) };
         let factor = covariance.f_linalg_cholesky(false)?;

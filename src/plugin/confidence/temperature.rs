@@ -1,6 +1,6 @@
 //! Temperature scaling (Guo et al. 2017, section 4.2): one number that all logits are divided by.
 
-use crate::metrics::first_highest;
+use crate::{allocation::collected, error::Result, metrics::first_highest};
 
 /// Inverse temperatures that are searched. Outside, probabilities hardly differ from 0 and 1 or from each other, and
 /// the data cannot tell by how much.
@@ -20,18 +20,22 @@ pub struct TemperatureFit {
 
 /// Finds the temperature with the lowest log loss of softmax(logits / temperature) for `logits` `[n, n_classes]` and
 /// `n` classes, at least one. Logits may be logarithms of probabilities.
-pub fn fit_temperature(logits: &[f32], classes: &[usize], n_classes: usize) -> TemperatureFit {
-    let rows: Vec<(&[f32], usize)> =
-        logits.chunks_exact(n_classes).zip(classes.iter().copied()).collect();
+pub fn fit_temperature(
+    logits: &[f32],
+    classes: &[usize],
+    n_classes: usize,
+) -> Result<TemperatureFit> {
+    let rows = logits.chunks_exact(n_classes).zip(classes.iter().copied());
+    let rows = collected(rows)?;
     let n_correct = rows.iter().filter(|(row, class)| first_highest(row) == *class).count();
     let accuracy = n_correct as f64 / rows.len() as f64;
     // The loss is convex in the inverse temperature: its slope changes its sign once.
     let [mut low, mut high] = RANGE;
     if slope(&rows, high)[0] <= 0.0 {
-        return TemperatureFit { temperature: 1.0, standard_error: None, accuracy };
+        return Ok(TemperatureFit { temperature: 1.0, standard_error: None, accuracy });
     }
     if slope(&rows, low)[0] >= 0.0 {
-        return TemperatureFit { temperature: 1.0 / low, standard_error: None, accuracy };
+        return Ok(TemperatureFit { temperature: 1.0 / low, standard_error: None, accuracy });
     }
     let mut inverse = 1.0;
     // Newton's method, or bisection where it leads out of what is left: never slower than the latter.
@@ -53,7 +57,8 @@ pub fn fit_temperature(logits: &[f32], classes: &[usize], n_classes: usize) -> T
     let curvature = slope(&rows, inverse)[1];
     // Of the inverse by the Fisher information, of the temperature by its derivative 1 / inverse^2.
     let standard_error = 1.0 / (curvature * rows.len() as f64).sqrt() / (inverse * inverse);
-    TemperatureFit { temperature: 1.0 / inverse, standard_error: Some(standard_error), accuracy }
+    let standard_error = Some(standard_error);
+    Ok(TemperatureFit { temperature: 1.0 / inverse, standard_error, accuracy })
 }
 
 /// First and second derivative of the mean log loss by the inverse temperature: mean and variance of the logits under
@@ -108,7 +113,7 @@ mod tests {
         let reference: Reference = serde_json::from_str(text).expect("reference");
         assert!(reference.temperatures.len() >= 5);
         for case in reference.temperatures {
-            let fit = fit_temperature(&case.logits, &case.classes, case.n_classes);
+            let fit = fit_temperature(&case.logits, &case.classes, case.n_classes).unwrap();
             let relative = fit.temperature / case.temperature - 1.0;
             assert!(relative.abs() < 1e-7, "{}: {fit:?}, {}", case.name, case.temperature);
             let relative = fit.standard_error.expect("an optimum") / case.standard_error - 1.0;
@@ -119,13 +124,13 @@ mod tests {
     #[test]
     fn where_there_is_no_best_temperature_none_is_made_up() {
         // All correct: the colder, the better.
-        let fit = fit_temperature(&[2.0, 0.0, 0.0, 1.0], &[0, 1], 2);
+        let fit = fit_temperature(&[2.0, 0.0, 0.0, 1.0], &[0, 1], 2).unwrap();
         assert_eq!((fit.temperature, fit.standard_error, fit.accuracy), (1.0, None, 1.0));
         // All wrong: the hotter, the better.
-        let fit = fit_temperature(&[2.0, 0.0, 0.0, 1.0], &[1, 0], 2);
+        let fit = fit_temperature(&[2.0, 0.0, 0.0, 1.0], &[1, 0], 2).unwrap();
         assert_eq!((fit.temperature, fit.standard_error, fit.accuracy), (20.0, None, 0.0));
         // Logits that say nothing.
-        let fit = fit_temperature(&[0.5; 6], &[1, 0], 3);
+        let fit = fit_temperature(&[0.5; 6], &[1, 0], 3).unwrap();
         assert_eq!((fit.temperature, fit.standard_error), (1.0, None));
     }
 
@@ -133,7 +138,7 @@ mod tests {
     #[test]
     fn four_subtomograms_by_hand() {
         let margin = 5.0f32;
-        let fit = fit_temperature(&[margin, 0.0].repeat(4), &[0, 0, 1, 0], 2);
+        let fit = fit_temperature(&[margin, 0.0].repeat(4), &[0, 0, 1, 0], 2).unwrap();
         assert!((fit.temperature - 5.0 / 3f64.ln()).abs() < 1e-12, "{fit:?}");
         assert_eq!(fit.accuracy, 0.75);
     }
@@ -141,7 +146,7 @@ mod tests {
     #[test]
     fn huge_logits_are_no_trouble() {
         let logits = [3e4, 0.0, -1e4, 0.0, 2e4, 1e4, 0.0, 0.0, 1e4];
-        let fit = fit_temperature(&logits, &[1, 1, 2], 3);
+        let fit = fit_temperature(&logits, &[1, 1, 2], 3).unwrap();
         assert_eq!(fit.temperature, 20.0);
     }
 }

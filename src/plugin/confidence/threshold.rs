@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::{
+    allocation::collected,
+    error::{Error, Result},
+};
 
 /// Two-sided 95 % of the normal distribution.
 const NORMAL_QUANTILE: f64 = 1.959_963_984_540_054;
@@ -75,37 +78,35 @@ impl Threshold {
 
 impl Wish {
     /// The threshold for these `(value, whether classified correctly)`, at least one; the surer, the higher the value.
-    pub fn threshold(&self, values: &[(f64, bool)]) -> Result<Threshold, Shortfall> {
-        let mut values = values.to_vec();
+    pub fn threshold(&self, values: &[(f64, bool)]) -> Result<Result<Threshold, Shortfall>> {
+        let mut values = collected(values.iter().copied())?;
         values.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
         let (mut n_accepted, mut n_correct) = (0, 0);
-        let candidates: Vec<Threshold> = values
-            .chunk_by(|a, b| a.0 == b.0)
-            .map(|tied| {
-                n_accepted += tied.len();
-                n_correct += tied.iter().filter(|(_, correct)| *correct).count();
-                let n_subtomograms = values.len();
-                Threshold { value: tied[0].0, n_subtomograms, n_accepted, n_correct }
-            })
-            .collect();
+        let candidate = |tied: &[(f64, bool)]| {
+            n_accepted += tied.len();
+            n_correct += tied.iter().filter(|(_, correct)| *correct).count();
+            let n_subtomograms = values.len();
+            Threshold { value: tied[0].0, n_subtomograms, n_accepted, n_correct }
+        };
+        let candidates = collected(values.chunk_by(|a, b| a.0 == b.0).map(candidate))?;
         let covers = |threshold: &Threshold| {
             self.coverage.is_none_or(|wanted| threshold.coverage() >= wanted - ROUNDING)
         };
         let Some(precision) = self.precision else {
             // All together cover everything.
             let strictest = candidates.iter().find(|threshold| covers(threshold));
-            return Ok(*strictest.unwrap_or(&candidates[candidates.len() - 1]));
+            return Ok(Ok(*strictest.unwrap_or(&candidates[candidates.len() - 1])));
         };
         let loosest =
             candidates.iter().rfind(|threshold| threshold.precision() >= precision - ROUNDING);
-        match loosest {
+        Ok(match loosest {
             Some(threshold) if covers(threshold) => Ok(*threshold),
             Some(threshold) => Err(Shortfall { nearest: *threshold }),
             None => {
                 let best = candidates.iter().max_by(|a, b| a.precision().total_cmp(&b.precision()));
                 Err(Shortfall { nearest: *best.unwrap_or(&candidates[0]) })
             }
-        }
+        })
     }
 }
 
@@ -125,11 +126,14 @@ mod tests {
         (0.35, true),
     ];
 
-    fn chosen(precision: Option<f64>, coverage: Option<f64>) -> Result<[f64; 3], [f64; 3]> {
+    fn chosen(
+        precision: Option<f64>,
+        coverage: Option<f64>,
+    ) -> std::result::Result<[f64; 3], [f64; 3]> {
         let of =
             |threshold: Threshold| [threshold.value, threshold.precision(), threshold.coverage()];
         let wish = Wish { precision, coverage };
-        wish.threshold(&VALUES).map(of).map_err(|shortfall| of(shortfall.nearest))
+        wish.threshold(&VALUES).unwrap().map(of).map_err(|shortfall| of(shortfall.nearest))
     }
 
     #[test]
@@ -154,7 +158,7 @@ mod tests {
         assert_eq!(chosen(Some(0.8), Some(0.7)), Err([0.5, 0.8, 0.625]));
         let wrong = [(0.9, false), (0.8, true), (0.1, false)];
         let wish = Wish { precision: Some(0.9), coverage: None };
-        let nearest = wish.threshold(&wrong).expect_err("out of reach").nearest;
+        let nearest = wish.threshold(&wrong).unwrap().expect_err("out of reach").nearest;
         assert_eq!((nearest.value, nearest.precision()), (0.8, 0.5));
     }
 

@@ -7,6 +7,7 @@
 use tch::{Kind, Tensor};
 
 use crate::{
+    allocation,
     backbone::{BatchNormMode, Network, Pass, View},
     error::{Error, Result},
     memory::Work,
@@ -61,7 +62,7 @@ impl Model {
         let work = Work::Explaining { stage: index };
         self.in_batches(volume, monitor, Stage::Explain, (batch_size, work), |input, monitor| {
             let classes = match explanation.class {
-                Some(class) => vec![class as i64; input.size()[0] as usize],
+                Some(class) => allocation::filled(input.size()[0] as usize, class as i64)?,
                 None => self.predicted_classes(input, monitor)?,
             };
             let map = class_activation(&self.network, &self.head, input, &classes, explanation)?;
@@ -92,8 +93,9 @@ impl Model {
     fn predicted_classes(&self, input: &Tensor, monitor: &Monitor<'_>) -> Result<Vec<i64>> {
         let _guard = tch::no_grad_guard();
         let scores = self.score(input, monitor)?.log_probabilities;
-        let rows = Vec::<f32>::try_from(&scores.f_reshape([-1])?)?;
-        Ok(rows.chunks(self.class_names.len()).map(|row| first_highest(row) as i64).collect())
+        let rows = allocation::values::<f32>(&scores)?;
+        let rows = rows.chunks(self.class_names.len());
+        allocation::collected(rows.map(|row| first_highest(row) as i64))
     }
 }
 

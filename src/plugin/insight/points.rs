@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    allocation::{collected, room, values},
+    error::{Error, ErrorKind, Result},
+};
 
 /// Distances that are in memory at once, in numbers: 128 MB.
 const DISTANCES_AT_ONCE: usize = 1 << 24;
@@ -88,19 +91,19 @@ impl Points {
 
     /// The `k` nearest others of every point. There must be so many others.
     pub(super) fn nearest(&self, k: usize) -> Result<Vec<Neighbours>> {
-        let mut nearest = Vec::new();
+        let mut nearest = room(self.len())?;
         for chunk in self.chunks() {
             let distances = self.distances(chunk.clone())?;
             let _ = distances.f_diagonal(chunk.start as i64, 0, 1)?.f_fill_(f64::INFINITY)?;
             let (distances, indices) = distances.f_topk(k as i64, 1, false, true)?;
-            let distances = Vec::<f64>::try_from(&distances.f_reshape([-1])?)?;
-            let indices = Vec::<i64>::try_from(&indices.f_reshape([-1])?)?;
-            nearest.extend(std::iter::zip(indices.chunks(k), distances.chunks(k)).map(
-                |(indices, distances)| Neighbours {
-                    indices: indices.to_vec(),
-                    distances: distances.to_vec(),
-                },
-            ));
+            let distances = values::<f64>(&distances)?;
+            let indices = values::<i64>(&indices)?;
+            for (indices, distances) in std::iter::zip(indices.chunks(k), distances.chunks(k)) {
+                nearest.push(Neighbours {
+                    indices: collected(indices.iter().copied())?,
+                    distances: collected(distances.iter().copied())?,
+                });
+            }
         }
         Ok(nearest)
     }

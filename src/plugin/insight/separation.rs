@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use tch::{Device, Tensor};
 
 use super::points::Points;
-use crate::error::{Error, Result};
+use crate::{
+    allocation,
+    error::{Error, Result},
+};
 
 /// How well classes are apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,18 +51,20 @@ pub fn separation(
     }
     // All are checked, those without label too, so that messages count as the caller does.
     let _ = Points::new(embeddings, n_features, Device::Cpu)?;
-    let labelled: Vec<usize> = (0..labels.len()).filter(|index| labels[*index] >= 0).collect();
-    if n_neighbors == 0 || n_neighbors >= labelled.len() {
+    let n_labelled = labels.iter().filter(|label| **label >= 0).count();
+    if n_neighbors == 0 || n_neighbors >= n_labelled {
         return Err(Error::invalid(format!(
             "n_neighbors is {n_neighbors}: must be from 1 to {}, as {} embeddings have a label",
-            labelled.len().saturating_sub(1),
-            labelled.len()
+            n_labelled.saturating_sub(1),
+            n_labelled
         )));
     }
     let rows = embeddings.chunks_exact(n_features);
     let kept = std::iter::zip(rows, labels).filter(|(_, label)| **label >= 0);
-    let (values, labels): (Vec<&[f32]>, Vec<i32>) = kept.map(|(row, label)| (row, *label)).unzip();
-    let points = Points::new(&values.concat(), n_features, device)?;
+    let mut values = allocation::room(n_labelled * n_features)?;
+    kept.for_each(|(row, _)| values.extend_from_slice(row));
+    let labels = allocation::collected(labels.iter().copied().filter(|label| *label >= 0))?;
+    let points = Points::new(&values, n_features, device)?;
     Ok(Separation {
         n_evaluated: labels.len(),
         silhouette: silhouette(&points, &labels)?,
@@ -78,8 +83,9 @@ fn silhouette(points: &Points, labels: &[i32]) -> Result<f64> {
     let classes: Vec<i32> = sizes.keys().copied().collect();
     let sizes: Vec<f64> = sizes.into_values().collect();
     // Every label is among the classes, which are sorted.
-    let places: Vec<usize> = labels.iter().map(|l| classes.partition_point(|c| c < l)).collect();
-    let mut members = vec![0.0; labels.len() * classes.len()];
+    let place = |label: &i32| classes.partition_point(|class| class < label);
+    let places = allocation::collected(labels.iter().map(place))?;
+    let mut members = allocation::filled(labels.len() * classes.len(), 0.0)?;
     for (index, place) in places.iter().enumerate() {
         members[index * classes.len() + place] = 1.0;
     }
@@ -89,7 +95,7 @@ fn silhouette(points: &Points, labels: &[i32]) -> Result<f64> {
     let mut sum = 0.0;
     for chunk in points.chunks() {
         let to_classes = points.distances(chunk.clone())?.f_matmul(&members)?;
-        let to_classes = Vec::<f64>::try_from(&to_classes.f_reshape([-1])?)?;
+        let to_classes = allocation::values::<f64>(&to_classes)?;
         for (row, own) in to_classes.chunks(classes.len()).zip(&places[chunk]) {
             sum += silhouette_of(row, *own, &sizes);
         }

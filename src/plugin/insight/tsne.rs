@@ -12,6 +12,7 @@ use std::{
 
 use super::points::{Neighbours, Points};
 use crate::{
+    allocation::{collected, filled, room, values},
     error::{Error, ErrorKind, Result},
     monitor::{Monitor, Progress, Stage},
 };
@@ -108,7 +109,7 @@ pub fn tsne(points: &Points, config: &TsneConfig, monitor: &mut Monitor<'_>) -> 
     monitor.info(format_args!(
         "t-SNE of {n} embeddings, perplexity {perplexity:.1}: Kullback-Leibler divergence {divergence:.3}"
     ));
-    let positions: Vec<f32> = positions.into_iter().map(|position| position as f32).collect();
+    let positions = collected(positions.into_iter().map(|position| position as f32))?;
     match positions.iter().all(|position| position.is_finite()) {
         true => Ok(positions),
         false => Err(Error::new(ErrorKind::NonFinite, "the map is NaN or infinite in places")),
@@ -125,10 +126,11 @@ fn neighbors(points: &Points, perplexity: f64) -> Result<Vec<Vec<Neighbor<f64>>>
         index: index as usize,
         distance: distance / unit,
     };
-    let row = |neighbours: Neighbours| {
-        std::iter::zip(neighbours.indices, neighbours.distances).map(neighbor).collect()
-    };
-    Ok(nearest.into_iter().map(row).collect())
+    let mut rows = room(nearest.len())?;
+    for Neighbours { indices, distances } in nearest {
+        rows.push(collected(std::iter::zip(indices, distances).map(neighbor))?);
+    }
+    Ok(rows)
 }
 
 /// The first two principal components `[n, 2]`, the first with a standard deviation of `START`, and noise.
@@ -146,13 +148,16 @@ fn start(points: &Points, seed: u64) -> Result<Vec<f64>> {
     let component = |place: i64| -> Result<Vec<f64>> {
         let place = scores.size()[1] - place;
         if place < 0 {
-            return Ok(vec![0.0; n as usize]);
+            return filled(n as usize, 0.0);
         }
-        let scores = Vec::<f64>::try_from(&scores.f_select(1, place)?.f_contiguous()?)?;
+        let mut scores = values::<f64>(&scores.f_select(1, place)?)?;
         // Eigenvectors have no sign of their own: the score farthest from 0 gets a positive one.
         let farthest =
             scores.iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
-        Ok(scores.into_iter().map(|score| if farthest < 0.0 { -score } else { score }).collect())
+        if farthest < 0.0 {
+            scores.iter_mut().for_each(|score| *score = -*score);
+        }
+        Ok(scores)
     };
     let (first, second) = (component(1)?, component(2)?);
     let deviation = (first.iter().map(|score| score * score).sum::<f64>() / n as f64).sqrt();
@@ -160,7 +165,7 @@ fn start(points: &Points, seed: u64) -> Result<Vec<f64>> {
     let noise = Normal::new(0.0, NOISE).map_err(|error| Error::invalid(error.to_string()))?;
     let noise = noise.sample_iter(ChaCha8Rng::seed_from_u64(seed));
     let scores = std::iter::zip(first, second).flat_map(|(first, second)| [first, second]);
-    Ok(scores.zip(noise).map(|(score, noise)| score * scale + noise).collect())
+    collected(scores.zip(noise).map(|(score, noise)| score * scale + noise))
 }
 
 /// The map, and how far its similarities are from those of the points (Kullback-Leibler divergence, in nats).

@@ -3,6 +3,10 @@
 use ndarray::Array2;
 
 use super::{Scored, first_highest};
+use crate::{
+    allocation,
+    error::{Error, Result},
+};
 
 /// One class against the rest. What would be 0 / 0 is NaN.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,31 +26,48 @@ pub struct ClassMetrics {
 }
 
 impl Scored<'_> {
-    /// Counts `[label, predicted class]`; of equal scores the first counts.
-    pub fn confusion(&self) -> Array2<i64> {
-        let mut confusion = Array2::<i64>::zeros([self.n_classes; 2]);
+    /// Counts `[label, predicted class]`; of equal scores the first counts. Fails with `OutOfMemory`.
+    pub fn confusion(&self) -> Result<Array2<i64>> {
+        let n = self.n_classes;
+        let counts = allocation::filled(n.saturating_mul(n), 0)?;
+        // As many counts as the shape has.
+        let mut confusion = Array2::from_shape_vec([n; 2], counts)
+            .map_err(|error| Error::invalid(error.to_string()))?;
         for (row, label) in &self.rows {
             confusion[[*label, first_highest(row)]] += 1;
         }
-        confusion
+        Ok(confusion)
     }
 
-    /// The classes, in order.
-    pub fn classes(&self) -> Vec<ClassMetrics> {
-        let confusion = self.confusion();
-        let of_class = |class: usize| {
-            let n_examples = confusion.row(class).sum();
-            let n_predicted = confusion.column(class).sum();
-            let n_correct = confusion[[class, class]] as f64;
-            ClassMetrics {
-                n_examples: n_examples as usize,
-                n_predicted: n_predicted as usize,
+    /// The classes, in order. Fails with `OutOfMemory`.
+    pub fn classes(&self) -> Result<Vec<ClassMetrics>> {
+        // No square of counts: a host may have few rows and very many classes.
+        let [mut n_examples, mut n_predicted, mut n_correct] =
+            [self.zeros()?, self.zeros()?, self.zeros()?];
+        for (row, label) in &self.rows {
+            let predicted = first_highest(row);
+            n_examples[*label] += 1;
+            n_predicted[predicted] += 1;
+            n_correct[predicted] += usize::from(predicted == *label);
+        }
+        let mut classes = allocation::room(self.n_classes)?;
+        for class in 0..self.n_classes {
+            let (n_examples, n_predicted) = (n_examples[class], n_predicted[class]);
+            let n_correct = n_correct[class] as f64;
+            classes.push(ClassMetrics {
+                n_examples,
+                n_predicted,
                 precision: n_correct / n_predicted as f64,
                 recall: n_correct / n_examples as f64,
                 f1: 2.0 * n_correct / (n_examples + n_predicted) as f64,
-                auc: self.area_under_roc(class),
-            }
-        };
-        (0..self.n_classes).map(of_class).collect()
+                auc: self.area_under_roc(class)?,
+            });
+        }
+        Ok(classes)
+    }
+
+    /// A count for each class.
+    fn zeros(&self) -> Result<Vec<usize>> {
+        allocation::filled(self.n_classes, 0)
     }
 }

@@ -76,7 +76,7 @@ fn classes_and_curves_agree_with_scikit_learn() {
     for case in cases() {
         let name = |metric: &str| format!("{}: {metric}", case.name);
         let scored = Scored::new(&case.scores, &case.labels, case.n_classes).expect(&case.name);
-        for (index, class) in scored.classes().into_iter().enumerate() {
+        for (index, class) in scored.classes().unwrap().into_iter().enumerate() {
             assert_eq!(class.n_examples, case.support[index], "{}", case.name);
             let n_predicted: i64 = case.confusion.iter().skip(index).step_by(case.n_classes).sum();
             assert_eq!(class.n_predicted as i64, n_predicted, "{}", case.name);

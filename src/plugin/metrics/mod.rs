@@ -6,7 +6,10 @@ mod roc;
 
 use ndarray::Array2;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    allocation,
+    error::{Error, ErrorKind, Result},
+};
 
 pub use classes::ClassMetrics;
 pub use probabilities::{N_RELIABILITY_BINS, ReliabilityBin};
@@ -47,7 +50,7 @@ pub struct Metrics {
 /// Compares `scores` `[n, n_classes]` (probabilities, logits, or anything that rises with them) with `n` labels;
 /// label -1 is left out. Fails as `Scored::new`.
 pub fn evaluate(scores: &[f32], labels: &[i32], n_classes: usize) -> Result<Metrics> {
-    Ok(Scored::new(scores, labels, n_classes)?.metrics())
+    Scored::new(scores, labels, n_classes)?.metrics()
 }
 
 /// Rows of scores beside their labels; those without label are left out.
@@ -68,21 +71,21 @@ impl<'a> Scored<'a> {
         let rows = scores
             .chunks_exact(n_classes)
             .zip(labels)
-            .filter_map(|(row, &label)| Some((row, usize::try_from(label).ok()?)))
-            .collect();
-        Ok(Scored { rows, n_classes })
+            .filter_map(|(row, &label)| Some((row, usize::try_from(label).ok()?)));
+        Ok(Scored { rows: allocation::collected(rows)?, n_classes })
     }
 
-    /// All that is one number.
-    pub fn metrics(&self) -> Metrics {
-        let confusion = self.confusion();
+    /// All that is one number. Fails with `OutOfMemory`.
+    pub fn metrics(&self) -> Result<Metrics> {
+        let confusion = self.confusion()?;
         // With two classes the second area is the first.
         let classes = if self.n_classes == 2 { 1..2 } else { 0..self.n_classes };
-        let macro_auc = mean(classes.map(|class| self.area_under_roc(class)));
-        let table = self.classes();
+        let areas = classes.map(|class| self.area_under_roc(class));
+        let macro_auc = mean(areas.collect::<Result<Vec<f64>>>()?.into_iter());
+        let table = self.classes()?;
         let [brier_score, log_loss] = self.proper_scores();
-        let (best_threshold_accuracy, best_threshold) = self.best_threshold();
-        Metrics {
+        let (best_threshold_accuracy, best_threshold) = self.best_threshold()?;
+        Ok(Metrics {
             n_evaluated: self.rows.len(),
             accuracy: confusion.diag().sum() as f64 / self.rows.len() as f64,
             macro_auc,
@@ -94,7 +97,7 @@ impl<'a> Scored<'a> {
             log_loss,
             best_threshold_accuracy,
             best_threshold,
-        }
+        })
     }
 }
 

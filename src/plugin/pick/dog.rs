@@ -49,7 +49,7 @@ pub fn pick(
     let blocks = divide(tomogram.shape(), reach, max_memory, filters.n_buffers())?;
     let peaks = in_blocks(tomogram, picking, filters, &blocks, n_threads, monitor)?;
     let n_peaks = peaks.len();
-    let picked = select(peaks, picking);
+    let picked = select(peaks, picking)?;
     monitor.info(format_args!(
         "{} particles of {n_peaks} peaks, with standard deviations of {:.2} and {:.2} voxels",
         picked.len(),
@@ -131,28 +131,34 @@ impl Finder {
         let ranges = [&block.input, &block.filtered];
         let (voxels, out) = (&self.voxels, &mut self.difference);
         self.filters.compute(&self.gaussians, self.sign, voxels, ranges, out)?;
-        self.collect(block, extent, peaks);
+        self.collect(block, extent, peaks)
+    }
+
+    fn collect(&self, block: &Block, extent: [usize; 3], peaks: &mut Vec<Peak>) -> Result<()> {
+        let planes = &block.core[0];
+        let nothing_yet = (0..planes.end - planes.start).map(|_| Ok(Vec::new()));
+        let mut found = allocation::collected(nothing_yet)?;
+        in_slabs(&mut found, 1, self.n_threads, |first, slab| {
+            for (index, peaks) in slab.iter_mut().enumerate() {
+                *peaks = self.of_plane(block, extent, planes.start + (first + index) as i64);
+            }
+        });
+        for of_plane in found {
+            let of_plane = of_plane?;
+            // In steps that grow with what there is: as `extend`.
+            of_plane.into_iter().try_for_each(|peak| allocation::push(peaks, peak))?;
+        }
         Ok(())
     }
 
-    fn collect(&self, block: &Block, extent: [usize; 3], peaks: &mut Vec<Peak>) {
-        let planes = &block.core[0];
-        let mut found = vec![Vec::new(); (planes.end - planes.start) as usize];
-        in_slabs(&mut found, 1, self.n_threads, |first, slab| {
-            for (index, peaks) in slab.iter_mut().enumerate() {
-                self.collect_plane(block, extent, planes.start + (first + index) as i64, peaks);
-            }
-        });
-        peaks.extend(found.into_iter().flatten());
-    }
-
-    fn collect_plane(&self, block: &Block, extent: [usize; 3], z: i64, peaks: &mut Vec<Peak>) {
+    fn of_plane(&self, block: &Block, extent: [usize; 3], z: i64) -> Result<Vec<Peak>> {
+        let mut peaks = Vec::new();
         let inside = |axis: usize| {
             let range = &block.core[axis];
             range.start.max(self.border)..range.end.min(self.shape[axis] - self.border)
         };
         if !inside(0).contains(&z) {
-            return;
+            return Ok(peaks);
         }
         for y in inside(1) {
             for x in inside(2) {
@@ -164,10 +170,12 @@ impl Finder {
                         true => [0, 1, 2].map(|axis| self.vertex(extent, place, axis)),
                         false => [0.0; 3],
                     };
-                    peaks.push(Peak { voxel: at.map(|along| along as i32), offset, score });
+                    let peak = Peak { voxel: at.map(|along| along as i32), offset, score };
+                    allocation::push(&mut peaks, peak)?;
                 }
             }
         }
+        Ok(peaks)
     }
 
     fn at(&self, [_, ny, nx]: [usize; 3], [z, y, x]: [usize; 3]) -> f32 {

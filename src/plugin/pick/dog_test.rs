@@ -55,6 +55,7 @@ fn picks_are_those_of_scipy_in_blocks_of_any_size() {
                 in_blocks(&mut tomogram, &picking, filters, &blocks, 3, monitor).unwrap(),
                 &picking,
             )
+            .unwrap()
         };
         for edge in [5, 11] {
             let filters = Difference::on(Device::Cpu, shape, 3);

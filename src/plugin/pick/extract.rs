@@ -41,7 +41,7 @@ pub fn kept(
     extraction: &Extraction,
 ) -> Result<Vec<usize>> {
     let edge = extraction.options().edge;
-    let mut kept = Vec::with_capacity(positions.len());
+    let mut kept = allocation::room(positions.len())?;
     for (index, position) in positions.iter().enumerate() {
         if position.iter().any(|along| !along.is_finite()) {
             return Err(Error::invalid(format!(
@@ -109,7 +109,7 @@ pub fn extract(
     let mut n_padded = 0;
     for (step, of_batch) in positions.chunks(per_batch).enumerate() {
         monitor.check()?;
-        let mut sources = Vec::with_capacity(of_batch.len());
+        let mut sources = allocation::room(of_batch.len())?;
         for (index, position) in of_batch.iter().enumerate() {
             let source = Source::read(tomogram, position, extraction)
                 .map_err(|error| error.within(format!("box {}", step * per_batch + index)))?;

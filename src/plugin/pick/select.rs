@@ -3,6 +3,10 @@
 use std::{cmp::Ordering, collections::HashMap};
 
 use super::options::{Picking, ThresholdRule};
+use crate::{
+    allocation::{collected, no_memory_for, push},
+    error::Result,
+};
 
 /// A peak of the filtered tomogram.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,8 +33,8 @@ const DEVIATION_PER_MAD: f64 = 1.4826;
 ///
 /// Peaks above the threshold are taken in the order of their scores (of equal ones, the first in the order z, y, x),
 /// unless one that was taken before is nearer than the smallest distance, up to the most that are wanted.
-pub(super) fn select(mut peaks: Vec<Peak>, picking: &Picking) -> Vec<Peak> {
-    let Some(threshold) = threshold(&mut peaks, picking) else { return Vec::new() };
+pub(super) fn select(mut peaks: Vec<Peak>, picking: &Picking) -> Result<Vec<Peak>> {
+    let Some(threshold) = threshold(&peaks, picking)? else { return Ok(Vec::new()) };
     peaks.retain(|peak| f64::from(peak.score) >= threshold);
     peaks.sort_unstable_by(by_score);
     let distance = picking.min_distance();
@@ -48,11 +52,12 @@ pub(super) fn select(mut peaks: Vec<Peak>, picking: &Picking) -> Vec<Peak> {
             cells.get(&near).into_iter().flatten().any(|other| is_nearer(other, &peak, distance))
         });
         if !crowded {
-            cells.entry(cell).or_default().push(peak.voxel);
-            taken.push(peak);
+            cells.try_reserve(1).map_err(|_| no_memory_for::<[i32; 3]>(1))?;
+            push(cells.entry(cell).or_default(), peak.voxel)?;
+            push(&mut taken, peak)?;
         }
     }
-    taken
+    Ok(taken)
 }
 
 fn is_nearer(voxel: &[i32; 3], peak: &Peak, distance: f64) -> bool {
@@ -65,22 +70,22 @@ fn by_score(a: &Peak, b: &Peak) -> Ordering {
 }
 
 /// The lowest score of a particle; `None` if there are no peaks.
-fn threshold(peaks: &mut [Peak], picking: &Picking) -> Option<f64> {
+fn threshold(peaks: &[Peak], picking: &Picking) -> Result<Option<f64>> {
     let t = picking.options().threshold;
     let scores = || peaks.iter().map(|peak| f64::from(peak.score));
-    let lowest = scores().min_by(f64::total_cmp)?;
-    let highest = scores().max_by(f64::total_cmp)?;
-    Some(match picking.options().threshold_rule {
+    let (lowest, highest) = (scores().min_by(f64::total_cmp), scores().max_by(f64::total_cmp));
+    let (Some(lowest), Some(highest)) = (lowest, highest) else { return Ok(None) };
+    Ok(Some(match picking.options().threshold_rule {
         ThresholdRule::Score => t,
         // Pei et al. 2016: the range of the peaks' heights in twenty levels.
         ThresholdRule::PeakRange => lowest + t * (highest - lowest) / 20.0,
         ThresholdRule::Deviations => {
-            let mut values: Vec<f64> = scores().collect();
+            let mut values = collected(scores())?;
             let middle = median(&mut values);
             values.iter_mut().for_each(|value| *value = (*value - middle).abs());
             middle + t * DEVIATION_PER_MAD * median(&mut values)
         }
-    })
+    }))
 }
 
 /// The median of at least one value: of an even number, the mean of the two in the middle.

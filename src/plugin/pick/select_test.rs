@@ -23,13 +23,13 @@ fn of_near_peaks_the_best_stays() {
         peak([0, 0, 0], 1.0),
     ];
     let options = PickOptions { threshold: 0.0, ..PickOptions::default() };
-    let taken = select(peaks.clone(), &picking(options.clone()));
+    let taken = select(peaks.clone(), &picking(options.clone())).unwrap();
     // 17 is exactly the smallest distance from 13; (13, 16) is nearer than that to both.
     assert_eq!(scores(&taken), [9.0, 8.0, 1.0]);
     assert_eq!(taken[0].position(), [10.25, 10.0, 12.5]);
-    let taken = select(peaks, &picking(PickOptions { n_max: 2, ..options }));
+    let taken = select(peaks, &picking(PickOptions { n_max: 2, ..options })).unwrap();
     assert_eq!(scores(&taken), [9.0, 8.0]);
-    assert!(select(Vec::new(), &picking(PickOptions::default())).is_empty());
+    assert!(select(Vec::new(), &picking(PickOptions::default())).unwrap().is_empty());
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn thresholds_are_what_they_say() {
         [0.0, 1.0, 2.0, 3.0, 4.0, 100.0].iter().zip(0..).map(|(&s, i)| far(i, s)).collect();
     let with = |threshold_rule, threshold| {
         let options = PickOptions { threshold_rule, threshold, ..PickOptions::default() };
-        scores(&select(peaks.clone(), &picking(options)))
+        scores(&select(peaks.clone(), &picking(options)).unwrap())
     };
     assert_eq!(with(ThresholdRule::Score, 3.0), [100.0, 4.0, 3.0]);
     // 0 + t 100 / 20.
@@ -54,7 +54,7 @@ fn thresholds_are_what_they_say() {
 fn equal_scores_are_taken_in_the_order_of_their_places() {
     let peaks = vec![peak([3, 0, 0], 1.0), peak([0, 0, 3], 1.0), peak([0, 3, 0], 1.0)];
     let options = PickOptions { min_distance: 4.0, threshold: 0.0, ..PickOptions::default() };
-    let taken = select(peaks, &picking(options));
+    let taken = select(peaks, &picking(options)).unwrap();
     assert_eq!(
         taken.iter().map(|peak| peak.voxel).collect::<Vec<_>>(),
         [[0, 0, 3], [0, 3, 0], [3, 0, 0]]

@@ -121,7 +121,7 @@ fn noise_power(noise: &Tensor) -> Result<f64> {
 /// Variance of all voxels.
 pub(super) fn variance(volume: &Tensor) -> Result<f64> {
     let n = volume.numel();
-    let voxels = allocation::values(volume)?;
+    let voxels = allocation::values::<f32>(volume)?;
     let mean = voxels.iter().map(|&voxel| f64::from(voxel)).sum::<f64>() / n as f64;
     let squares = voxels.iter().map(|&voxel| (f64::from(voxel) - mean).powi(2));
     Ok(squares.sum::<f64>() / n as f64)

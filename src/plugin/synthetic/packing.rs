@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use rand::{Rng, RngExt};
 
-use crate::error::{Error, Result};
+use crate::{
+    allocation::{collected, filled},
+    error::{Error, Result},
+};
 
 /// How often a packing is begun anew; the tightest is kept. (Liu et al. 2020.)
 const N_STARTS: usize = 5;
@@ -106,9 +109,9 @@ pub(super) fn scatter(
     generator: &mut impl Rng,
 ) -> Result<Vec<[f64; 3]>> {
     let largest = radii.iter().copied().fold(0.0, f64::max);
-    let mut order: Vec<usize> = (0..radii.len()).collect();
+    let mut order = collected(0..radii.len())?;
     order.sort_by(|&a, &b| radii[b].total_cmp(&radii[a]));
-    let mut centres = vec![[0.0; 3]; radii.len()];
+    let mut centres = filled(radii.len(), [0.0; 3])?;
     // Spheres by cells as wide as the largest sphere: only neighbouring cells can hold one that overlaps.
     let cell_of = |centre: [f64; 3]| centre.map(|along| (along / (2.0 * largest)) as i64);
     let mut cells: HashMap<[i64; 3], Vec<usize>> = HashMap::new();

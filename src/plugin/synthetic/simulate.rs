@@ -66,8 +66,8 @@ pub fn simulate(
         let microscope = Microscope::new(simulation, [box_size; 3], densities.device())?;
         let mut all = Subtomograms {
             voxels: allocation::filled(labels.len() * box_size.pow(3) as usize, 0.0)?,
-            particles: Vec::with_capacity(labels.len()),
-            snr: Vec::with_capacity(labels.len()),
+            particles: allocation::room(labels.len())?,
+            snr: allocation::room(labels.len())?,
         };
         let n_steps = labels.len().div_ceil(PER_REPORT);
         let worker = || {

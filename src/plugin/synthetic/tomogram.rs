@@ -177,7 +177,7 @@ fn add(volume: &mut [f32], shape: [i64; 3], cube: &[f32], edge: i64, corner: [i6
 
 /// Mean squared difference of the signal from its mean, over the voxels within bounding spheres.
 fn power_in_spheres(signal: &Tensor, particles: &[Particle], shape: [i64; 3]) -> Result<f64> {
-    let voxels = allocation::values(signal)?;
+    let voxels = allocation::values::<f32>(signal)?;
     let mean = voxels.iter().map(|&v| f64::from(v)).sum::<f64>() / voxels.len() as f64;
     let (mut sum, mut n) = (0.0, 0usize);
     for particle in particles {

@@ -4,6 +4,10 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::config::Balance;
+use crate::{
+    allocation::{collected, room},
+    error::Result,
+};
 
 /// What each class's loss is multiplied by: 1, or in inverse proportion to its number of training subtomograms, n /
 /// (classes present * n of the class), as scikit-learn's `compute_class_weight("balanced")`. Classes without any have 0.
@@ -25,26 +29,26 @@ pub(super) fn epoch_order(
     training: &[usize],
     labels: &[i32],
     generator: &mut ChaCha8Rng,
-) -> Vec<usize> {
-    let mut order = training.to_vec();
+) -> Result<Vec<usize>> {
+    let mut order = collected(training.iter().copied())?;
     order.shuffle(generator);
     if balance != Balance::Sampling {
-        return order;
+        return Ok(order);
     }
-    let mut classes: Vec<i32> = training.iter().map(|&index| labels[index]).collect();
+    let mut classes = collected(training.iter().map(|&index| labels[index]))?;
     classes.sort_unstable();
     classes.dedup();
     // Which classes get one more, if the number does not divide, is random.
     classes.shuffle(generator);
     let n_classes = classes.len().max(1);
-    let mut balanced = Vec::with_capacity(order.len());
+    let mut balanced = room(order.len())?;
     for (place, class) in classes.into_iter().enumerate() {
         let n = order.len() / n_classes + usize::from(place < order.len() % n_classes);
         let members = order.iter().copied().filter(|&index| labels[index] == class);
         balanced.extend(members.cycle().take(n));
     }
     balanced.shuffle(generator);
-    balanced
+    Ok(balanced)
 }
 
 #[cfg(test)]
@@ -71,7 +75,7 @@ mod tests {
         let labels: Vec<i32> = (0..101).map(|i| i32::from(i == 100)).collect();
         let training: Vec<usize> = (0..101).collect();
         let mut generator = ChaCha8Rng::seed_from_u64(4);
-        let order = epoch_order(Balance::Sampling, &training, &labels, &mut generator);
+        let order = epoch_order(Balance::Sampling, &training, &labels, &mut generator).unwrap();
         assert_eq!(order.len(), 101);
         let n_rare = order.iter().filter(|&&index| index == 100).count();
         assert!(n_rare == 50 || n_rare == 51, "{n_rare}");
@@ -79,7 +83,7 @@ mod tests {
         let common: Vec<usize> = order.into_iter().filter(|&index| index != 100).collect();
         assert_eq!(common.iter().collect::<HashSet<_>>().len(), common.len());
 
-        let mut plain = epoch_order(Balance::None, &training, &labels, &mut generator);
+        let mut plain = epoch_order(Balance::None, &training, &labels, &mut generator).unwrap();
         assert!(!plain.is_sorted());
         plain.sort_unstable();
         assert_eq!(plain, training);

@@ -1,7 +1,6 @@
 //! Calibration: what a model learns of its own mistakes, on labelled subtomograms that it was not trained on.
 
 use serde::Serialize;
-use tch::Tensor;
 
 use super::{
     config::FineTune,
@@ -11,6 +10,7 @@ use super::{
     split::{Split, members_of},
 };
 use crate::{
+    allocation::{collected, values},
     confidence::{
         CalibrationRecord, Confidence, Mahalanobis, Reject, Threshold, Wish, fit_temperature,
     },
@@ -98,8 +98,8 @@ pub fn calibrate(
 ) -> Result<Model> {
     config.validate()?;
     check_labels(volume, labels)?;
-    let mut indices: Vec<usize> =
-        members_of(labels, model.class_names.len())?.into_iter().flatten().collect();
+    let members = members_of(labels, model.class_names.len())?;
+    let mut indices = collected(members.into_iter().flatten())?;
     indices.sort_unstable();
     if indices.is_empty() {
         return Err(Error::invalid(
@@ -138,7 +138,7 @@ pub(super) fn calibrate_tuned(
     let config = &training.calibration;
     if config.reject.distance {
         let scores = passes.scores(tuned, &split.training, Stage::Embed, journal)?;
-        let classes = passes.classes(&split.training);
+        let classes = passes.classes(&split.training)?;
         tuned.mahalanobis = Mahalanobis::fit(&scores.embeddings, &classes)?;
         match &tuned.mahalanobis {
             Some(fitted) => journal.monitor.info(format_args!(
@@ -195,8 +195,8 @@ fn settle(
         ));
     }
     let n_classes = model.class_names.len();
-    let classes = passes.classes(indices);
-    let labels: Vec<i32> = classes.iter().map(|&class| class as i32).collect();
+    let classes = passes.classes(indices)?;
+    let labels = collected(classes.iter().map(|&class| class as i32))?;
     let measure = |model: &Model| -> Result<(Vec<f32>, Metrics)> {
         let probabilities = values(&model.probabilities(&scores.log_probabilities)?)?;
         let metrics = evaluate(&probabilities, &labels, n_classes)?;
@@ -206,7 +206,7 @@ fn settle(
     let (_, before) = measure(model)?;
     let mut temperature_error = None;
     if config.temperature {
-        let fit = fit_temperature(&values(&scores.log_probabilities)?, &classes, n_classes);
+        let fit = fit_temperature(&values(&scores.log_probabilities)?, &classes, n_classes)?;
         (model.confidence.temperature, temperature_error) = (fit.temperature, fit.standard_error);
     }
     let (probabilities, after) = measure(model)?;
@@ -229,26 +229,24 @@ fn settle(
         ],
     });
 
-    let predicted: Vec<(f64, bool)> = probabilities
-        .chunks_exact(n_classes)
-        .zip(&classes)
-        .map(|(row, &class)| (row[first_highest(row)].into(), first_highest(row) == class))
-        .collect();
+    let predicted = probabilities.chunks_exact(n_classes).zip(&classes);
+    let predicted: Vec<(f64, bool)> = collected(
+        predicted
+            .map(|(row, &class)| (row[first_highest(row)].into(), first_highest(row) == class)),
+    )?;
     let mut out_of_reach = Vec::new();
     if config.reject.probability {
-        let chosen = choose("probability", &predicted, config, monitor, &mut out_of_reach);
+        let chosen = choose("probability", &predicted, config, monitor, &mut out_of_reach)?;
         model.confidence.probability =
             chosen.map(|t| Threshold { value: t.value * (1.0 - SLACK), ..t });
     }
     if let Some(mahalanobis) = model.mahalanobis.as_ref().filter(|_| config.reject.distance) {
         // The nearer, the surer.
-        let distances = values(&mahalanobis.distances(&scores.embeddings)?)?;
-        let nearness: Vec<(f64, bool)> = distances
-            .iter()
-            .zip(&predicted)
-            .map(|(&distance, (_, correct))| (-f64::from(distance), *correct))
-            .collect();
-        let chosen = choose("distance", &nearness, config, monitor, &mut out_of_reach);
+        let distances = values::<f32>(&mahalanobis.distances(&scores.embeddings)?)?;
+        let nearness = distances.iter().zip(&predicted);
+        let nearness =
+            collected(nearness.map(|(&distance, (_, correct))| (-f64::from(distance), *correct)))?;
+        let chosen = choose("distance", &nearness, config, monitor, &mut out_of_reach)?;
         model.confidence.distance =
             chosen.map(|t| Threshold { value: -t.value * (1.0 + SLACK), ..t });
     }
@@ -262,8 +260,8 @@ fn choose(
     config: &Calibration,
     monitor: &Monitor<'_>,
     out_of_reach: &mut Vec<String>,
-) -> Option<Threshold> {
-    match config.wish().threshold(values) {
+) -> Result<Option<Threshold>> {
+    Ok(match config.wish().threshold(values)? {
         Ok(threshold) => {
             let [low, high] = threshold.precision_interval();
             monitor.info(format_args!(
@@ -293,7 +291,7 @@ fn choose(
             ));
             None
         }
-    }
+    })
 }
 
 fn tell_temperature(
@@ -324,10 +322,6 @@ fn tell_temperature(
              equal (temperature {temperature})"
         )),
     }
-}
-
-fn values(tensor: &Tensor) -> Result<Vec<f32>> {
-    Ok(Vec::try_from(&tensor.f_detach()?.f_reshape([-1])?)?)
 }
 
 #[cfg(test)]

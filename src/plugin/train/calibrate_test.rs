@@ -1,6 +1,6 @@
 use std::sync::Mutex;
 
-use tch::Device;
+use tch::{Device, Tensor};
 
 use super::{super::split::stratified, *};
 use crate::{

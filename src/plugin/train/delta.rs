@@ -19,6 +19,7 @@ use super::{
     probe,
 };
 use crate::{
+    allocation::collected,
     backbone::{BatchNormMode, Network, Pass, View, tape},
     error::{Error, Result},
     model::{Head, Model},
@@ -102,7 +103,7 @@ impl Delta {
         };
         let head = fitted.as_ref().unwrap_or(&tuned.head);
         let _guard = tch::no_grad_guard();
-        let weighed = weighed(training, passes.labels);
+        let weighed = weighed(training, passes.labels)?;
         let n_channels: i64 = self.stages.iter().map(|(_, weights)| weights.size()[0]).sum();
         let n_rounds = (n_channels as usize * weighed.len()) as f64;
         let mut n_done = 0;
@@ -333,25 +334,25 @@ fn fit(
 ) -> Result<Head> {
     let itself = &[[false; 3]];
     let features = passes.features(tuned, training, itself, journal)?;
-    let (classes, n_classes) = (passes.classes(training), tuned.class_names.len());
+    let (classes, n_classes) = (passes.classes(training)?, tuned.class_names.len());
     let told = &mut |part| journal.within(Stage::Probe, part, 0);
     Ok(probe::fit(&[features], &classes, n_classes, config.seed, told)?.head)
 }
 
 /// Some of the training subtomograms, as many of every class as there are, rising.
-fn weighed(training: &[usize], labels: &[i32]) -> Vec<usize> {
+fn weighed(training: &[usize], labels: &[i32]) -> Result<Vec<usize>> {
     let mut n_seen: std::collections::BTreeMap<i32, usize> = Default::default();
     let rank = |&index: &usize| {
         let n = n_seen.entry(labels[index]).or_default();
         *n += 1;
         (*n, index)
     };
-    let mut ranked: Vec<(usize, usize)> = training.iter().map(rank).collect();
+    let mut ranked = collected(training.iter().map(rank))?;
     ranked.sort_unstable();
     let mut weighed: Vec<usize> =
         ranked.into_iter().take(MOST_WEIGHED).map(|(_, index)| index).collect();
     weighed.sort_unstable();
-    weighed
+    Ok(weighed)
 }
 
 /// Weights `[c]` of channels without which the loss grows by `increases` `[c]`: their softmax, times c.

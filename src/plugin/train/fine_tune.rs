@@ -105,7 +105,7 @@ pub fn fine_tune(
         let mut augmentation = random(Purpose::Augment);
         let mut dropout = random(Purpose::Dropout);
         let order =
-            epoch_order(config.balance, &split.training, labels, &mut random(Purpose::Shuffle));
+            epoch_order(config.balance, &split.training, labels, &mut random(Purpose::Shuffle))?;
         let mut tally = Tally::default();
         let mut rate = initial_rate;
         let batches = batches(order.len(), config.batch_size);
@@ -115,7 +115,7 @@ pub fn fine_tune(
             let input = tuned.prepare(volume, boxes)?;
             volume.announce(&order[next]);
             let size = spatial_size(&input)?;
-            let variations = config.augment.draw(boxes.len(), size, &mut augmentation);
+            let variations = config.augment.draw(boxes.len(), size, &mut augmentation)?;
             let batch = Batch {
                 input: variations.apply(&input, range)?,
                 targets: targets(&tuned, labels, boxes)?,

@@ -58,7 +58,7 @@ fn fit(
     training: &[usize],
     journal: &mut Journal<'_, '_>,
 ) -> Result<Probe> {
-    let classes = passes.classes(training);
+    let classes = passes.classes(training)?;
     let n_rows = probe_copies(config, training.len()).len() * classes.len();
     let work = n_rows * candidates.len() * PROBE_WORK;
     let n_classes = tuned.class_names.len();

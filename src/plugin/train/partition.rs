@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use rand::seq::SliceRandom;
 
 use super::split::{Purpose, generator};
-use crate::error::{Error, Result};
+use crate::{
+    allocation::{collected, filled, push},
+    error::{Error, Result},
+};
 
 /// What a subtomogram is for: a word of the C contract.
 pub use cinetomo_abi::cinetomo_part as Part;
@@ -79,18 +82,18 @@ pub fn partition(
             )));
         }
         if label >= 0 {
-            classes.entry(label).or_default().push(index);
+            push(classes.entry(label).or_default(), index)?;
         }
     }
     let mut generator = generator(seed, Purpose::Partition);
     for members in classes.values_mut() {
         members.shuffle(&mut generator);
     }
-    let mut parts = vec![Part::None; labels.len()];
+    let mut parts = filled(labels.len(), Part::None)?;
     match groups {
         None => hold_out_subtomograms(&classes, fractions, &mut parts),
         Some(groups) => {
-            let mut groups = Groups::new(&classes, groups);
+            let mut groups = Groups::new(&classes, groups)?;
             groups.order.shuffle(&mut generator);
             groups.hold_out(fractions.test, Part::Test, &mut parts)?;
             groups.hold_out(fractions.validation, Part::Validation, &mut parts)?;
@@ -105,7 +108,7 @@ pub fn partition(
         let n_training = if fractions.training > 0.0 { n_training.max(1) } else { 0 };
         // From the other end than the held-out: more training changes nothing there.
         let free = members.iter().rev().copied();
-        let free: Vec<usize> = free.filter(|&index| parts[index] == Part::None).collect();
+        let free = collected(free.filter(|&index| parts[index] == Part::None))?;
         for index in free.into_iter().take(n_training) {
             parts[index] = Part::Training;
         }
@@ -146,25 +149,25 @@ struct Groups {
 }
 
 impl Groups {
-    fn new(classes: &BTreeMap<i32, Vec<usize>>, groups: &[i32]) -> Groups {
+    fn new(classes: &BTreeMap<i32, Vec<usize>>, groups: &[i32]) -> Result<Groups> {
         let mut by_name: BTreeMap<i32, (Vec<usize>, BTreeMap<i32, usize>)> = BTreeMap::new();
         for (&class, members) in classes {
             for &index in members {
                 let (of_group, counts) = by_name.entry(groups[index]).or_default();
-                of_group.push(index);
+                push(of_group, index)?;
                 *counts.entry(class).or_default() += 1;
             }
         }
         let (members, counts): (Vec<_>, Vec<_>) = by_name.into_values().unzip();
         let n_per_class: BTreeMap<i32, usize> =
             classes.iter().map(|(&class, members)| (class, members.len())).collect();
-        Groups {
+        Ok(Groups {
             order: (0..members.len()).collect(),
             members,
             counts,
             n_free: n_per_class.clone(),
             n_per_class,
-        }
+        })
     }
 
     /// Gives the part whole groups until none brings it nearer to its fraction of each class; at least one, and never

@@ -8,6 +8,7 @@ use super::{
     split::batches,
 };
 use crate::{
+    allocation::{collected, filled, values},
     augment::Mirrors,
     backbone::{BatchNormMode, Pass, layers::average, tape},
     error::Result,
@@ -66,7 +67,7 @@ impl Tally {
 
 /// The classes of the subtomograms `indices`, `[k]`, on the model's device. Their labels are none of them -1.
 pub(super) fn targets(model: &Model, labels: &[i32], indices: &[usize]) -> Result<Tensor> {
-    let classes: Vec<i64> = indices.iter().map(|&index| i64::from(labels[index])).collect();
+    let classes = collected(indices.iter().map(|&index| i64::from(labels[index])))?;
     Ok(Tensor::f_from_slice(&classes)?.f_to_device(model.device)?)
 }
 
@@ -159,7 +160,7 @@ impl Passes<'_, '_> {
         let _guard = tch::no_grad_guard();
         for (done, &axes) in copies.iter().enumerate() {
             self.each_batch(model, indices, |step, n_steps, boxes, input| {
-                look(&Mirrors { flags: vec![axes; boxes.len()] }.apply(&input)?)?;
+                look(&Mirrors { flags: filled(boxes.len(), axes)? }.apply(&input)?)?;
                 let (step, n_steps) = (done * n_steps + step, copies.len() * n_steps);
                 journal.advance(Stage::Features, step, n_steps, boxes.len() * FORWARD_WORK)
             })?;
@@ -187,8 +188,8 @@ impl Passes<'_, '_> {
     }
 
     /// The classes of the subtomograms `indices`, whose labels are none of them -1.
-    pub fn classes(&self, indices: &[usize]) -> Vec<usize> {
-        indices.iter().map(|&index| self.labels[index] as usize).collect()
+    pub fn classes(&self, indices: &[usize]) -> Result<Vec<usize>> {
+        collected(indices.iter().map(|&index| self.labels[index] as usize))
     }
 
     /// What the model says of the subtomograms `indices`, as in classification. Fails with `NonFinite` if that is no
@@ -205,7 +206,7 @@ impl Passes<'_, '_> {
         self.each_batch(model, indices, |step, n_steps, boxes, input| {
             let scores = model.score(&input, journal.monitor)?;
             let finite = scores.log_probabilities.f_isfinite()?.f_all_dim(1, false)?;
-            let finite = Vec::<bool>::try_from(&finite)?;
+            let finite = values::<bool>(&finite)?;
             if let Some(place) = finite.iter().position(|finite| !finite) {
                 return Err(not_finite(boxes[place]));
             }

@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::split::folds;
 use crate::{
+    allocation::collected,
     error::{Error, ErrorKind, Result},
     model::Head,
 };
@@ -70,7 +71,8 @@ pub(super) fn fit(
         let trial = if n_folds < 2 {
             Trial::UNTRIED
         } else {
-            let folds = folds(classes, n_folds, seed).repeat(data.n_copies);
+            let folds = folds(classes, n_folds, seed)?;
+            let folds = collected((0..data.n_copies).flat_map(|_| folds.iter().copied()))?;
             let trial = data.cross_validate(&folds, n_folds, &mut within)?;
             accuracies.push(trial.accuracy);
             trial
@@ -156,9 +158,10 @@ impl Data {
         let present: Vec<(usize, usize)> =
             counts.into_iter().enumerate().filter(|(_, count)| *count > 0).collect();
         let place = |class: &usize| present.iter().position(|(other, _)| other == class);
-        let places: Vec<i64> = classes.iter().filter_map(place).map(|place| place as i64).collect();
+        let places = || classes.iter().filter_map(place).map(|place| place as i64);
         let n_copies = n_rows as usize / classes.len();
-        let targets = Tensor::f_from_slice(&places.repeat(n_copies))?
+        let targets = collected((0..n_copies).flat_map(|_| places()))?;
+        let targets = Tensor::f_from_slice(&targets)?
             .f_one_hot(present.len() as i64)?
             .f_to_kind(Kind::Double)?;
         Ok(Data {
@@ -198,11 +201,8 @@ impl Data {
         let mut log_loss = [0.0; STRENGTHS.len()];
         for fold in 0..n_folds {
             let part = |inside: bool| -> Result<Problem> {
-                let rows: Vec<i64> = (0..folds.len())
-                    .filter(|&row| (folds[row] == fold) == inside)
-                    .map(|row| row as i64)
-                    .collect();
-                let rows = Tensor::f_from_slice(&rows)?;
+                let rows = (0..folds.len()).filter(|&row| (folds[row] == fold) == inside);
+                let rows = Tensor::f_from_slice(&collected(rows.map(|row| row as i64))?)?;
                 Problem::new(
                     self.rows.f_index_select(0, &rows)?,
                     self.targets.f_index_select(0, &rows)?,

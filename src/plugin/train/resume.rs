@@ -219,7 +219,7 @@ fn update_with_voxels(
     labels: &[i32],
     monitor: &Monitor<'_>,
 ) -> Result<()> {
-    let indices: Vec<usize> = (0..labels.len()).filter(|&index| labels[index] >= 0).collect();
+    let indices = allocation::collected((0..labels.len()).filter(|&index| labels[index] >= 0))?;
     for (chunk, next) in batches(indices.len(), config.batch_size.min(MAX_CHUNK)) {
         monitor.check()?;
         let voxels = volume.gather(&indices[chunk], Device::Cpu)?;
@@ -230,7 +230,7 @@ fn update_with_voxels(
 }
 
 fn update(hash: &mut Sha256, tensor: &Tensor) -> Result<()> {
-    for block in allocation::values(&tensor.f_to_kind(Kind::Float)?)?.chunks(1 << 16) {
+    for block in allocation::values::<f32>(&tensor.f_to_kind(Kind::Float)?)?.chunks(1 << 16) {
         let bytes: Vec<u8> = block.iter().flat_map(|value| value.to_le_bytes()).collect();
         hash.update(bytes);
     }

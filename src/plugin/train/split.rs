@@ -5,7 +5,10 @@ use std::ops::Range;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use crate::error::{Error, Result};
+use crate::{
+    allocation::{collected, filled, push, reserve},
+    error::{Error, Result},
+};
 
 /// What random numbers are for; each purpose has a stream of its own, so that one choice does not disturb another.
 /// Streams 0 and 1 are those of the model: backbone and head.
@@ -80,6 +83,8 @@ pub(super) fn stratified(
         members.shuffle(&mut generator);
         let n_held_out = (fraction * members.len() as f64).round() as usize;
         let n_held_out = n_held_out.min(members.len().saturating_sub(1));
+        reserve(&mut split.validation, n_held_out)?;
+        reserve(&mut split.training, members.len() - n_held_out)?;
         split.validation.extend_from_slice(&members[..n_held_out]);
         split.training.extend_from_slice(&members[n_held_out..]);
     }
@@ -93,7 +98,7 @@ pub(super) fn members_of(labels: &[i32], n_classes: usize) -> Result<Vec<Vec<usi
     let mut members = vec![Vec::new(); n_classes];
     for (index, &label) in labels.iter().enumerate() {
         match usize::try_from(label) {
-            Ok(class) if class < n_classes => members[class].push(index),
+            Ok(class) if class < n_classes => push(&mut members[class], index)?,
             _ if label == -1 => {}
             _ => {
                 return Err(Error::invalid(format!(
@@ -109,16 +114,16 @@ pub(super) fn members_of(labels: &[i32], n_classes: usize) -> Result<Vec<Vec<usi
 
 /// Deals `classes` out to folds `0..n_folds`, each class in turn, so that the folds differ by at most one example in
 /// size and in each class. Returns the fold of each element.
-pub(super) fn folds(classes: &[usize], n_folds: usize, seed: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..classes.len()).collect();
+pub(super) fn folds(classes: &[usize], n_folds: usize, seed: u64) -> Result<Vec<usize>> {
+    let mut order = collected(0..classes.len())?;
     order.shuffle(&mut generator(seed, Purpose::Folds));
     // Stable: within a class the order stays random.
     order.sort_by_key(|&index| classes[index]);
-    let mut folds = vec![0; classes.len()];
+    let mut folds = filled(classes.len(), 0)?;
     for (position, index) in order.into_iter().enumerate() {
         folds[index] = position % n_folds;
     }
-    folds
+    Ok(folds)
 }
 
 /// Cuts `n` elements into the fewest batches of at most `batch_size`, all as even as possible: a short last batch
@@ -182,7 +187,7 @@ mod tests {
     #[test]
     fn folds_are_even_in_size_and_in_each_class() {
         let classes: Vec<usize> = [vec![0; 7], vec![1; 5], vec![2; 12]].concat();
-        let folds = folds(&classes, 5, 3);
+        let folds = folds(&classes, 5, 3).unwrap();
         let sizes = |class: Option<usize>| -> Vec<usize> {
             (0..5)
                 .map(|fold| {
@@ -196,8 +201,8 @@ mod tests {
             let (low, high) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
             assert!(high - low <= 1, "{class:?}: {sizes:?}");
         }
-        assert_eq!(folds, super::folds(&classes, 5, 3));
-        assert_ne!(folds, super::folds(&classes, 5, 4));
+        assert_eq!(folds, super::folds(&classes, 5, 3).unwrap());
+        assert_ne!(folds, super::folds(&classes, 5, 4).unwrap());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{
     passes::{Tally, forward},
 };
 use crate::{
+    allocation,
     augment::Mixup,
     backbone::{BatchNormMode, tape},
     error::{ErrorKind, Result},
@@ -41,9 +42,8 @@ impl Batch {
         }
         let n_features = model.network.n_features;
         let scale = (1.0 / (1.0 - model.dropout)) as f32;
-        let factors: Vec<f32> = (0..n as i64 * n_features)
-            .map(|_| if generator.random::<f64>() < model.dropout { 0.0 } else { scale })
-            .collect();
+        let factor = |_| if generator.random::<f64>() < model.dropout { 0.0 } else { scale };
+        let factors = allocation::collected((0..n * n_features as usize).map(factor))?;
         let factors = Tensor::f_from_slice(&factors)?.f_reshape([n as i64, n_features])?;
         Ok(Some(factors.f_to_device(model.device)?))
     }
