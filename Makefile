@@ -83,7 +83,7 @@ endure: ## long tests: 200 kills, 10,000 calls of each kind, 1,000 cancelled tra
 	  --nocapture killed no_call_loses_memory signals want_of_memory exit
 	CINETOMO_CALLS_SECONDS=3600 cargo test --release -p cinetomo-tests --test calls -- --nocapture
 
-sanitize: ## hosts under AddressSanitizer and valgrind, our readers under AddressSanitizer (needs valgrind and nightly Rust)
+sanitize: ## hosts under AddressSanitizer and valgrind, readers and plugin under AddressSanitizer, threads under ThreadSanitizer (needs valgrind and nightly Rust with rust-src)
 	@tests/sanitize.sh
 
 deny: ## licences, sources and known defects of the dependencies (installs cargo-deny into the cache the first time)

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs the hosts that call everything under AddressSanitizer and under valgrind, and the tests of our readers under AddressSanitizer.
-# Each tool first has to find what `planted.c` does wrong. After `make build`; takes about ten minutes on two cores.
+# Runs the hosts that call everything under AddressSanitizer and under valgrind, the tests of our readers and of the plugin under
+# AddressSanitizer, and random calls from several threads under ThreadSanitizer. The first two have to find what `planted.c` does
+# wrong before. After `make build`; about an hour on two cores the first time, as the plugin is compiled for each sanitizer.
 set -eu
 cd "$(dirname "$0")/.."
 target="$(cd "${CARGO_TARGET_DIR:-target}" && pwd)"
