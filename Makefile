@@ -78,9 +78,9 @@ fuzz: ## feed all readers of files with broken ones, FUZZ_SECONDS=60 each (needs
 	    -max_len=16384 -timeout=10 -malloc_limit_mb=64 -artifact_prefix=$(abspath $(TARGET))/fuzz/ || exit 1; \
 	done
 
-endure: ## long tests: 200 kills, 10,000 calls of each kind, 1,000 cancelled trainings, 200 ends in a first batch, an hour of random calls
-	CINETOMO_KILLS=200 CINETOMO_CALLS=10000 CINETOMO_TRAININGS=1000 CINETOMO_EXITS=200 cargo test --release -p cinetomo-tests --test hosts -- \
-	  --nocapture killed no_call_loses_memory signals want_of_memory exit
+endure: ## long tests: 200 kills, 10,000 calls of each kind, 1,000 cancelled trainings, an hour of random calls
+	CINETOMO_KILLS=200 CINETOMO_CALLS=10000 CINETOMO_TRAININGS=1000 cargo test --release -p cinetomo-tests --test hosts -- --nocapture \
+	  killed no_call_loses_memory signals want_of_memory
 	CINETOMO_CALLS_SECONDS=3600 cargo test --release -p cinetomo-tests --test calls -- --nocapture
 
 sanitize: ## hosts under AddressSanitizer and valgrind, readers and plugin under AddressSanitizer, threads under ThreadSanitizer (needs valgrind and nightly Rust with rust-src)

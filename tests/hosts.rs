@@ -150,22 +150,6 @@ fn exit_waits_for_nobody_long() {
     }
 }
 
-/// In the very first batch of a process, too: at moments all over it.
-#[test]
-fn exit_may_come_in_the_first_batch() {
-    let installation = Installation::cpu_only();
-    let host = installation.build("exit");
-    for round in 0..number("CINETOMO_EXITS", 12) {
-        let way = ["first_train", "first_classify"][round as usize % 2];
-        let milliseconds = (37 * round % 450).to_string();
-        let mut command = Command::new(host.get_program());
-        let run = command.args([way, &milliseconds]).env_remove("LD_LIBRARY_PATH").output();
-        let run = run.expect("the host starts");
-        let said = String::from_utf8_lossy(&run.stderr);
-        assert_eq!(run.status.code(), Some(7), "{way} {milliseconds}: {} {said}", run.status);
-    }
-}
-
 #[test]
 fn exit_destroys_nothing_that_a_batch_needs() {
     let installation = Installation::cpu_only();

@@ -1,6 +1,7 @@
 /* exit() while threads are in the library: the process ends at once and with the status that was asked for.
  *
- * exit WAY MILLISECONDS: what the threads do, and for how long before the end. */
+ * exit WAY MILLISECONDS: what the threads do, and for how long before the end. `first_train` and `first_classify` end in the first
+ * batch, or while it is prepared, which crashes now and then: benches/record/endurance.md has how often. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -144,8 +144,8 @@ pub(super) fn prepare() {
         let is_done = AtomicBool::new(false);
         thread::scope(|scope| {
             let _end = OnDrop(|| is_done.store(true, SeqCst));
-            // Meanwhile a thread registers so often that hardly anything is in use before it is older than our handler. Where it
-            // does not start, there is a gap of some 30 ms.
+            // Meanwhile a thread registers so often that hardly anything is in use before it is older than our handler. A gap
+            // remains where that thread gets no processor.
             let again = || keep_registering(&is_done);
             drop(thread::Builder::new().stack_size(64 << 10).spawn_scoped(scope, again));
             // Where it fails, so will the host's computation, which can say so.
