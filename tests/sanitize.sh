@@ -58,10 +58,13 @@ if [ "${SANITIZE_THREADS:-1}" = 1 ]; then
     # Not valgrind's helgrind: it knows the locks of pthreads, and those of Rust are futexes.
     echo "ThreadSanitizer, random calls from three threads"
     export RUSTFLAGS=-Zsanitizer=thread CARGO_TARGET_DIR="$target/threads"
+    cargo +nightly rustc -Zbuild-std --release --target "$host" -p cinetomo-tests --test calls -- -Clink-arg=-Wl,--export-dynamic
+    deps="$CARGO_TARGET_DIR/$host/release/deps"
+    nm -D "$deps/libcinetomo.so" | grep -q __tsan_write8 || fail "ThreadSanitizer is not in the library"
+    calls="$(ls -t "$deps"/calls-*[0-9a-f] | head -1)"
     for seed in ${SANITIZE_SEEDS:-3 6 9 12 15}; do
-        TSAN_OPTIONS="suppressions=$(pwd)/tests/hosts/tsan.supp:halt_on_error=0:exitcode=66" \
-            CINETOMO_CALLS_MEMORY=unlimited CINETOMO_CALLS_SEED="$seed" \
-            cargo +nightly test -Zbuild-std --release --target "$host" -p cinetomo-tests --test calls
+        TSAN_OPTIONS="suppressions=$(pwd)/tests/hosts/tsan.supp:exitcode=66" \
+            CINETOMO_CALLS_MEMORY=unlimited CINETOMO_CALLS_SEED="$seed" "$calls" random_calls
     done
 fi
 echo "sanitize: nothing was found"
