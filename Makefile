@@ -72,7 +72,7 @@ bench: build ## classification and fine-tuning beside PyTorch, torch.compile, ON
 fuzz: ## feed all readers of files with broken ones, FUZZ_SECONDS=60 each (needs nightly Rust and cargo-fuzz), and the table with calls
 	CINETOMO_CALLS_SECONDS=$(FUZZ_SECONDS) cargo test --release -p cinetomo-tests --test calls -- --nocapture
 	@for fuzzer in $(FUZZERS); do \
-	  mkdir -p $(TARGET)/fuzz/$$fuzzer && \
+	  mkdir -p $(TARGET)/fuzz/$$fuzzer && tar -xzf tests/fuzz/corpora/$$fuzzer.tar.gz -C $(TARGET)/fuzz/$$fuzzer && \
 	  cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir $(abspath $(TARGET))/fuzz/build $$fuzzer \
 	    $(abspath $(TARGET))/fuzz/$$fuzzer $(CURDIR)/tests/fuzz/seeds/$$fuzzer -- -max_total_time=$(FUZZ_SECONDS) \
 	    -max_len=16384 -timeout=10 -malloc_limit_mb=64 -artifact_prefix=$(abspath $(TARGET))/fuzz/ || exit 1; \
