@@ -6,8 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+mod attention;
+mod block;
 mod convolution;
 mod direct;
+mod gelu;
 mod gradient;
 mod map;
 mod matrix;
@@ -19,7 +22,10 @@ mod threads;
 mod winograd;
 
 pub use self::{
+    attention::{Groups, Member},
+    block::{Block, Linear, Norm},
     convolution::{Convolution, Geometry, Method, Windows},
+    gelu::Gelu,
     gradient::{weight_gradient, weight_gradient_bytes},
     map::{Finish, Map},
     norm::{Back, Moments, moments, scale_and_shift},

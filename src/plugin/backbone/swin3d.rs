@@ -15,6 +15,7 @@ use self::layout::{Layout, missing};
 use super::{
     Architecture, BackboneSpec, Stage, View,
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
+    fused::{Fused, Layers, Windows},
     layers::{Conv3d, Conv3dConfig, Padding, spatial_size},
     ledger::{self, F32},
 };
@@ -220,6 +221,7 @@ struct Block {
     attention: WindowAttention,
     norm2: LayerNorm,
     mlp: Mlp,
+    fused: Fused,
 }
 
 impl Block {
@@ -237,10 +239,22 @@ impl Block {
             attention: WindowAttention::new(parameters, prefix, n, n_heads, shifted)?,
             norm2: LayerNorm::new(parameters, &format!("{prefix}norm2."), n, EPSILON)?,
             mlp: Mlp::new(parameters, layers, [n, 4 * n, n], Gelu::Exact)?,
+            fused: Fused::default(),
         })
     }
 
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
+        let layers = Layers {
+            norms: [&self.norm1, &self.norm2],
+            qkv: &[&self.attention.qkv],
+            projection: &self.attention.projection,
+            mlp: &self.mlp,
+            n_heads: self.attention.n_heads,
+        };
+        let windows = || self.attention.windows(tokens);
+        if let Some(output) = self.fused.forward(tokens, layers, windows)? {
+            return Ok(output);
+        }
         // In place: the gradient of a linear layer does not need its output.
         let held = ledger::bytes(&[tokens]);
         let attention = || self.attention.forward(&self.norm1.forward(tokens)?);
@@ -285,6 +299,13 @@ impl WindowAttention {
             shifted,
             device: parameters.device(),
         })
+    }
+
+    /// Which of `[n, z, y, x, c]` attend to which in the inference form, and by what bias.
+    fn windows(&self, tokens: &Tensor) -> Result<Windows> {
+        let (_, z, y, x, _) = tokens.size5()?;
+        let layout = Layout::new([z, y, x], self.shifted);
+        Ok(Windows { groups: layout.groups(), bias: Some(self.bias(layout.volume())?) })
     }
 
     /// From `[n, z, y, x, c]` to the same shape.

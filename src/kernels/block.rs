@@ -1,0 +1,262 @@
+//! A transformer block with its weights prepared: LayerNorm and attention, LayerNorm and multilayer perceptron, the tokens added to what each makes of
+//! them.
+//!
+//! Some rows at a time go through all that concerns a token alone, so that nothing but queries, keys, values and what they attend to is ever written
+//! to memory, and that of few samples at once.
+
+use std::{collections::TryReserveError, ops::Range};
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::{
+    attention::{Attention, Groups, Units},
+    convolution::zeros,
+    gelu::Gelu,
+    map::{load, store},
+    matrix::{PANEL, Packed},
+    threads::on_threads,
+};
+
+/// Tokens that go through all layers at once: a multiple of the rows that are multiplied at once.
+const ROWS: usize = 48;
+
+/// Tokens between two passes over the weights, at least, where a batch has so many: weights that come from memory then serve many.
+const TOKENS_AT_ONCE: usize = 1024;
+
+/// A linear layer.
+pub struct Linear {
+    weights: Packed,
+    bias: Vec<f32>,
+}
+
+impl Linear {
+    /// Prepares weights `[n_out, n_in]` and a bias `[n_out]` on up to `n_threads` threads; `n_out` must be a multiple of 16. Fails if there is no
+    /// memory.
+    pub fn new(weights: &[f32], bias: &[f32], n_threads: usize) -> Result<Linear, TryReserveError> {
+        let n_out = bias.len();
+        assert!(n_out.is_multiple_of(PANEL), "{n_out} outputs");
+        let weights = Packed::new(weights, [weights.len() / n_out.max(1), n_out], n_threads)?;
+        Ok(Linear { weights, bias: bias.to_vec() })
+    }
+
+    fn n_out(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// `out` `[rows, n_out]` becomes, or with `add` gets added, what this makes of `rows`; `then` is done to it.
+    #[inline(always)]
+    fn apply<S: Simd>(
+        &self,
+        simd: S,
+        rows: &[f32],
+        out: &mut [f32],
+        add: bool,
+        then: impl Fn(S::f32s) -> S::f32s,
+    ) {
+        let n_in = rows.len() * self.n_out() / out.len();
+        self.weights.multiply_rows(simd, rows, 0..n_in, out, add);
+        for out in out.chunks_exact_mut(self.n_out()) {
+            for channel in (0..out.len()).step_by(S::F32_LANES) {
+                let sum = simd.add_f32s(load::<S>(out, channel), load::<S>(&self.bias, channel));
+                store::<S>(out, channel, then(sum));
+            }
+        }
+    }
+}
+
+/// Layer normalisation (Ba, Kiros & Hinton 2016) of as many channels as it has weights.
+pub struct Norm {
+    /// What each channel is multiplied by.
+    pub weight: Vec<f32>,
+    /// What is then added to it.
+    pub bias: Vec<f32>,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+impl Norm {
+    /// Of each row.
+    #[inline(always)]
+    fn apply<S: Simd>(&self, simd: S, rows: &[f32], out: &mut [f32]) {
+        let n = self.weight.len();
+        let channels = || (0..n).step_by(S::F32_LANES);
+        for (row, out) in rows.chunks_exact(n).zip(out.chunks_exact_mut(n)) {
+            let mut sum = simd.splat_f32s(0.0);
+            channels().for_each(|channel| sum = simd.add_f32s(sum, load::<S>(row, channel)));
+            let mean = simd.splat_f32s(simd.reduce_sum_f32s(sum) / n as f32);
+            let mut squares = simd.splat_f32s(0.0);
+            for channel in channels() {
+                let apart = simd.sub_f32s(load::<S>(row, channel), mean);
+                squares = simd.mul_add_e_f32s(apart, apart, squares);
+            }
+            let variance = simd.reduce_sum_f32s(squares) / n as f32;
+            let scale = simd.splat_f32s(1.0 / (variance + self.epsilon).sqrt());
+            for channel in channels() {
+                let apart = simd.sub_f32s(load::<S>(row, channel), mean);
+                let weight = load::<S>(&self.weight, channel);
+                let value = simd.mul_add_e_f32s(
+                    simd.mul_f32s(apart, scale),
+                    weight,
+                    load::<S>(&self.bias, channel),
+                );
+                store::<S>(out, channel, value);
+            }
+        }
+    }
+}
+
+/// A transformer block: `x + attention(norm(x))`, then `x + mlp(norm(x))`.
+pub struct Block {
+    /// Before attention and before the perceptron.
+    pub norms: [Norm; 2],
+    /// To queries of all heads, keys and values, side by side.
+    pub qkv: Linear,
+    /// After the attention.
+    pub projection: Linear,
+    /// The perceptron.
+    pub mlp: [Linear; 2],
+    /// Between its layers.
+    pub gelu: Gelu,
+    /// Number of heads.
+    pub n_heads: usize,
+}
+
+impl Block {
+    /// Bytes that the block's weights take, and its biases, without its norms.
+    pub fn bytes(n_channels: usize, n_hidden: usize) -> usize {
+        (4 * n_channels + 2 * n_hidden) * n_channels * size_of::<f32>()
+    }
+
+    /// Bytes that are worked in by so many threads.
+    pub fn scratch_bytes(
+        [n_channels, n_hidden, n_heads]: [usize; 3],
+        groups: &Groups,
+        n_threads: usize,
+    ) -> usize {
+        let tokens = samples_at_once(groups) * groups.n_tokens();
+        let of_thread = thread_values([n_channels, n_hidden, n_heads], groups);
+        (tokens * 4 * n_channels + n_threads * of_thread) * size_of::<f32>()
+    }
+
+    /// Fills `out` with what the block makes of tokens `[samples, tokens, channels]` on up to `n_threads` threads, which end before this does; `bias`
+    /// `[heads, places, places]` is added to the attention. Fails if there is no memory to work in.
+    pub fn run(
+        &self,
+        tokens: &[f32],
+        groups: &Groups,
+        bias: Option<&[f32]>,
+        out: &mut [f32],
+        n_threads: usize,
+    ) -> Result<(), TryReserveError> {
+        let n_channels = self.projection.n_out();
+        let of_thread = thread_values([n_channels, self.mlp[0].n_out(), self.n_heads], groups);
+        let at_once = samples_at_once(groups) * groups.n_tokens() * n_channels;
+        let at_once = at_once.min(tokens.len()).max(1);
+        let arch = Arch::new();
+        let mut qkv = zeros(3 * at_once)?;
+        let mut attended = zeros(at_once)?;
+        let mut scratch =
+            (0..n_threads.max(1)).map(|_| zeros(of_thread)).collect::<Result<Vec<_>, _>>()?;
+        for (tokens, out) in tokens.chunks(at_once).zip(out.chunks_mut(at_once)) {
+            let n_tokens = tokens.len() / n_channels;
+            let qkv = &mut qkv[..3 * tokens.len()];
+            let start = |token| token * 3 * n_channels;
+            on_threads(&mut scratch, n_tokens, start, qkv, |scratch, range, out| {
+                let tokens = &tokens[range.start * n_channels..range.end * n_channels];
+                arch.dispatch(Queries { block: self, tokens, out, scratch });
+            });
+            let (n_heads, of_padding) = (self.n_heads, &self.qkv.bias[..]);
+            let attention = Attention { groups, n_heads, qkv, of_padding, bias };
+            let attended = &mut attended[..tokens.len()];
+            let (n_units, start) = (attention.n_units(), |unit| attention.start(unit));
+            on_threads(&mut scratch, n_units, start, attended, |scratch, units, out| {
+                arch.dispatch(Units { attention, units, out, scratch });
+            });
+            let attended = &*attended;
+            let start = |token| token * n_channels;
+            on_threads(&mut scratch, n_tokens, start, out, |scratch, range, out| {
+                arch.dispatch(Rest {
+                    block: self,
+                    tokens,
+                    attention,
+                    attended,
+                    range,
+                    out,
+                    scratch,
+                });
+            });
+        }
+        Ok(())
+    }
+}
+
+fn samples_at_once(groups: &Groups) -> usize {
+    (TOKENS_AT_ONCE / groups.n_tokens().max(1)).max(1)
+}
+
+/// Values that a thread works in.
+fn thread_values([n_channels, n_hidden, n_heads]: [usize; 3], groups: &Groups) -> usize {
+    (ROWS * (n_channels + n_hidden)).max(groups.scratch_values(n_channels / n_heads))
+}
+
+/// Queries, keys and values of some tokens.
+struct Queries<'a> {
+    block: &'a Block,
+    tokens: &'a [f32],
+    out: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl WithSimd for Queries<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Queries { block, tokens, out, scratch } = self;
+        let n = block.projection.n_out();
+        for (tokens, out) in tokens.chunks(ROWS * n).zip(out.chunks_mut(ROWS * 3 * n)) {
+            let normed = &mut scratch[..tokens.len()];
+            block.norms[0].apply(simd, tokens, normed);
+            block.qkv.apply(simd, normed, out, false, |value| value);
+        }
+    }
+}
+
+/// What comes after the attention, of some tokens.
+struct Rest<'a> {
+    block: &'a Block,
+    tokens: &'a [f32],
+    attention: Attention<'a>,
+    attended: &'a [f32],
+    range: Range<usize>,
+    out: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl WithSimd for Rest<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Rest { block, tokens, attention, attended, range, out, scratch } = self;
+        let Block { norms, projection, mlp: [first, second], gelu, .. } = block;
+        let n = projection.n_out();
+        out.copy_from_slice(&tokens[range.start * n..range.end * n]);
+        let (rows, hidden) = scratch.split_at_mut(ROWS * n);
+        for (start, out) in range.step_by(ROWS).zip(out.chunks_mut(ROWS * n)) {
+            let rows = &mut rows[..out.len()];
+            for (token, row) in (start..).zip(rows.chunks_exact_mut(n)) {
+                attention.gather(attended, token, row);
+            }
+            projection.apply(simd, rows, out, true, |value| value);
+            norms[1].apply(simd, out, rows);
+            let hidden = &mut hidden[..out.len() / n * first.n_out()];
+            first.apply(simd, rows, hidden, false, |value| gelu.apply(simd, value));
+            second.apply(simd, hidden, out, true, |value| value);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "block_test.rs"]
+mod block_test;
