@@ -13,7 +13,7 @@ use crate::{
     convolution::zeros,
     gelu::Gelu,
     map::{load, store},
-    matrix::{PANEL, Packed},
+    matrix::{self, PANEL, Packed},
     threads::on_threads,
 };
 
@@ -105,26 +105,98 @@ impl Norm {
     }
 }
 
+/// `x + mlp(norm(x))`.
+pub struct Perceptron {
+    /// Before it.
+    pub norm: Norm,
+    /// Its layers.
+    pub layers: [Linear; 2],
+    /// Between them.
+    pub gelu: Gelu,
+}
+
+impl Perceptron {
+    /// Bytes that its weights take.
+    pub fn bytes(n_channels: usize, n_hidden: usize) -> usize {
+        2 * n_hidden * n_channels * size_of::<f32>()
+    }
+
+    /// Bytes that are worked in by so many threads.
+    pub fn scratch_bytes(n_channels: usize, n_hidden: usize, n_threads: usize) -> usize {
+        n_threads * ROWS * (n_channels + n_hidden) * size_of::<f32>()
+    }
+
+    /// Fills `out` with what it makes of tokens `[tokens, channels]` on up to `n_threads` threads, which end before this does. Fails if there is no
+    /// memory to work in.
+    pub fn run(
+        &self,
+        tokens: &[f32],
+        out: &mut [f32],
+        n_threads: usize,
+    ) -> Result<(), TryReserveError> {
+        let [first, second] = self.layers.each_ref().map(Linear::n_out);
+        let of_thread = ROWS * (second + first);
+        let mut scratch = threads_scratch(n_threads, of_thread)?;
+        let arch = Arch::new();
+        on_tokens(&mut scratch, tokens.len() / second, second, out, |scratch, range, out| {
+            let tokens = &tokens[range.start * second..range.end * second];
+            arch.dispatch(Perceived { perceptron: self, tokens, out, scratch });
+        });
+        Ok(())
+    }
+
+    /// Of some rows at once.
+    #[inline(always)]
+    fn add_to<S: Simd>(&self, simd: S, out: &mut [f32], rows: &mut [f32], hidden: &mut [f32]) {
+        let [first, second] = &self.layers;
+        let hidden = &mut hidden[..out.len() / second.n_out() * first.n_out()];
+        self.norm.apply(simd, out, rows);
+        first.apply(simd, rows, hidden, false, |value| self.gelu.apply(simd, value));
+        second.apply(simd, hidden, out, true, |value| value);
+    }
+}
+
+/// What a perceptron makes of some tokens.
+struct Perceived<'a> {
+    perceptron: &'a Perceptron,
+    tokens: &'a [f32],
+    out: &'a mut [f32],
+    scratch: &'a mut [f32],
+}
+
+impl WithSimd for Perceived<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Perceived { perceptron, tokens, out, scratch } = self;
+        let n = perceptron.norm.weight.len();
+        let (rows, hidden) = scratch.split_at_mut(ROWS * n);
+        for (tokens, out) in tokens.chunks(ROWS * n).zip(out.chunks_mut(ROWS * n)) {
+            out.copy_from_slice(tokens);
+            perceptron.add_to(simd, out, &mut rows[..tokens.len()], hidden);
+        }
+    }
+}
+
 /// A transformer block: `x + attention(norm(x))`, then `x + mlp(norm(x))`.
 pub struct Block {
-    /// Before attention and before the perceptron.
-    pub norms: [Norm; 2],
+    /// Before the attention.
+    pub norm: Norm,
     /// To queries of all heads, keys and values, side by side.
     pub qkv: Linear,
     /// After the attention.
     pub projection: Linear,
-    /// The perceptron.
-    pub mlp: [Linear; 2],
-    /// Between its layers.
-    pub gelu: Gelu,
+    /// What follows.
+    pub mlp: Perceptron,
     /// Number of heads.
     pub n_heads: usize,
 }
 
 impl Block {
-    /// Bytes that the block's weights take, and its biases, without its norms.
+    /// Bytes that its weights take.
     pub fn bytes(n_channels: usize, n_hidden: usize) -> usize {
-        (4 * n_channels + 2 * n_hidden) * n_channels * size_of::<f32>()
+        4 * n_channels * n_channels * size_of::<f32>() + Perceptron::bytes(n_channels, n_hidden)
     }
 
     /// Bytes that are worked in by so many threads.
@@ -149,19 +221,18 @@ impl Block {
         n_threads: usize,
     ) -> Result<(), TryReserveError> {
         let n_channels = self.projection.n_out();
-        let of_thread = thread_values([n_channels, self.mlp[0].n_out(), self.n_heads], groups);
+        let of_thread =
+            thread_values([n_channels, self.mlp.layers[0].n_out(), self.n_heads], groups);
         let at_once = samples_at_once(groups) * groups.n_tokens() * n_channels;
         let at_once = at_once.min(tokens.len()).max(1);
         let arch = Arch::new();
         let mut qkv = zeros(3 * at_once)?;
         let mut attended = zeros(at_once)?;
-        let mut scratch =
-            (0..n_threads.max(1)).map(|_| zeros(of_thread)).collect::<Result<Vec<_>, _>>()?;
+        let mut scratch = threads_scratch(n_threads, of_thread)?;
         for (tokens, out) in tokens.chunks(at_once).zip(out.chunks_mut(at_once)) {
             let n_tokens = tokens.len() / n_channels;
             let qkv = &mut qkv[..3 * tokens.len()];
-            let start = |token| token * 3 * n_channels;
-            on_threads(&mut scratch, n_tokens, start, qkv, |scratch, range, out| {
+            on_tokens(&mut scratch, n_tokens, 3 * n_channels, qkv, |scratch, range, out| {
                 let tokens = &tokens[range.start * n_channels..range.end * n_channels];
                 arch.dispatch(Queries { block: self, tokens, out, scratch });
             });
@@ -173,8 +244,7 @@ impl Block {
                 arch.dispatch(Units { attention, units, out, scratch });
             });
             let attended = &*attended;
-            let start = |token| token * n_channels;
-            on_threads(&mut scratch, n_tokens, start, out, |scratch, range, out| {
+            on_tokens(&mut scratch, n_tokens, n_channels, out, |scratch, range, out| {
                 arch.dispatch(Rest {
                     block: self,
                     tokens,
@@ -188,6 +258,26 @@ impl Block {
         }
         Ok(())
     }
+}
+
+/// Work on tokens, of which as many stay together as are multiplied at once, with `width` values of `out` for each.
+fn on_tokens<T: Send>(
+    threads: &mut [T],
+    n_tokens: usize,
+    width: usize,
+    out: &mut [f32],
+    work: impl Fn(&mut T, Range<usize>, &mut [f32]) + Sync,
+) {
+    let token = |unit: usize| (unit * matrix::ROWS).min(n_tokens);
+    let (n_units, start) = (n_tokens.div_ceil(matrix::ROWS), |unit| token(unit) * width);
+    on_threads(threads, n_units, start, out, |state, units, out| {
+        work(state, token(units.start)..token(units.end), out);
+    });
+}
+
+/// What each thread works in.
+fn threads_scratch(n_threads: usize, n_values: usize) -> Result<Vec<Vec<f32>>, TryReserveError> {
+    (0..n_threads.max(1)).map(|_| zeros(n_values)).collect()
 }
 
 fn samples_at_once(groups: &Groups) -> usize {
@@ -216,7 +306,7 @@ impl WithSimd for Queries<'_> {
         let n = block.projection.n_out();
         for (tokens, out) in tokens.chunks(ROWS * n).zip(out.chunks_mut(ROWS * 3 * n)) {
             let normed = &mut scratch[..tokens.len()];
-            block.norms[0].apply(simd, tokens, normed);
+            block.norm.apply(simd, tokens, normed);
             block.qkv.apply(simd, normed, out, false, |value| value);
         }
     }
@@ -239,7 +329,7 @@ impl WithSimd for Rest<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Rest { block, tokens, attention, attended, range, out, scratch } = self;
-        let Block { norms, projection, mlp: [first, second], gelu, .. } = block;
+        let Block { projection, mlp, .. } = block;
         let n = projection.n_out();
         out.copy_from_slice(&tokens[range.start * n..range.end * n]);
         let (rows, hidden) = scratch.split_at_mut(ROWS * n);
@@ -249,10 +339,7 @@ impl WithSimd for Rest<'_> {
                 attention.gather(attended, token, row);
             }
             projection.apply(simd, rows, out, true, |value| value);
-            norms[1].apply(simd, out, rows);
-            let hidden = &mut hidden[..out.len() / n * first.n_out()];
-            first.apply(simd, rows, hidden, false, |value| gelu.apply(simd, value));
-            second.apply(simd, hidden, out, true, |value| value);
+            mlp.add_to(simd, out, rows, hidden);
         }
     }
 }

@@ -45,11 +45,14 @@ impl Tensors {
         let [qkv, projection, first, second] =
             self.linear.each_ref().map(|[weight, bias]| Linear::new(weight, bias, 2).unwrap());
         Block {
-            norms: self.norms.each_ref().map(norm),
+            norm: norm(&self.norms[0]),
             qkv,
             projection,
-            mlp: [first, second],
-            gelu: Gelu::Tanh,
+            mlp: Perceptron {
+                norm: norm(&self.norms[1]),
+                layers: [first, second],
+                gelu: Gelu::Tanh,
+            },
             n_heads: N_HEADS,
         }
     }
@@ -118,6 +121,7 @@ fn expected(
         }
     }
     for row in &mut rows {
+        // Of no group at all, only this remains.
         let hidden = linear(2, &norm(1, row)).into_iter().map(|x| {
             let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
             0.5 * x * (1.0 + inner.tanh())
@@ -143,6 +147,14 @@ fn scattered(n_tokens: usize) -> Vec<Vec<Member>> {
     groups
 }
 
+fn assert_near(found: &[f32], expected: &[f64], tolerance: f64) {
+    let greatest = expected.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let error = (f64::from(*found) - expected).abs() / greatest;
+        assert!(error < tolerance, "value {index}: {found}, not {expected}");
+    }
+}
+
 fn check(
     [n_samples, n_tokens]: [usize; 2],
     members: &[Vec<Member>],
@@ -162,11 +174,7 @@ fn check(
     let truth = tokens.chunks(n_tokens * N_CHANNELS);
     let truth: Vec<f64> =
         truth.flat_map(|tokens| expected(&tensors, tokens, members, bias)).collect();
-    let greatest = truth.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
-    for (index, (found, expected)) in found.iter().zip(&truth).enumerate() {
-        let error = (f64::from(*found) - expected).abs() / greatest;
-        assert!(error < tolerance, "value {index} of {n_tokens} tokens: {found}, not {expected}");
-    }
+    assert_near(&found, &truth, tolerance);
     for n_threads in [2, 5] {
         assert_eq!(run(n_threads), found, "{n_threads} threads");
     }
@@ -185,6 +193,18 @@ fn a_block_is_that_of_double_precision() {
     let bias = waves(N_HEADS * n_places * n_places, 0.77);
     check([3, 117], &members, Some(&bias), 2e-6);
     check([2, 117], &members, None, 2e-6);
+}
+
+#[test]
+fn a_perceptron_is_that_of_double_precision() {
+    let tensors = Tensors::new();
+    let tokens = waves(101 * N_CHANNELS, 0.213);
+    let truth = expected(&tensors, &tokens, &[], None);
+    for n_threads in [1, 3] {
+        let mut out = vec![f32::NAN; tokens.len()];
+        tensors.block().mlp.run(&tokens, &mut out, n_threads).unwrap();
+        assert_near(&out, &truth, 2e-6);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 
-use cinetomo_kernels::{Block, Groups, Linear, Norm};
+use cinetomo_kernels::{Block, Groups, Linear, Norm, Perceptron};
 use tch::{Device, Kind, Tensor};
 
 use super::{
@@ -67,12 +67,8 @@ impl Fused {
             layers.enter(&groups, &output);
             return Ok(Some(output));
         }
-        let mut fused = self.0.borrow_mut();
-        let versions = versions(layers.tensors())?;
-        let (_, block) = match fused.take() {
-            Some(current) if current.0 == versions => fused.insert(current),
-            _ => fused.insert((versions, layers.prepared()?)),
-        };
+        let mut form = self.0.borrow_mut();
+        let block = current(&mut form, layers.tensors(), || layers.prepared())?;
         let tokens = tokens.f_contiguous()?;
         let tokens = values(&tokens)?;
         let bias = bias.as_ref().map(values).transpose()?;
@@ -86,30 +82,23 @@ impl Fused {
 impl Layers<'_> {
     /// Channels, hidden ones of the perceptron, and heads.
     fn sizes(&self) -> [usize; 3] {
-        let [n_hidden, n_channels] = [0, 1].map(|axis| self.mlp.layers[0].weight.size()[axis]);
-        [n_channels, n_hidden, self.n_heads].map(|n| n as usize)
+        let [n_hidden, n_channels] = size(&self.mlp.layers[0].weight);
+        [n_channels, n_hidden, self.n_heads as usize]
     }
 
     fn tensors(&self) -> impl Iterator<Item = &Tensor> {
-        let [first, second] = &self.mlp.layers;
-        let linear = self.qkv.iter().copied().chain([self.projection, first, second]);
-        let linear = linear.flat_map(|layer| std::iter::once(&layer.weight).chain(&layer.bias));
-        linear.chain(self.norms.iter().flat_map(|norm| [&norm.weight, &norm.bias]))
+        let [before, after] = self.norms;
+        let linear = self.qkv.iter().copied().chain([self.projection]).flat_map(of_linear);
+        linear.chain([&before.weight, &before.bias]).chain(of_perceptron(after, self.mlp))
     }
 
     /// Our kernel of it.
     fn prepared(&self) -> Result<Block> {
-        let norm = |norm: &LayerNorm| -> Result<Norm> {
-            let (weight, bias) = (values(&norm.weight)?.to_vec(), values(&norm.bias)?.to_vec());
-            Ok(Norm { weight, bias, epsilon: norm.epsilon as f32 })
-        };
-        let [first, second] = &self.mlp.layers;
         Ok(Block {
-            norms: [norm(self.norms[0])?, norm(self.norms[1])?],
+            norm: norm(self.norms[0])?,
             qkv: side_by_side(self.qkv)?,
             projection: side_by_side(&[self.projection])?,
-            mlp: [side_by_side(&[first])?, side_by_side(&[second])?],
-            gelu: self.mlp.gelu,
+            mlp: perceptron(self.norms[1], self.mlp)?,
             n_heads: self.n_heads as usize,
         })
     }
@@ -122,6 +111,77 @@ impl Layers<'_> {
         let of_attention = 2 * groups.n_pairs() / groups.n_tokens().max(1);
         ledger::enter(output, F32, (4 * n_channels + 2 * n_hidden + of_attention) as i64);
     }
+}
+
+/// The inference form of a multilayer perceptron with the LayerNorm before it and the tokens added to it.
+#[derive(Default)]
+pub struct FusedMlp(RefCell<Option<(Vec<i64>, Perceptron)>>);
+
+impl FusedMlp {
+    /// `tokens + mlp(norm(tokens))` of tokens `[n, ..., c]`; `None` if the pass is not in the inference form, our kernels are not for its values, or the
+    /// perceptron changes the number of channels.
+    pub fn forward(&self, tokens: &Tensor, norm: &LayerNorm, mlp: &Mlp) -> Result<Option<Tensor>> {
+        let [first, second] = &mlp.layers;
+        let ([n_hidden, n_in], n_out) = (size(&first.weight), size(&second.weight)[0]);
+        if !is_inference() || !is_ours(&first.weight) || n_in != n_out {
+            return Ok(None);
+        }
+        let size = tokens.size();
+        if ledger::is_walking() {
+            let output = Tensor::f_empty(&size, (Kind::Float, Device::Cpu))?;
+            ledger::enter_prepared(Perceptron::bytes(n_in, n_hidden) as u64);
+            let scratch = Perceptron::scratch_bytes(n_in, n_hidden, n_threads());
+            ledger::enter_scratch(scratch as u64);
+            ledger::enter(&output, F32, 2 * n_hidden as i64);
+            return Ok(Some(output));
+        }
+        let mut form = self.0.borrow_mut();
+        let kernel = current(&mut form, of_perceptron(norm, mlp), || perceptron(norm, mlp))?;
+        let tokens = tokens.f_contiguous()?;
+        let tokens = values(&tokens)?;
+        let output = cinetomo_tensors::filled(&size, |out| {
+            kernel.run(tokens, out, n_threads()).map_err(out_of_memory)
+        })?;
+        Ok(Some(output))
+    }
+}
+
+/// The form that was made of these tensors as they are now; makes it if there is none.
+fn current<'a, 'b, T>(
+    form: &'a mut Option<(Vec<i64>, T)>,
+    tensors: impl Iterator<Item = &'b Tensor>,
+    make: impl FnOnce() -> Result<T>,
+) -> Result<&'a T> {
+    let versions = versions(tensors)?;
+    let (_, made) = match form.take() {
+        Some(current) if current.0 == versions => form.insert(current),
+        _ => form.insert((versions, make()?)),
+    };
+    Ok(made)
+}
+
+fn of_linear(layer: &attention::Linear) -> impl Iterator<Item = &Tensor> {
+    std::iter::once(&layer.weight).chain(&layer.bias)
+}
+
+fn of_perceptron<'a>(norm: &'a LayerNorm, mlp: &'a Mlp) -> impl Iterator<Item = &'a Tensor> {
+    mlp.layers.iter().flat_map(of_linear).chain([&norm.weight, &norm.bias])
+}
+
+fn perceptron(before: &LayerNorm, mlp: &Mlp) -> Result<Perceptron> {
+    let [first, second] = &mlp.layers;
+    let layers = [side_by_side(&[first])?, side_by_side(&[second])?];
+    Ok(Perceptron { norm: norm(before)?, layers, gelu: mlp.gelu })
+}
+
+fn norm(norm: &LayerNorm) -> Result<Norm> {
+    let (weight, bias) = (values(&norm.weight)?.to_vec(), values(&norm.bias)?.to_vec());
+    Ok(Norm { weight, bias, epsilon: norm.epsilon as f32 })
+}
+
+/// Outputs and inputs of a weight.
+fn size(weight: &Tensor) -> [usize; 2] {
+    [0, 1].map(|axis| weight.size()[axis] as usize)
 }
 
 /// Layers of the same input as one.
