@@ -71,17 +71,17 @@ impl Model {
             return Err(Error::invalid("batch_size is 0; it must be at least 1"));
         }
         let input_size = self.input_size(box_size)?;
-        let cost = self.network.cost(input_size)?;
+        let cost = || self.network.cost(input_size);
         let (all, n) = (self.bytes(0), batch_size as u64);
         let (kept, pass) = match work {
             Work::Inference => {
                 let cost = self.network.cost_of_inference(input_size)?;
                 (all + cost.prepared, cost.inference(n))
             }
-            Work::Explaining { stage } => (all, cost.training(n, stage + 1)),
+            Work::Explaining { stage } => (all, cost()?.training(n, stage + 1)),
             Work::Training { n_frozen_stages, n_copies, maps } => (
                 (2 + u64::from(maps > 0)) * all + n_copies * self.bytes(n_frozen_stages),
-                cost.training(n, n_frozen_stages).saturating_add(maps.saturating_mul(n)),
+                cost()?.training(n, n_frozen_stages).saturating_add(maps.saturating_mul(n)),
             ),
         };
         // The input, and its mirror image or augmented version.
