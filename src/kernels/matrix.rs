@@ -12,9 +12,6 @@ pub const PANEL: usize = 16;
 /// Rows that are multiplied at once: with four panels of AVX-512, or one of AVX2, what the registers hold.
 pub const ROWS: usize = 6;
 
-/// Products that are added up without a check between them.
-const STEP: usize = 8;
-
 /// A matrix `[k, n]` in panels of 16 columns, `[n / 16, k, 16]`; the last is filled up with zeros.
 pub struct Packed {
     values: Vec<f32>,
@@ -227,19 +224,18 @@ impl<'a, S: Simd, I: Iterator<Item = Line<'a>> + Clone> Product<'_, S, I> {
                 let start = (panel + p) * self.b.step + line.first_row * PANEL;
                 S::as_simd_f32s(&self.b.values[start..][..length * PANEL]).0
             });
-            // In steps of a size that the compiler knows, so that nothing is checked within one.
-            let a_steps: [&[[f32; STEP]]; R] = std::array::from_fn(|r| a[r].as_chunks().0);
-            let b: [&[[S::f32s; V]]; P] = std::array::from_fn(|p| b[p].as_chunks().0);
-            let b_steps: [&[[[S::f32s; V]; STEP]]; P] = std::array::from_fn(|p| b[p].as_chunks().0);
-            for step in 0..length / STEP {
-                let a: [&[f32; STEP]; R] = std::array::from_fn(|r| &a_steps[r][step]);
-                let b: [&[[S::f32s; V]; STEP]; P] = std::array::from_fn(|p| &b_steps[p][step]);
-                for k in 0..STEP {
-                    multiply_add(simd, a.map(|a| a[k]), b.map(|b| b[k]), &mut sums);
+            for k in 0..length {
+                let factors: [[S::f32s; V]; P] =
+                    std::array::from_fn(|p| std::array::from_fn(|v| b[p][k * V + v]));
+                for r in 0..R {
+                    let factor = simd.splat_f32s(a[r][k]);
+                    for p in 0..P {
+                        for v in 0..V {
+                            sums[r][p][v] =
+                                simd.mul_add_e_f32s(factor, factors[p][v], sums[r][p][v]);
+                        }
+                    }
                 }
-            }
-            for k in length / STEP * STEP..length {
-                multiply_add(simd, a.map(|a| a[k]), b.map(|b| b[k]), &mut sums);
             }
         }
         for (r, sums) in sums.iter().enumerate() {
@@ -248,22 +244,6 @@ impl<'a, S: Simd, I: Iterator<Item = Line<'a>> + Clone> Product<'_, S, I> {
             for (there, sum) in there.iter_mut().zip(sums.as_flattened()) {
                 *there = if self.add { simd.add_f32s(*there, *sum) } else { *sum };
             }
-        }
-    }
-}
-
-/// Adds the products of a column of `R` factors and a row of `P` panels to the sums.
-#[inline(always)]
-fn multiply_add<S: Simd, const R: usize, const P: usize, const V: usize>(
-    simd: S,
-    a: [f32; R],
-    b: [[S::f32s; V]; P],
-    sums: &mut [[[S::f32s; V]; P]; R],
-) {
-    for (a, sums) in a.iter().zip(sums) {
-        let a = simd.splat_f32s(*a);
-        for (b, sums) in b.as_flattened().iter().zip(sums.as_flattened_mut()) {
-            *sums = simd.mul_add_e_f32s(a, *b, *sums);
         }
     }
 }
