@@ -64,6 +64,12 @@ impl Linear {
     }
 }
 
+/// What is done to sums that nothing is done to.
+#[inline(always)]
+fn as_it_is<T>(value: T) -> T {
+    value
+}
+
 /// Layer normalisation (Ba, Kiros & Hinton 2016) of as many channels as it has weights.
 pub struct Norm {
     /// What each channel is multiplied by.
@@ -151,8 +157,15 @@ impl Perceptron {
         let [first, second] = &self.layers;
         let hidden = &mut hidden[..out.len() / second.n_out() * first.n_out()];
         self.norm.apply(simd, out, rows);
-        first.apply(simd, rows, hidden, false, |value| self.gelu.apply(simd, value));
-        second.apply(simd, hidden, out, true, |value| value);
+        first.apply(
+            simd,
+            rows,
+            hidden,
+            false,
+            #[inline(always)]
+            |value| self.gelu.apply(simd, value),
+        );
+        second.apply(simd, hidden, out, true, as_it_is);
     }
 }
 
@@ -307,7 +320,7 @@ impl WithSimd for Queries<'_> {
         for (tokens, out) in tokens.chunks(ROWS * n).zip(out.chunks_mut(ROWS * 3 * n)) {
             let normed = &mut scratch[..tokens.len()];
             block.norm.apply(simd, tokens, normed);
-            block.qkv.apply(simd, normed, out, false, |value| value);
+            block.qkv.apply(simd, normed, out, false, as_it_is);
         }
     }
 }
@@ -338,7 +351,7 @@ impl WithSimd for Rest<'_> {
             for (token, row) in (start..).zip(rows.chunks_exact_mut(n)) {
                 attention.gather(attended, token, row);
             }
-            projection.apply(simd, rows, out, true, |value| value);
+            projection.apply(simd, rows, out, true, as_it_is);
             mlp.add_to(simd, out, rows, hidden);
         }
     }
