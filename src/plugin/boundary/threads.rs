@@ -19,7 +19,7 @@ struct OpenMp {
     parallel: Symbol<Parallel>,
 }
 
-/// libgomp's entry for `#pragma omp parallel`: the body, what it is called with, threads, where they may run (0 = anywhere).
+/// libgomp's entry for `#pragma omp parallel`: the body, what it is called with, threads (0 = as many as are set), where they may run (0 = anywhere).
 type Parallel = unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void, c_uint, c_uint);
 
 /// The OpenMP runtime that libtorch uses. It is shared with the host where both name it `libgomp.so.1`.
@@ -83,13 +83,13 @@ struct Shared<'a> {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-/// The same threads as libtorch's. Those wait for its next operator by turning round, and threads of our own had to share the cores with them.
-fn on_open_mp(n_threads: usize, work: &(dyn Fn() + Sync)) {
+/// The same threads as libtorch's. Those wait for its next operator by turning round, and threads of our own had to share the cores with them. All take
+/// part, as in libtorch's operators, even if there is nothing to do for some: a smaller team would end the others.
+fn on_open_mp(_: usize, work: &(dyn Fn() + Sync)) {
     let Some(functions) = open_mp() else { return work() };
     let shared = Shared { work, panic: Mutex::new(None) };
-    let n_threads = c_uint::try_from(n_threads).unwrap_or(c_uint::MAX);
     // SAFETY: `enter` takes such a thing, which lives until all threads have left it: that is when `parallel` returns.
-    unsafe { (functions.parallel)(enter, ptr::from_ref(&shared).cast_mut().cast(), n_threads, 0) }
+    unsafe { (functions.parallel)(enter, ptr::from_ref(&shared).cast_mut().cast(), 0, 0) }
     if let Some(panic) = shared.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
         resume_unwind(panic);
     }
@@ -100,5 +100,34 @@ extern "C" fn enter(shared: *mut c_void) {
     let shared = unsafe { &*shared.cast::<Shared<'_>>() };
     if let Err(panic) = catch_unwind(AssertUnwindSafe(shared.work)) {
         *shared.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, thread};
+
+    use super::*;
+
+    #[test]
+    fn work_is_done_by_as_many_threads_as_are_set_and_panics_come_back() {
+        let _setting = OpenMpSetting::save();
+        for n_threads in [1, 2, 3] {
+            use_threads(n_threads);
+            let threads = Mutex::new(HashSet::new());
+            on_open_mp(1, &|| _ = threads.lock().unwrap().insert(thread::current().id()));
+            let threads = threads.into_inner().unwrap();
+            assert_eq!(threads.len(), n_threads as usize);
+            assert!(threads.contains(&thread::current().id()));
+            let caller = thread::current().id();
+            for of_caller in [true, false] {
+                let work = || {
+                    let is_caller = thread::current().id() == caller;
+                    assert!(is_caller != of_caller, "a defect, planted");
+                };
+                let panics = n_threads > 1 || of_caller;
+                assert_eq!(catch_unwind(|| on_open_mp(1, &work)).is_err(), panics);
+            }
+        }
     }
 }
