@@ -33,15 +33,16 @@ fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.div_f32s(x, simd.add_f32s(one, exp(simd, exponent)))
 }
 
-/// `max(0, x) - |x| / 2 erfc(|x| / sqrt 2)`, with the complementary error function to 1.5e-7: Abramowitz & Stegun 1964, 7.1.26.
+/// `max(0, x) - |x| / 2 erfc(|x| / sqrt 2)`, with the complementary error function to 1.5e-7: Abramowitz & Stegun 1964, 7.1.26,
+/// its factors rounded to single precision.
 #[inline(always)]
 fn exact<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let splat = |value: f32| simd.splat_f32s(value);
     let size = simd.abs_f32s(x);
     let root = simd.mul_f32s(size, splat(std::f32::consts::FRAC_1_SQRT_2));
     let t = simd.div_f32s(splat(1.0), simd.mul_add_e_f32s(splat(0.327_591_1), root, splat(1.0)));
-    let terms = [-1.453_152_027, 1.421_413_741, -0.284_496_736, 0.254_829_592];
-    let start = splat(1.061_405_429);
+    let terms = [-1.453_152_1, 1.421_413_8, -0.284_496_72, 0.254_829_6];
+    let start = splat(1.061_405_4);
     let series =
         terms.into_iter().fold(start, |sum, term| simd.mul_add_e_f32s(sum, t, splat(term)));
     let bell = exp(simd, simd.mul_f32s(simd.mul_f32s(x, x), splat(-0.5)));
@@ -61,7 +62,7 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let shifted = simd.mul_add_e_f32s(x, splat(std::f32::consts::LOG2_E), magic);
     let n = simd.sub_f32s(shifted, magic);
     // ln 2 in two parts, the first of which has so few bits that its products with n are exact.
-    let r = simd.mul_add_e_f32s(n, splat(-0.693_359_375), x);
+    let r = simd.mul_add_e_f32s(n, splat(-355.0 / 512.0), x);
     let r = simd.mul_add_e_f32s(n, splat(2.121_944_4e-4), r);
     // Taylor's series; |r| is at most ln 2 / 2.
     let terms = [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
