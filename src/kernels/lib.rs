@@ -1,13 +1,17 @@
-//! 3D convolutions on the CPU, their gradients and what stands between them: maps with the channels last, bias, sum and ReLU in the same pass.
+//! 3D convolutions on the CPU, their gradients and what stands between them: maps with the channels last, bias, sum and ReLU in the same pass; and the blocks
+//! of transformers.
 //!
-//! `Convolution` is what to use. It multiplies matrices with a kernel of its own (`matrix.rs`), of which a convolution makes few or many
+//! `Convolution` and `Block` are what to use. A convolution multiplies matrices with a kernel of its own (`matrix.rs`), of which it makes few or many
 //! (`direct.rs`, `winograd.rs`, `gradient.rs`). SIMD comes from `pulp`, which finds at run time what the processor has; nothing here is unsafe.
 //! Results do not depend on the number of threads: every value is summed up in one order.
 
 #![forbid(unsafe_code)]
 
+mod attention;
+mod block;
 mod convolution;
 mod direct;
+mod gelu;
 mod gradient;
 mod map;
 mod matrix;
@@ -19,7 +23,10 @@ mod threads;
 mod winograd;
 
 pub use self::{
+    attention::{Groups, Member},
+    block::{Block, Linear, Norm, Perceptron},
     convolution::{Convolution, Geometry, Method, Windows},
+    gelu::Gelu,
     gradient::{weight_gradient, weight_gradient_bytes},
     map::{Finish, Map},
     norm::{Back, Moments, moments, scale_and_shift},

@@ -10,7 +10,7 @@ use crate::{convolution::zeros, threads::divided};
 pub const PANEL: usize = 16;
 
 /// Rows that are multiplied at once: with four panels of AVX-512, or one of AVX2, what the registers hold.
-const ROWS: usize = 6;
+pub const ROWS: usize = 6;
 
 /// A matrix `[k, n]` in panels of 16 columns, `[n / 16, k, 16]`; the last is filled up with zeros.
 pub struct Packed {

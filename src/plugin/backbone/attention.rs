@@ -4,6 +4,7 @@
 //! Dropout and stochastic depth are left out: they regularise long trainings on many videos, and a fine-tuning with a
 //! few labelled subtomograms has neither. This is a difference from the published trainings, not from the networks.
 
+pub use cinetomo_kernels::Gelu;
 use tch::Tensor;
 
 use super::{
@@ -22,9 +23,9 @@ pub const WEIGHT_DEVIATION: f64 = 0.02;
 
 /// Layer normalisation over the last axis (Ba, Kiros & Hinton 2016).
 pub struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
-    epsilon: f64,
+    pub(super) weight: Tensor,
+    pub(super) bias: Tensor,
+    pub(super) epsilon: f64,
 }
 
 impl LayerNorm {
@@ -53,8 +54,8 @@ impl LayerNorm {
 
 /// A linear layer over the last axis.
 pub struct Linear {
-    weight: Tensor,
-    bias: Option<Tensor>,
+    pub(super) weight: Tensor,
+    pub(super) bias: Option<Tensor>,
     packed: Packed,
 }
 
@@ -89,19 +90,10 @@ impl Linear {
     }
 }
 
-/// The Gaussian error linear unit (Hendrycks & Gimpel 2016), in one of its two forms.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Gelu {
-    /// `x P(X <= x)` of a standard normal X.
-    Exact,
-    /// Its approximation by a hyperbolic tangent.
-    Tanh,
-}
-
 /// Two linear layers with a GELU between them: the transformer's multilayer perceptron.
 pub struct Mlp {
-    layers: [Linear; 2],
-    gelu: Gelu,
+    pub(super) layers: [Linear; 2],
+    pub(super) gelu: Gelu,
 }
 
 impl Mlp {

@@ -261,7 +261,7 @@ fn versions_of(convolution: &Conv3d, batch_norm: Option<&BatchNorm3d>) -> Result
 }
 
 /// How often each tensor was changed.
-fn versions<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Result<Vec<i64>> {
+pub fn versions<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Result<Vec<i64>> {
     tensors.map(|tensor| Ok(tensor.f_internal_version()?)).collect()
 }
 

@@ -5,6 +5,7 @@
 mod architecture;
 pub mod attention;
 mod folded;
+mod fused;
 mod i3d;
 mod inception;
 mod kernel;

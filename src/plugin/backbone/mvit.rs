@@ -23,6 +23,7 @@ use self::positions::{Distances, Positions};
 use super::{
     Architecture, BackboneSpec, Pass, Stage, View,
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
+    fused::FusedMlp,
     layers::{Conv3d, Conv3dConfig, Padding, max_pool3d},
     ledger::{self, F32},
     precision::rounded,
@@ -258,6 +259,7 @@ struct Block {
     attention: PoolingAttention,
     norm2: LayerNorm,
     mlp: Mlp,
+    fused: FusedMlp,
     /// Where the number of channels changes: what the tokens themselves go through.
     projection: Option<Linear>,
     config: BlockConfig,
@@ -275,6 +277,7 @@ impl Block {
             attention: PoolingAttention::new(parameters, prefix, n_middle, config)?,
             norm2: LayerNorm::new(parameters, &format!("{prefix}norm2."), n_middle, EPSILON)?,
             mlp: Mlp::new(parameters, layers, sizes, Gelu::Exact)?,
+            fused: FusedMlp::default(),
             projection: (n_in != n_out)
                 .then(|| Linear::new(parameters, &format!("{prefix}project."), n_in, n_out, true))
                 .transpose()?,
@@ -299,6 +302,10 @@ impl Block {
         let x = pooled.f_add(&attended)?;
         ledger::enter(&x, F32, 0);
         drop((pooled, attended));
+        let grid = strided(grid, self.config.q_stride);
+        if let Some(x) = self.fused.forward(&x, &self.norm2, &self.mlp)? {
+            return Ok((x, grid));
+        }
         let normed = self.norm2.forward(&x)?;
         let skip = match &self.projection {
             Some(projection) if is_first_version => projection.forward(&normed)?,
@@ -307,7 +314,7 @@ impl Block {
         let held = ledger::bytes(&[&skip, &normed, &normed]);
         let x = skip.f_add(&ledger::holding(held, || self.mlp.forward(&normed))?)?;
         ledger::enter(&x, F32, 0);
-        Ok((x, strided(grid, self.config.q_stride)))
+        Ok((x, grid))
     }
 }
 

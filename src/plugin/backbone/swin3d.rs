@@ -7,6 +7,7 @@
 //! padded with zeros. Inside a stage tokens lie as `[n, z, y, x, c]`; every stage but the pooling one hands on the view
 //! `[n, c, z, y, x]` of them, a map over the box like that of a convolution.
 
+mod bias;
 mod layout;
 
 use tch::{Device, Tensor};
@@ -15,6 +16,7 @@ use self::layout::{Layout, missing};
 use super::{
     Architecture, BackboneSpec, Stage, View,
     attention::{Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, attend, merge_heads},
+    fused::{Fused, Layers, Windows},
     layers::{Conv3d, Conv3dConfig, Padding, spatial_size},
     ledger::{self, F32},
 };
@@ -220,6 +222,7 @@ struct Block {
     attention: WindowAttention,
     norm2: LayerNorm,
     mlp: Mlp,
+    fused: Fused,
 }
 
 impl Block {
@@ -237,10 +240,22 @@ impl Block {
             attention: WindowAttention::new(parameters, prefix, n, n_heads, shifted)?,
             norm2: LayerNorm::new(parameters, &format!("{prefix}norm2."), n, EPSILON)?,
             mlp: Mlp::new(parameters, layers, [n, 4 * n, n], Gelu::Exact)?,
+            fused: Fused::default(),
         })
     }
 
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
+        let layers = Layers {
+            norms: [&self.norm1, &self.norm2],
+            qkv: &[&self.attention.qkv],
+            projection: &self.attention.projection,
+            mlp: &self.mlp,
+            n_heads: self.attention.n_heads,
+        };
+        let windows = || self.attention.windows(tokens);
+        if let Some(output) = self.fused.forward(tokens, layers, windows)? {
+            return Ok(output);
+        }
         // In place: the gradient of a linear layer does not need its output.
         let held = ledger::bytes(&[tokens]);
         let attention = || self.attention.forward(&self.norm1.forward(tokens)?);
@@ -254,8 +269,7 @@ impl Block {
 struct WindowAttention {
     qkv: Linear,
     projection: Linear,
-    /// What is added to the attention of a token to another, by how far they are apart along z, y, x and by head:
-    /// `[15 * 13 * 13, heads]`.
+    /// See `bias`.
     bias_table: Tensor,
     n_heads: i64,
     shifted: bool,
@@ -271,10 +285,9 @@ impl WindowAttention {
         shifted: bool,
     ) -> Result<WindowAttention> {
         let prefix = format!("{prefix}attn.");
-        let n_distances = WINDOW.map(|size| 2 * size - 1).iter().product();
         let bias_table = parameters.normal(
             &format!("{prefix}relative_position_bias_table"),
-            &[n_distances, n_heads],
+            &[bias::n_distances(), n_heads],
             WEIGHT_DEVIATION,
         )?;
         Ok(WindowAttention {
@@ -287,11 +300,21 @@ impl WindowAttention {
         })
     }
 
+    /// Which of `[n, z, y, x, c]` attend to which in the inference form, and by what bias.
+    fn windows(&self, tokens: &Tensor) -> Result<Windows> {
+        let (_, z, y, x, _) = tokens.size5()?;
+        let layout = Layout::new([z, y, x], self.shifted);
+        Ok(Windows {
+            groups: layout.groups(),
+            bias: Some(bias::copied(&self.bias_table, layout.volume())?),
+        })
+    }
+
     /// From `[n, z, y, x, c]` to the same shape.
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
         let (_, z, y, x, _) = tokens.size5()?;
         let layout = Layout::new([z, y, x], self.shifted);
-        let bias = self.bias(layout.volume())?;
+        let bias = bias::looked_up(&self.bias_table, layout.volume())?;
         let map = layout.align(tokens)?;
         let mut held = ledger::bytes(&[tokens]);
         if layout.is_shifted() {
@@ -332,34 +355,4 @@ impl WindowAttention {
         })?;
         layout.join(merged, map)
     }
-
-    /// What is added to the attention within a window of so many tokens: `[1, heads, tokens, tokens]`.
-    fn bias(&self, volume: i64) -> Result<Tensor> {
-        let distances = Tensor::f_from_slice(&distances(volume))?.f_to_device(self.device)?;
-        let bias = Tensor::f_embedding(&self.bias_table, &distances, -1, false, false)?
-            .f_reshape([volume, volume, self.n_heads])?
-            .f_permute([2, 0, 1])?
-            .f_unsqueeze(0)?
-            .f_contiguous()?;
-        ledger::enter_fixed(&bias);
-        Ok(bias)
-    }
-}
-
-/// Rows of the bias table for each pair of the first `volume` tokens of a full window, in raster order.
-///
-/// A window that a small map has made smaller takes these too, as the authors' and torchvision's code does. If it is
-/// smaller along y or x, its pairs then have the distances of other pairs of a full window: each pair still has a bias
-/// of its own, but not the one that it learned on video.
-fn distances(volume: i64) -> Vec<i64> {
-    let [_, n_y, n_x] = WINDOW;
-    let place = |token: i64| [token / (n_y * n_x), token / n_x % n_y, token % n_x];
-    let pairs = (0..volume).flat_map(|a| (0..volume).map(move |b| (place(a), place(b))));
-    pairs
-        .map(|(a, b)| {
-            (0..3).fold(0, |row, axis| {
-                row * (2 * WINDOW[axis] - 1) + a[axis] - b[axis] + WINDOW[axis] - 1
-            })
-        })
-        .collect()
 }

@@ -17,6 +17,7 @@ use super::{
         Gelu, LayerNorm, Linear, Mlp, WEIGHT_DEVIATION, add_branch, attend, merge_heads,
         split_heads,
     },
+    fused::{Fused, Layers, Windows},
     layers::{Conv3d, Conv3dConfig, Padding, spatial_size},
     ledger,
 };
@@ -287,6 +288,7 @@ struct Block {
     output: Linear,
     norm_after: LayerNorm,
     mlp: Mlp,
+    fused: Fused,
 }
 
 impl Block {
@@ -308,11 +310,22 @@ impl Block {
             mlp: Mlp::new(parameters, layers, [n, N_HIDDEN, n], Gelu::Tanh)?,
             norm_before: LayerNorm::new(parameters, &norm("layernorm_before"), n, EPSILON)?,
             norm_after: LayerNorm::new(parameters, &norm("layernorm_after"), n, EPSILON)?,
+            fused: Fused::default(),
         })
     }
 
     /// From `[n, t, c]` to the same shape.
     fn forward(&self, tokens: &Tensor) -> Result<Tensor> {
+        let layers = Layers {
+            norms: [&self.norm_before, &self.norm_after],
+            qkv: &[&self.query, &self.key, &self.value],
+            projection: &self.output,
+            mlp: &self.mlp,
+            n_heads: N_HEADS,
+        };
+        if let Some(output) = self.fused.forward(tokens, layers, || Ok(Windows::none(tokens)))? {
+            return Ok(output);
+        }
         let held = ledger::bytes(&[tokens]);
         let attention = || self.attention(&self.norm_before.forward(tokens)?);
         let x = add_branch(ledger::holding(held, attention)?, tokens)?;

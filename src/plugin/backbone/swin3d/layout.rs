@@ -1,5 +1,6 @@
 //! How a map of tokens is cut into windows, and put together again.
 
+use cinetomo_kernels::{Groups, Member};
 use tch::{Device, Kind, Tensor};
 
 use super::WINDOW;
@@ -42,6 +43,35 @@ impl Layout {
     /// Tokens of a window.
     pub fn volume(&self) -> i64 {
         self.window.iter().product()
+    }
+
+    /// The tokens of a map `[z, y, x, c]` that attend to each other, without any copy: those of a window, but for pairs that the shift has brought into it
+    /// from opposite ends of the map. (Where the network is trained, such a pair gets -100, which leaves e^-100 of its weight.)
+    pub fn groups(&self) -> Groups {
+        let n_windows: [i64; 3] = std::array::from_fn(|axis| self.padded[axis] / self.window[axis]);
+        let windows = places(n_windows).flat_map(|window| {
+            let mut by_side = vec![Vec::new(); 8];
+            for (place, in_window) in places(self.window).enumerate() {
+                let mut side = 0;
+                let mut is_token = true;
+                let at: [i64; 3] = std::array::from_fn(|axis| {
+                    let is_last = window[axis] + 1 == n_windows[axis];
+                    let is_behind =
+                        is_last && in_window[axis] >= self.window[axis] - self.shift[axis];
+                    side = 2 * side + usize::from(is_behind);
+                    let rolled = window[axis] * self.window[axis] + in_window[axis];
+                    let at = (rolled + self.shift[axis]) % self.padded[axis];
+                    is_token &= at < self.size[axis];
+                    at
+                });
+                let [_, n_y, n_x] = self.size;
+                let token = is_token.then_some(((at[0] * n_y + at[1]) * n_x + at[2]) as usize);
+                by_side[side].push(Member { token, place });
+            }
+            by_side
+        });
+        let has_tokens = |group: &Vec<Member>| group.iter().any(|member| member.token.is_some());
+        Groups::new(self.size.iter().product::<i64>() as usize, windows.filter(has_tokens))
     }
 
     /// From a map `[n, z, y, x, c]` to one of whole windows, which begin at its corner: padded, and rolled by the shift.
@@ -156,6 +186,11 @@ impl Layout {
         let apart = sides.f_unsqueeze(0)?.f_ne_tensor(&sides.f_unsqueeze(1)?)?;
         Ok(apart.f_to_kind(Kind::Float)?.f_mul_scalar(-100.0)?)
     }
+}
+
+/// The places of a grid in raster order.
+fn places([n_z, n_y, n_x]: [i64; 3]) -> impl Iterator<Item = [i64; 3]> {
+    (0..n_z * n_y * n_x).map(move |index| [index / (n_y * n_x), index / n_x % n_y, index % n_x])
 }
 
 /// What is missing to a multiple of `unit` along z, y, x.
