@@ -2,6 +2,9 @@
 //!
 //! All through the C interface, as a host would. Each number stands beside what it is compared with in the same process and run.
 
+mod plugin;
+mod section;
+
 use std::{
     env, fs,
     hint::black_box,
@@ -12,7 +15,7 @@ use std::{
 };
 
 use cinetomo_host::{
-    Context, Hooks, Model, ModelOptions, Plugin, Volume,
+    Context, Hooks, Model, ModelOptions, Volume,
     abi::{cinetomo_preset, cinetomo_stage},
 };
 use clap::Parser;
@@ -28,17 +31,14 @@ struct Options {
     checkpoint: PathBuf,
     /// CPU threads.
     #[arg(long, default_value_t = 2)]
-    threads: i32,
-    /// File whose last table is replaced by what is measured.
+    threads: usize,
+    /// File in which the section of what is measured is replaced.
     #[arg(long)]
     record: Option<PathBuf>,
     /// Print only the seconds until the library is ready.
     #[arg(long, hide = true)]
     ready: bool,
 }
-
-/// What the measurements in the record follow.
-const MEASURED: &str = "## Measured";
 
 /// Measurements, of which the least counts.
 const ROUNDS: usize = 5;
@@ -48,7 +48,8 @@ fn main() {
     if options.ready {
         return println!("{}", ready(&options).1);
     }
-    let mut report = String::from("| what | measured | goal | |\n|---|---|---|---|\n");
+    let machine = section::machine(options.threads);
+    let mut report = format!("{machine}\n\n| what | measured | goal | |\n|---|---|---|---|\n");
     let mut show = |what: &str, measured: String, goal: &str, held: bool| {
         let held = if held || goal.is_empty() { "" } else { "missed" };
         let row = format!("| {what} | {measured} | {goal} | {held} |");
@@ -145,13 +146,11 @@ fn main() {
             name,
             format!("{times:.2} times one model on one thread"),
             &goal,
-            times > 0.85 * f64::from(options.threads),
+            times > 0.85 * options.threads as f64,
         );
     }
     if let Some(path) = &options.record {
-        let old = fs::read_to_string(path).expect("the record");
-        let (text, _) = old.split_once(MEASURED).expect("where the record's table begins");
-        fs::write(path, format!("{text}{MEASURED}\n\n{report}")).expect("the new record");
+        section::replace(path, "## Measured", &report);
     }
 }
 
@@ -159,7 +158,7 @@ fn main() {
 /// with a context and a model of its own that has one thread.
 fn scaling(options: &Options) -> Vec<(&'static str, f64, bool)> {
     const N: usize = 48;
-    let model = |n_threads: i32| {
+    let model = |n_threads| {
         let options = Options { threads: n_threads, ..options.clone() };
         let (context, _) = ready(&options);
         let mut preprocess = context.plugin().preprocess_options();
@@ -244,10 +243,7 @@ fn call(work: impl Fn()) -> f64 {
 /// A context, and the seconds from `dlopen` until it was there.
 fn ready(options: &Options) -> (Context, f64) {
     let start = Instant::now();
-    let plugin = Plugin::open(&options.library, "cinetomo_get_api").expect("the plugin");
-    let mut context_options = plugin.context_options();
-    context_options.n_threads = options.threads;
-    let context = plugin.context(context_options).expect("a context");
+    let context = plugin::context(&options.library, options.threads as i32);
     (context, start.elapsed().as_secs_f64())
 }
 

@@ -4,8 +4,10 @@
 //! network's input ready-made, upsampled and in three channels. All work in turn, round after round, so that whatever else the machine does meets all of
 //! them. A step of ours is what lies between two reports of progress: preparing and augmenting a batch, forward, backward, Adam.
 
+mod plugin;
+mod section;
+
 use std::{
-    fs,
     io::{BufRead, BufReader, Write},
     ops::ControlFlow,
     path::PathBuf,
@@ -66,30 +68,26 @@ const BOX_SIZE: i64 = 32;
 
 fn main() {
     let options = Options::parse();
-    let plugin = Plugin::open(&options.library, "cinetomo_get_api").expect("the plugin");
-    let mut context_options = plugin.context_options();
-    context_options.n_threads = options.threads as i32;
-    let context = plugin.context(context_options).expect("a context");
+    let context = plugin::context(&options.library, options.threads as i32);
     let n_batches = if options.train { N_STEPS } else { 1 };
     let n = options.batch * n_batches;
     let voxels = noise(n * BOX_SIZE.pow(3) as usize);
     let shape = [n as i64, BOX_SIZE, BOX_SIZE, BOX_SIZE];
     let volume = Volume::new(&voxels, shape).expect("a volume");
     let labels: Vec<i32> = (0..n).map(|index| (index % 2) as i32).collect();
-    let training = training(&plugin, &options);
+    let training = training(&context.plugin(), &options);
 
     let mut report = format!(
-        "{}, {} threads, batches of {}, input {:?}, up to {} rounds\n\n\
+        "{}, batches of {}, input {:?}, up to {} rounds\n\n\
          | network | | least, ms | median, ms | ours / it |\n|---|---|---|---|---|\n",
-        processor(),
-        options.threads,
+        section::machine(options.threads),
         options.batch,
         options.input_size,
         options.rounds
     );
     print!("{report}");
     for network in &options.network {
-        let model = model(&plugin, &context, network, &options);
+        let model = model(&context, network, &options);
         let classify = || {
             let start = Instant::now();
             model.classify(&volume, Hooks::none()).expect("probabilities");
@@ -105,11 +103,7 @@ fn main() {
     }
     if let Some(path) = &options.record {
         let heading = if options.train { "## Fine-tuning, measured" } else { "## Measured" };
-        let old = fs::read_to_string(path).expect("the record");
-        let (before, section) =
-            old.split_once(&format!("{heading}\n")).expect("where the section begins");
-        let after = section.find("\n## ").map_or("", |end| &section[end..]);
-        fs::write(path, format!("{before}{heading}\n\n{report}{after}")).expect("the new record");
+        section::replace(path, heading, &report);
     }
 }
 
@@ -230,8 +224,8 @@ impl Drop for Peers {
     }
 }
 
-fn model(plugin: &Plugin, context: &Context, network: &str, options: &Options) -> Model {
-    let mut preprocess = plugin.preprocess_options();
+fn model(context: &Context, network: &str, options: &Options) -> Model {
+    let mut preprocess = context.plugin().preprocess_options();
     preprocess.input_size = options.input_size[..].try_into().expect("three numbers");
     preprocess.n_views = 1;
     let mut model = ModelOptions::new(["a", "b"]);
@@ -242,12 +236,4 @@ fn model(plugin: &Plugin, context: &Context, network: &str, options: &Options) -
 
 fn noise(n: usize) -> Vec<f32> {
     (0..n).map(|index| (index as f32 * 0.7).sin() + (index as f32 * 0.013).cos()).collect()
-}
-
-/// What Linux calls the processor.
-fn processor() -> String {
-    let information = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        information.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    model.map_or_else(|| "a processor".to_owned(), |(_, name)| name.trim().to_owned())
 }

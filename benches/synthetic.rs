@@ -1,8 +1,10 @@
 //! How long simulated subtomograms take: one CSV row per setting.
 
+mod plugin;
+
 use std::{path::PathBuf, time::Instant};
 
-use cinetomo_host::{Hooks, Plugin};
+use cinetomo_host::Hooks;
 use clap::Parser;
 
 /// Simulates subtomograms of the seven phantoms in turn.
@@ -27,13 +29,10 @@ struct Options {
 
 fn main() {
     let options = Options::parse();
-    let plugin = Plugin::open(&options.library, "cinetomo_get_api").expect("the plugin");
     let labels: Vec<i32> = (0..options.n).map(|index| (index % 7) as i32).collect();
     println!("n,box_size,neighbours,threads,seconds");
     for &n_threads in &options.threads {
-        let mut context_options = plugin.context_options();
-        context_options.n_threads = n_threads;
-        let context = plugin.context(context_options).expect("a context");
+        let context = plugin::context(&options.library, n_threads);
         let synthetic = context.synthetic().expect("the extension");
         for &n_neighbours in &options.neighbours {
             let mut scene = synthetic.options().expect("options");

@@ -1,7 +1,7 @@
 //! A training on boxes that are fetched takes no more memory for ten times as many: what a process that does nothing else
 //! holds at its peak.
 
-use std::{env, process::Command};
+use std::env;
 
 use cinetomo::{
     augment::Augment,
@@ -12,7 +12,7 @@ use cinetomo::{
     train::{FineTune, HeadStart, fine_tune},
     volume::{Axis, Contrast},
 };
-use cinetomo_tests::{reset_peak, status_bytes};
+use cinetomo_tests::{measured_by_child, reset_peak, status_bytes};
 use tch::Device;
 
 /// Tells the test `child` the number of boxes.
@@ -77,16 +77,8 @@ fn child() {
 #[test]
 fn memory_does_not_grow_with_the_number_of_boxes() {
     let [few, many] = N.map(|n| {
-        let output = Command::new(env::current_exe().expect("this test"))
-            .args(["--exact", "child", "--nocapture"])
-            .env(VARIABLE, n.to_string())
-            .output()
-            .expect("this test again");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().find_map(|line| line.strip_prefix("MEASURED "));
-        let line =
-            line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
-        line.parse::<f64>().expect("a number")
+        let [peak] = measured_by_child(VARIABLE, n.to_string());
+        peak
     });
     let (batch, set) = (BATCH_SIZE as f64 * BOX_BYTES, N[1] as f64 * BOX_BYTES);
     println!(

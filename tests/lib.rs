@@ -76,6 +76,19 @@ pub fn run(command: &mut Command) -> String {
     text
 }
 
+/// The numbers that the test `child` of the same file prints after `MEASURED`, in a process of its own that has the
+/// environment variable.
+pub fn measured_by_child<const N: usize>(variable: &str, value: impl AsRef<OsStr>) -> [f64; N] {
+    let text = run(Command::new(env::current_exe().expect("this test"))
+        .args(["--exact", "child", "--nocapture"])
+        .env(variable, value));
+    let line = text.lines().find_map(|line| line.strip_prefix("MEASURED "));
+    let line = line.unwrap_or_else(|| panic!("nothing was measured: {text}"));
+    let numbers: Vec<f64> =
+        line.split(' ').map(|number| number.parse().expect("a number")).collect();
+    numbers.try_into().expect("as many numbers")
+}
+
 /// A line of this process's status that counts kilobytes, in bytes.
 pub fn status_bytes(name: &str) -> f64 {
     let line = status(name);

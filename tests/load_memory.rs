@@ -7,7 +7,6 @@ use std::{
     env, fs,
     io::Read,
     path::{Path, PathBuf},
-    process::Command,
     time::Instant,
 };
 
@@ -17,7 +16,7 @@ use cinetomo::{
     parameters::Start,
     weights,
 };
-use cinetomo_tests::{i3d_checkpoint, reset_peak, status_bytes};
+use cinetomo_tests::{i3d_checkpoint, measured_by_child, reset_peak, status_bytes};
 use tch::Device;
 
 /// Tells the test `child` what to load.
@@ -42,7 +41,8 @@ fn seconds_to_read(path: &Path) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-/// Run by the other test in a process of its own: prints how much the peak of a load exceeds the memory before it.
+/// Run by the other test in a process of its own: prints how much the peak of a load exceeds the memory before it and how
+/// much the network takes, in bytes, and the seconds of the load and of only reading the file.
 #[test]
 fn child() {
     let Some(path) = env::var_os(VARIABLE) else { return };
@@ -59,21 +59,6 @@ fn child() {
     let values: i64 =
         video.network.parameters.iter().map(|parameter| parameter.tensor.numel() as i64).sum();
     println!("\nMEASURED {} {} {seconds} {seconds_to_read}", peak - before, values * 4);
-}
-
-/// Bytes at the peak, bytes of the network, seconds, seconds to read the file.
-fn measure(path: &Path) -> [f64; 4] {
-    let output = Command::new(env::current_exe().expect("this test"))
-        .args(["--exact", "child", "--nocapture"])
-        .env(VARIABLE, path)
-        .output()
-        .expect("this test again");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text.lines().find_map(|line| line.strip_prefix("MEASURED "));
-    let line = line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
-    let numbers: Vec<f64> =
-        line.split(' ').map(|number| number.parse().expect("a number")).collect();
-    numbers.try_into().expect("four numbers")
 }
 
 #[test]
@@ -124,7 +109,7 @@ fn a_load_takes_little_more_than_the_network() {
         paths.push((i3d_checkpoint(), MOST_TURNED));
     }
     for (path, most) in paths {
-        let [peak, network, seconds, seconds_to_read] = measure(&path);
+        let [peak, network, seconds, seconds_to_read] = measured_by_child(VARIABLE, &path);
         let times = peak / network;
         println!(
             "{}: {times:.3} times the network, {seconds:.3} s; only reading the file {seconds_to_read:.3} s",

@@ -70,8 +70,8 @@ const LARGE_TILES: usize = 192 * 192;
 /// Most pairs of channels for which Winograd's way is taken.
 const SMALL_TILES: usize = 384 * 384;
 
-/// Multiply-adds that are worth a thread: they take longer than it takes to start one, some 50 microseconds.
-const LEAST_WORK: usize = 4 << 20;
+/// Multiply-adds that are worth a thread that is there already: some 3 microseconds.
+const LEAST_WORK: usize = 1 << 18;
 
 /// A convolution with a bias.
 pub struct Convolution {

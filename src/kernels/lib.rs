@@ -25,4 +25,5 @@ pub use self::{
     norm::{Back, Moments, moments, scale_and_shift},
     pool::{max_pool, max_pool_back},
     stem_gradient::{stem_gradient, stem_gradient_bytes},
+    threads::{Crew, employ},
 };

@@ -1,13 +1,35 @@
-//! Work on threads that end with it.
+//! Work on several threads, which have left it when it returns.
 
 use std::{
     ops::Range,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
     thread,
 };
 
 /// Parts that the work of a thread is cut into, so that one whose processor is busy otherwise leaves some to the others.
 const PARTS: usize = 4;
+
+/// Calls the work on up to so many threads at once, the calling one among them, and returns when all have left it.
+pub type Crew = fn(n_threads: usize, work: &(dyn Fn() + Sync));
+
+static CREW: OnceLock<Crew> = OnceLock::new();
+
+/// Lets all work be done by threads that are there already; without a crew, threads are started and end with each piece of work. The first one stays.
+///
+/// Where another library's threads wait for work by turning round, as OpenMP's do, threads of our own beside them would have to share the cores with them.
+pub fn employ(crew: Crew) {
+    CREW.get_or_init(|| crew);
+}
+
+fn start_threads(n_threads: usize, work: &(dyn Fn() + Sync)) {
+    thread::scope(|scope| {
+        for _ in 1..n_threads {
+            // Without it, its parts are done by the others.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
+    });
+}
 
 /// Does `n_units` of work on as many threads as there are `states`, each of which has one: `work` is called with some consecutive units and their part of
 /// `out`, where unit i begins at `start(i)`. The calling thread is one of them, and does what of the others could not be had.
@@ -18,7 +40,8 @@ pub fn on_threads<T: Send>(
     mut out: &mut [f32],
     work: impl Fn(&mut T, Range<usize>, &mut [f32]) + Sync,
 ) {
-    let n_parts = if states.len() > 1 { PARTS * states.len() } else { 1 };
+    let n_threads = states.len();
+    let n_parts = if n_threads > 1 { PARTS * n_threads } else { 1 };
     let of_part = n_units.div_ceil(n_parts).max(1);
     let mut parts = Vec::new();
     for first in (0..n_units).step_by(of_part) {
@@ -27,22 +50,23 @@ pub fn on_threads<T: Send>(
         out = others;
         parts.push((units, own));
     }
-    let n_parts = parts.len();
-    let parts = Mutex::new(parts.into_iter());
-    let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let do_parts = |state: &mut T| {
-        while let Some((units, out)) = next() {
+    let is_alone = n_threads < 2 || parts.len() < 2;
+    let (parts, states) = (Mutex::new(parts.into_iter()), Mutex::new(states.iter_mut()));
+    let do_parts = || {
+        let Some(state) = next(&states) else { return };
+        while let Some((units, out)) = next(&parts) {
             work(state, units, out);
         }
     };
-    let Some((own, others)) = states.split_first_mut() else { return };
-    thread::scope(|scope| {
-        for state in others.iter_mut().take(n_parts.saturating_sub(1)) {
-            // Without it, its parts are done by the others.
-            let _ = thread::Builder::new().spawn_scoped(scope, || do_parts(state));
-        }
-        do_parts(own);
-    });
+    match CREW.get() {
+        _ if is_alone => do_parts(),
+        Some(crew) => crew(n_threads, &do_parts),
+        None => start_threads(n_threads, &do_parts),
+    }
+}
+
+fn next<I: Iterator>(items: &Mutex<I>) -> Option<I::Item> {
+    items.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
 /// As `on_threads`, on up to `n_threads` threads that need no state.

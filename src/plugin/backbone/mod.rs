@@ -25,7 +25,11 @@ mod video_resnet;
 mod view;
 mod vivit;
 
-use std::{cell::Cell, ops::Range};
+use std::{
+    cell::{Cell, RefCell},
+    ops::Range,
+    sync::Arc,
+};
 
 use tch::{Device, Kind, Tensor};
 
@@ -173,7 +177,12 @@ pub struct Network {
     pub cut_after: Option<&'static str>,
     /// Whether its inference form was made; what has changed since is made anew in passes.
     pub(crate) is_prepared: Cell<bool>,
+    /// The last answer of `cost_of_inference`, and to what: every classification asks.
+    pub(crate) inference_cost: RefCell<Option<(CostOf, Arc<Ledger>)>>,
 }
+
+/// Size of the input, precision and number of stages.
+type CostOf = ([i64; 3], Precision, usize);
 
 impl Network {
     /// A network whose tensors start as `start` says.
@@ -190,6 +199,7 @@ impl Network {
             n_features,
             cut_after: None,
             is_prepared: Cell::new(false),
+            inference_cost: RefCell::default(),
         })
     }
 
@@ -254,10 +264,18 @@ impl Network {
     }
 
     /// The same of a pass in the network's inference form.
-    pub fn cost_of_inference(&self, input_size: [i64; 3]) -> Result<Ledger> {
-        in_precision(self.precision, || {
+    pub fn cost_of_inference(&self, input_size: [i64; 3]) -> Result<Arc<Ledger>> {
+        let question = (input_size, self.precision, self.stages.len());
+        if let Some((of, cost)) = &*self.inference_cost.borrow()
+            && *of == question
+        {
+            return Ok(Arc::clone(cost));
+        }
+        let cost = Arc::new(in_precision(self.precision, || {
             in_form(true, || self.cost_of(input_size, BatchNormMode::Folded))
-        })
+        })?);
+        self.inference_cost.replace(Some((question, Arc::clone(&cost))));
+        Ok(cost)
     }
 
     /// The same of a step of training with `n` samples at once and gradients from stage `n_frozen` on.

@@ -231,7 +231,7 @@ pub unsafe extern "C" fn cinetomo_model_from_video(
             let path = Path::new(read::text(checkpoint_path, "checkpoint_path")?);
             let config = model_config(options)?;
             let mut monitor = hooks::monitor(hooks, &context)?;
-            context.enter();
+            context.enter_alone();
             let model = Model::from_video(path, config, context.device, &mut monitor)?;
             drop(monitor);
             out.write(MODELS.insert(ModelObject::new(context, model)));
@@ -257,7 +257,7 @@ pub unsafe extern "C" fn cinetomo_model_random(
             let out = OutHandle::new(out_model, "out_model")?;
             let context = CONTEXTS.get(context, "context")?;
             let config = model_config(options)?;
-            context.enter();
+            context.enter_alone();
             let model = Model::random(config, context.device)?;
             out.write(MODELS.insert(ModelObject::new(context, model)));
             Ok(())
@@ -280,7 +280,7 @@ pub unsafe extern "C" fn cinetomo_model_save(
         boundary(out_error, || {
             let object = MODELS.get(model, "model")?;
             let path = Path::new(read::text(path, "path")?);
-            object.context.enter();
+            object.context.enter_alone();
             model_file::save(&*object.lock()?, path)
         })
     }
@@ -303,7 +303,7 @@ pub unsafe extern "C" fn cinetomo_model_load(
             let out = OutHandle::new(out_model, "out_model")?;
             let context = CONTEXTS.get(context, "context")?;
             let path = Path::new(read::text(path, "path")?);
-            context.enter();
+            context.enter_alone();
             let model = model_file::load(path, context.device)?;
             out.write(MODELS.insert(ModelObject::new(context, model)));
             Ok(())

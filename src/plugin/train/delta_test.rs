@@ -42,6 +42,7 @@ fn network(one: &Tensor, two: &Tensor) -> Network {
         n_features: 4,
         cut_after: None,
         is_prepared: Default::default(),
+        inference_cost: Default::default(),
     }
 }
 
