@@ -12,7 +12,7 @@ use cinetomo::{
     monitor::Monitor,
     parameters::Start,
     preprocess::Preprocess,
-    train::{FineTune, HeadStart, fine_tune},
+    train::{BatchNorm, FineTune, HeadStart, fine_tune},
     volume::Volume,
 };
 use clap::{Parser, ValueEnum};
@@ -22,7 +22,7 @@ use tch::{Device, Kind, Tensor};
 enum Measure {
     /// Seconds of a forward pass of one box.
     Speed,
-    /// Peak memory of a classification.
+    /// Peak memory of two classifications.
     Classify,
     /// Peak memory of a fine-tuning of two steps.
     Train,
@@ -43,6 +43,18 @@ struct Options {
     /// Subtomograms a batch; 0 = as many as classification takes.
     #[arg(long, default_value_t = 0)]
     batch_size: usize,
+    /// Size that boxes are resized to along z, y, x; 0 = as they come.
+    #[arg(long, value_delimiter = ',', default_value = "0,0,0")]
+    input_size: Vec<i64>,
+    /// Training: subtomograms computed at once; 0 = all of a batch.
+    #[arg(long, default_value_t = 0)]
+    micro_batch_size: usize,
+    /// Training: stages that stay as they are.
+    #[arg(long, default_value_t = 0)]
+    frozen_stages: usize,
+    /// Training: BatchNorm keeps its statistics.
+    #[arg(long)]
+    frozen_statistics: bool,
     /// CPU threads.
     #[arg(long, default_value_t = 2)]
     threads: i32,
@@ -51,32 +63,44 @@ struct Options {
     here: bool,
 }
 
+impl Options {
+    fn box_size(&self) -> [i64; 3] {
+        self.box_size[..].try_into().expect("three numbers for --box-size")
+    }
+}
+
 fn main() {
     let options = Options::parse();
-    let box_size: [i64; 3] = options.box_size[..].try_into().expect("three numbers for --box-size");
     tch::set_num_threads(options.threads);
     let all = || BACKBONES.iter().map(|spec| spec.name.to_owned()).collect();
-    let names = if options.network.is_empty() { all() } else { options.network };
+    let names = if options.network.is_empty() { all() } else { options.network.clone() };
     for name in &names {
         for &what in &options.measure {
             if options.here {
-                measure(name, what, box_size, options.batch_size);
+                measure(name, what, &options);
                 continue;
             }
             let text = what.to_possible_value().expect("no value is hidden").get_name().to_owned();
-            let [z, y, x] = box_size;
             // Here, so that the process that measures makes one model only.
             let batch_size = match options.batch_size {
-                0 => model(name).batch_size(box_size).expect("a size"),
+                0 => model(name, &options).batch_size(options.box_size()).expect("a size"),
                 n => n,
             };
-            let status = Command::new(env::current_exe().expect("the program's own path"))
+            let sizes =
+                |sizes: &[i64]| sizes.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+            let mut child = Command::new(env::current_exe().expect("the program's own path"));
+            child
                 .args(["--here", "--network", name, "--measure", &text])
-                .args(["--box-size", &format!("{z},{y},{x}")])
+                .args(["--box-size", &sizes(&options.box_size)])
                 .args(["--batch-size", &batch_size.to_string()])
-                .args(["--threads", &options.threads.to_string()])
-                .status()
-                .expect("the program itself");
+                .args(["--input-size", &sizes(&options.input_size)])
+                .args(["--micro-batch-size", &options.micro_batch_size.to_string()])
+                .args(["--frozen-stages", &options.frozen_stages.to_string()])
+                .args(["--threads", &options.threads.to_string()]);
+            if options.frozen_statistics {
+                child.arg("--frozen-statistics");
+            }
+            let status = child.status().expect("the program itself");
             if !status.success() {
                 println!("{name} {text}: {status}");
             }
@@ -84,10 +108,10 @@ fn main() {
     }
 }
 
-fn measure(name: &str, what: Measure, box_size: [i64; 3], batch_size: usize) {
+fn measure(name: &str, what: Measure, options: &Options) {
     match what {
-        Measure::Speed => speed(name, box_size),
-        Measure::Classify | Measure::Train => memory(name, what, box_size, batch_size),
+        Measure::Speed => speed(name, options.box_size()),
+        Measure::Classify | Measure::Train => memory(name, what, options),
     }
 }
 
@@ -111,7 +135,8 @@ fn speed(name: &str, [z, y, x]: [i64; 3]) {
     );
 }
 
-fn memory(name: &str, what: Measure, box_size: [i64; 3], batch_size: usize) {
+fn memory(name: &str, what: Measure, of: &Options) {
+    let (box_size, batch_size) = (of.box_size(), of.batch_size);
     // What libtorch and oneDNN take once.
     let options = (Kind::Float, Device::Cpu);
     let weight = Tensor::ones([8, 1, 3, 3, 3], options).set_requires_grad(true);
@@ -122,7 +147,7 @@ fn memory(name: &str, what: Measure, box_size: [i64; 3], batch_size: usize) {
     drop((weight, output));
 
     // The caller's voxels are not counted, so they are there before.
-    let n = 2 * batch_size;
+    let n = if what == Measure::Train { 2 * batch_size } else { batch_size };
     let n_voxels = box_size.iter().product::<i64>() as usize;
     let voxels: Vec<f32> = (0..n * n_voxels).map(|i| (i as f32 * 0.7).sin()).collect();
     let [z, y, x] = box_size;
@@ -131,19 +156,39 @@ fn memory(name: &str, what: Measure, box_size: [i64; 3], batch_size: usize) {
 
     let (before, code) = (resident("VmRSS:"), resident("RssFile:"));
     fs::write("/proc/self/clear_refs", "5").expect("a new peak");
-    let model = model(name);
+    let model = model(name, of);
     let monitor = &mut Monitor::silent();
     let (work, batch_size) = match what {
         Measure::Train => {
             let labels: Vec<i32> = (0..n as i32).map(|i| i % 2).collect();
-            let config =
-                FineTune { n_epochs: 1, batch_size, head: HeadStart::Keep, ..FineTune::default() };
+            let at_once = match of.micro_batch_size {
+                0 => batch_size,
+                n => n.min(batch_size),
+            };
+            let config = FineTune {
+                n_epochs: 1,
+                batch_size,
+                micro_batch_size: at_once,
+                n_frozen_stages: of.frozen_stages,
+                batch_norm: if of.frozen_statistics { BatchNorm::Frozen } else { BatchNorm::Auto },
+                head: HeadStart::Keep,
+                ..FineTune::default()
+            };
             fine_tune(&model, &volume, &labels, &config, monitor).expect("a training");
-            (Work::TRAINING, batch_size)
+            let work = Work::Training {
+                n_frozen_stages: of.frozen_stages,
+                // Adam's two moments.
+                n_copies: 2 + u64::from(at_once < batch_size),
+                maps: 0,
+                n_of_step: batch_size as u64,
+            };
+            (work, at_once)
         }
         _ => {
-            model.classify(&volume, monitor).expect("a classification");
-            (Work::Inference, model.batch_size(box_size).expect("a size"))
+            for _ in 0..2 {
+                model.classify(&volume, monitor).expect("a classification");
+            }
+            (Work::Inference, model.batch_size(box_size).expect("a size").min(n))
         }
     };
     // Pages of libtorch's code that were read meanwhile are the machine's cache, not this process's memory.
@@ -157,11 +202,12 @@ fn memory(name: &str, what: Measure, box_size: [i64; 3], batch_size: usize) {
     );
 }
 
-fn model(name: &str) -> Model {
+fn model(name: &str, options: &Options) -> Model {
+    let input_size = options.input_size[..].try_into().expect("three numbers for --input-size");
     let config = ModelConfig {
         backbone: Some(name.to_owned()),
         class_names: vec!["a".to_owned(), "b".to_owned()],
-        preprocess: Preprocess { n_views: 1, ..Preprocess::default() },
+        preprocess: Preprocess { n_views: 1, input_size, ..Preprocess::default() },
         seed: 0,
         dropout: 0.0,
     };

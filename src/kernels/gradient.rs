@@ -53,10 +53,21 @@ impl Plan {
     }
 }
 
-/// Bytes that `weight_gradient` works in.
-pub fn weight_gradient_bytes([n_in, n_out]: [usize; 2], tile: usize) -> usize {
+/// Bytes that `weight_gradient` works in for so many maps of that size.
+pub fn weight_gradient_bytes(
+    [n_in, n_out]: [usize; 2],
+    tile: usize,
+    n: usize,
+    size: [usize; 3],
+) -> usize {
     let plan = Plan { n_in, n_out, tile };
-    (plan.at_once() * plan.of_group() + plan.of_places()) * size_of::<f32>()
+    let n_groups = n_tiles(n, size, tile).div_ceil(GROUP);
+    (plan.at_once().min(n_groups) * plan.of_group() + plan.of_places()) * size_of::<f32>()
+}
+
+/// Tiles of so many maps of that size.
+fn n_tiles(n: usize, [n_z, n_y, n_x]: [usize; 3], tile: usize) -> usize {
+    n * n_z.div_ceil(TILE_Z) * n_y.div_ceil(tile) * n_x.div_ceil(tile)
 }
 
 /// Fills `out`, `[n_out, n_in, 3, 3, 3]`, with the gradient of the weights of a convolution from `input` to a map of the same size, of which `gradient` is
@@ -76,8 +87,7 @@ pub fn weight_gradient(
     assert_eq!((input.size, input.n()), (gradient.size, gradient.n()), "maps");
     assert_eq!(out.len(), n_out * n_in * 27, "values of the weights");
     let arch = Arch::new();
-    let [n_z, n_y, n_x] = input.size;
-    let n_tiles = input.n() * n_z.div_ceil(TILE_Z) * n_y.div_ceil(tile) * n_x.div_ceil(tile);
+    let n_tiles = n_tiles(input.n(), input.size, tile);
     let n_groups = n_tiles.div_ceil(GROUP);
     let n_transformed = plan.at_once().min(n_groups) * plan.of_group();
     let n_values = n_transformed + plan.of_places();

@@ -17,13 +17,20 @@ use crate::{
 /// Bytes of an f32.
 const F32: u64 = 4;
 
-/// What the allocator keeps of freed blocks, and a tenth of what is alive for the gaps between its blocks: glibc's, as
-/// measured. Convolutional networks that classify leave none worth counting: their maps are few and large, and what stays was allocated before
-/// them (benches/record/networks.md).
+/// What glibc's allocator keeps of freed blocks, beside a tenth of what is alive for the gaps between blocks, where transformers classify or classes are
+/// explained: as measured. Convolutional networks that classify leave none worth counting: their maps are few and large, and what stays was
+/// allocated before them (benches/record/networks.md).
 const ALLOCATOR_BYTES: u64 = 32 << 20;
+
+/// One part in so many of what is alive in training lies in such gaps: blocks below 32 MB come from one heap, and gradients that stay are made while
+/// feature maps go. With a mapping for each block, networks took what is counted; without, 10 to 30 % more (benches/record/networks.md).
+const TRAINING_GAPS: u64 = 5;
 
 /// Longest edge of a box that is estimated. None that long fits into a machine, and the numbers stay in range.
 const MAX_EDGE: i64 = 4096;
+
+/// Bytes of inputs that no machine has, so that nothing more is said of the rest.
+const MOST_INPUTS: u64 = 1 << 48;
 
 /// What a model is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,12 +41,14 @@ pub enum Work {
     Training {
         /// Stages whose weights stay as they are.
         n_frozen_stages: usize,
-        /// Numbers kept for each trained weight beside itself: its gradient and the sum of those of micro-batches,
-        /// the optimiser's moments, its best value, its start.
+        /// Numbers kept for each trained weight beside itself and its gradient: the sum of those of micro-batches, the optimiser's moments, its best
+        /// value, its start.
         n_copies: u64,
         /// Bytes of feature maps that are kept for each subtomogram besides, to be compared with those of the network that
         /// the training starts from, which is then kept, too; 0 = they are not compared.
         maps: u64,
+        /// Subtomograms of a step, if not all of them are computed at once.
+        n_of_step: u64,
     },
     /// To say where in the box the evidence for a class lies.
     Explaining {
@@ -49,8 +58,9 @@ pub enum Work {
 }
 
 impl Work {
-    /// Fine-tuning as a whole with Adam, without validation: a gradient and two moments a weight.
-    pub const TRAINING: Work = Work::Training { n_frozen_stages: 0, n_copies: 3, maps: 0 };
+    /// Fine-tuning as a whole with Adam, without validation: two moments a weight.
+    pub const TRAINING: Work =
+        Work::Training { n_frozen_stages: 0, n_copies: 2, maps: 0, n_of_step: 0 };
 }
 
 impl Model {
@@ -71,25 +81,39 @@ impl Model {
             return Err(Error::invalid("batch_size is 0; it must be at least 1"));
         }
         let input_size = self.input_size(box_size)?;
-        let cost = || self.network.cost(input_size);
         let (all, n) = (self.bytes(0), batch_size as u64);
+        // The input, and its mirror image or augmented version.
+        let n_voxels = input_size.iter().product::<i64>() as u64;
+        let n_inputs = match work {
+            Work::Training { n_of_step, .. } => n.max(n_of_step),
+            _ => n,
+        };
+        let inputs = (2 * n_voxels * F32).saturating_mul(n_inputs);
+        if inputs > MOST_INPUTS {
+            return Ok(u64::MAX);
+        }
         let (kept, pass) = match work {
             Work::Inference => {
                 let cost = self.network.cost_of_inference(input_size)?;
                 (all + cost.prepared, cost.inference(n))
             }
-            Work::Explaining { stage } => (all, cost()?.training(n, stage + 1)),
-            Work::Training { n_frozen_stages, n_copies, maps } => (
-                (2 + u64::from(maps > 0)) * all + n_copies * self.bytes(n_frozen_stages),
-                cost()?.training(n, n_frozen_stages).saturating_add(maps.saturating_mul(n)),
-            ),
+            Work::Explaining { stage } => {
+                (all, self.network.cost(input_size)?.training(n, stage + 1))
+            }
+            Work::Training { n_frozen_stages, n_copies, maps, .. } => {
+                let trained = self.bytes(n_frozen_stages);
+                let step = self.network.cost_of_step(input_size, n, n_frozen_stages)?.step();
+                // All gradients are there when the weights are changed.
+                let step = (step + maps * n).max(trained);
+                ((2 + u64::from(maps > 0)) * all + n_copies * trained, step)
+            }
         };
-        // The input, and its mirror image or augmented version.
-        let n_voxels = input_size.iter().product::<i64>() as u64;
-        let inputs = (2 * n_voxels * F32).saturating_mul(n);
         let alive = kept.saturating_add(pass).saturating_add(inputs);
-        let leaves_gaps = work != Work::Inference || !self.network.has_batch_norm();
-        let gaps = if leaves_gaps { alive / 10 + ALLOCATOR_BYTES } else { 0 };
+        let gaps = match work {
+            Work::Inference if self.network.has_batch_norm() => 0,
+            Work::Inference | Work::Explaining { .. } => alive / 10 + ALLOCATOR_BYTES,
+            Work::Training { .. } => alive / TRAINING_GAPS,
+        };
         Ok(alive.saturating_add(gaps))
     }
 

@@ -61,15 +61,16 @@ fn model_statistics(model: &Model) -> u64 {
 fn training_takes_more_and_frozen_stages_less() {
     let model = model("i3d");
     let estimate = |work| model.memory_estimate([32; 3], 4, work).unwrap();
-    let training =
-        |n_frozen_stages, n_copies| estimate(Work::Training { n_frozen_stages, n_copies, maps: 0 });
+    let training = |n_frozen_stages, n_copies| {
+        estimate(Work::Training { n_frozen_stages, n_copies, maps: 0, n_of_step: 0 })
+    };
     let n_stages = model.network.stages.len();
     assert!(training(0, 3) > training(3, 3) && training(3, 3) > training(n_stages, 3));
     assert!(training(0, 3) > estimate(Work::Inference));
     // Each copy of the weights costs as many bytes again.
     let weights = model.bytes(0);
     let difference = training(0, 4) - training(0, 3);
-    assert!(difference.abs_diff(weights + weights / 10) <= 1, "{difference}");
+    assert!(difference.abs_diff(weights + weights / TRAINING_GAPS) <= 1, "{difference}");
 }
 
 #[test]

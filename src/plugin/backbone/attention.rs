@@ -85,6 +85,7 @@ impl Linear {
                 rounded(input)?.f_linear(&rounded(&self.weight)?, bias.as_ref())?
             }
         };
+        ledger::enter_weights(&self.weight);
         ledger::enter(&output, F32, self.weight.size()[1]);
         Ok(output)
     }

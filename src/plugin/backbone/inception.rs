@@ -9,6 +9,7 @@ use tch::Tensor;
 use super::{
     BatchNormMode, Stage, View,
     layers::{Chain, Padding, average, concatenate, max_pool3d, spatial_size},
+    ledger,
     precision::single,
 };
 use crate::{error::Result, parameters::Parameters};
@@ -144,12 +145,16 @@ impl Module {
 
     fn forward(&self, x: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
         let [branch_0, branch_1, branch_2, branch_3] = &self.branches;
-        let outputs = [
-            branch_0.rectified(x, mode)?,
-            branch_1.rectified(x, mode)?,
-            branch_2.rectified(x, mode)?,
-            branch_3.rectified(&max_pool3d(x, [3; 3], [1; 3], self.padding)?, mode)?,
-        ];
+        // On the way back branches wait for the one after them, and their parts of the gradient keep all of it.
+        let joining = |branch: &Chain| ledger::joining(x, || branch.rectified(x, mode));
+        let outputs = ledger::waiting(ledger::of_map(x, self.n_out), || -> Result<_> {
+            Ok([
+                joining(branch_0)?,
+                joining(branch_1)?,
+                joining(branch_2)?,
+                branch_3.rectified(&max_pool3d(x, [3; 3], [1; 3], self.padding)?, mode)?,
+            ])
+        })?;
         concatenate(&outputs)
     }
 }

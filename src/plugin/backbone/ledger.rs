@@ -4,10 +4,14 @@
 //! Shapes of an empty batch `[0, c, z, y, x]` are exact and cost nothing. Whoever folds an axis into the batch says so
 //! with `folded`, whoever allocates beside the layers says so with `enter`.
 
+mod step;
+
 use std::cell::RefCell;
 
 use tch::Tensor;
 
+use self::step::Step;
+pub use self::step::{Layer, batch_size, enter_layer, joining, of_batch, of_map, waiting};
 use crate::error::Result;
 
 /// Bytes of an f32.
@@ -33,12 +37,12 @@ pub struct Ledger {
     pub prepared: u64,
     /// Most bytes that threads work in.
     scratch: u64,
-    /// Most bytes that a layer with gradients of its own works in.
-    training_scratch: u64,
     /// Rows of a layer's batch that one sample makes up.
     rows: u64,
     /// What is held now.
     held: Held,
+    /// The part of the pass with gradients, if it is a step of training.
+    step: Option<Step>,
 }
 
 /// Bytes of a tensor.
@@ -101,7 +105,7 @@ impl Ledger {
         entries.map(alive).max().unwrap_or(0).saturating_add(self.largest_copy + self.scratch)
     }
 
-    /// Bytes that live at once in a pass of a batch with gradients from stage `n_frozen` on, at most, without those of
+    /// Bytes that live at once in a pass of a batch with gradients by libtorch from stage `n_frozen` on, at most, without those of
     /// the weights.
     ///
     /// Backward needs about every tensor of the forward pass. When it has come down to a layer, what was made up to there
@@ -119,8 +123,21 @@ impl Ledger {
             before = bytes;
         }
         // Weights and their gradient are copied.
-        let copies = 2 * self.largest_copy + self.training_scratch;
-        self.inference(batch_size).max(most.saturating_add(copies))
+        self.inference(batch_size).max(most.saturating_add(2 * self.largest_copy))
+    }
+
+    /// Bytes that live at once in the step of training that was walked through, at most, gradients of the weights included.
+    pub fn step(&self) -> u64 {
+        let most = |step: &Step| self.inference(step.n).max(step.most());
+        self.step.as_ref().map_or(0, most)
+    }
+
+    fn enter(&mut self, entry: Entry) {
+        match &mut self.step {
+            None => self.entries.push(Entry { held: self.held, ..entry }),
+            Some(_) if entry.only == Some(Only::Inference) => {}
+            Some(step) => step.enter_made(entry.sample, entry.fixed),
+        }
     }
 }
 
@@ -129,16 +146,17 @@ pub fn next_stage() {
     on_walk(|ledger| ledger.stages.push(ledger.entries.len()));
 }
 
+/// What is entered from now on is of a step of training with `n` subtomograms at once, whose gradients end at `input`.
+pub fn begin_step(n: u64, input: &Tensor) {
+    on_walk(|ledger| ledger.step = Some(Step::new(n, input)));
+}
+
 /// Enters a new tensor `[n, ...]` of so many bytes and multiply-adds a value.
 pub fn enter(output: &Tensor, bytes: u64, multiply_adds: i64) {
     on_walk(|ledger| {
         let n_values = ledger.rows * n_values(&output.size()[1..]);
         ledger.multiply_adds += n_values * multiply_adds as u64;
-        ledger.entries.push(Entry {
-            sample: n_values * bytes,
-            held: ledger.held,
-            ..Entry::default()
-        });
+        ledger.enter(Entry { sample: n_values * bytes, ..Entry::default() });
     });
 }
 
@@ -146,8 +164,7 @@ pub fn enter(output: &Tensor, bytes: u64, multiply_adds: i64) {
 pub fn enter_for_training(shape: &[i64]) {
     on_walk(|ledger| {
         let sample = ledger.rows * n_values(shape) * F32;
-        let held = ledger.held;
-        ledger.entries.push(Entry { sample, only: Some(Only::Training), held, ..Entry::default() });
+        ledger.enter(Entry { sample, only: Some(Only::Training), ..Entry::default() });
     });
 }
 
@@ -155,13 +172,7 @@ pub fn enter_for_training(shape: &[i64]) {
 pub fn enter_for_inference(output: &Tensor) {
     on_walk(|ledger| {
         let sample = ledger.rows * n_values(&output.size()[1..]) * F32;
-        let held = ledger.held;
-        ledger.entries.push(Entry {
-            sample,
-            only: Some(Only::Inference),
-            held,
-            ..Entry::default()
-        });
+        ledger.enter(Entry { sample, only: Some(Only::Inference), ..Entry::default() });
     });
 }
 
@@ -169,14 +180,27 @@ pub fn enter_for_inference(output: &Tensor) {
 pub fn enter_fixed(tensor: &Tensor) {
     on_walk(|ledger| {
         let fixed = n_values(&tensor.size()) * F32;
-        ledger.entries.push(Entry { fixed, held: ledger.held, ..Entry::default() });
+        ledger.enter(Entry { fixed, ..Entry::default() });
     });
 }
 
 /// Enters the weights of a convolution: oneDNN works on a copy in an order of its own.
 pub fn enter_copy(weight: &Tensor) {
     on_walk(|ledger| {
-        ledger.largest_copy = ledger.largest_copy.max(n_values(&weight.size()) * F32);
+        let bytes = n_values(&weight.size()) * F32;
+        match &mut ledger.step {
+            None => ledger.largest_copy = ledger.largest_copy.max(bytes),
+            Some(step) => step.enter_weights(bytes, true),
+        }
+    });
+}
+
+/// Enters the weights of a layer of libtorch's, ahead of what it makes.
+pub fn enter_weights(weight: &Tensor) {
+    on_walk(|ledger| {
+        if let Some(step) = &mut ledger.step {
+            step.enter_weights(n_values(&weight.size()) * F32, false);
+        }
     });
 }
 
@@ -188,11 +212,6 @@ pub fn enter_prepared(bytes: u64) {
 /// Enters what all threads together work in.
 pub fn enter_scratch(bytes: u64) {
     on_walk(|ledger| ledger.scratch = ledger.scratch.max(bytes));
-}
-
-/// Enters what a layer with gradients of its own works in.
-pub fn enter_training_scratch(bytes: u64) {
-    on_walk(|ledger| ledger.training_scratch = ledger.training_scratch.max(bytes));
 }
 
 /// Whether this thread is on a walk.

@@ -216,8 +216,7 @@ impl Network {
         let pool = move |x: &Tensor, pass| layers::average(&view.map(x, pass)?);
         self.stages.push(Stage { name: "pool", view: View::Pooled, forward: Box::new(pool) });
         self.cut_after = Some(name);
-        let [z, y, x] = self.spec().min_input;
-        let nothing = Tensor::f_zeros([0, 1, z, y, x], (Kind::Float, self.parameters.device()))?;
+        let nothing = self.nothing(self.spec().min_input)?;
         let features = tch::no_grad(|| self.features(&nothing, BatchNormMode::Running))?;
         self.n_features = features.size()[1];
         Ok(())
@@ -254,15 +253,13 @@ impl Network {
     pub fn prepare_inference(&self, input_size: [i64; 3]) -> Result<()> {
         if !self.is_prepared.replace(true) {
             let _guard = tch::no_grad_guard();
-            let [z, y, x] = input_size;
-            let device = self.parameters.device();
-            let nothing = Tensor::f_zeros([0, 1, z, y, x], (Kind::Float, device))?;
+            let nothing = self.nothing(input_size)?;
             drop(self.features(&nothing, BatchNormMode::Folded)?);
         }
         Ok(())
     }
 
-    /// What a pass of a sample of size `input_size` (z, y, x) allocates and multiplies, as training makes it: an empty batch walks through.
+    /// What a pass of a sample of size `input_size` (z, y, x) by libtorch's layers allocates and multiplies: an empty batch walks through.
     pub fn cost(&self, input_size: [i64; 3]) -> Result<Ledger> {
         self.cost_of(input_size, BatchNormMode::Running)
     }
@@ -282,10 +279,32 @@ impl Network {
         Ok(cost)
     }
 
+    /// The same of a step of training with `n` samples at once and gradients from stage `n_frozen` on.
+    pub fn cost_of_step(&self, input_size: [i64; 3], n: u64, n_frozen: usize) -> Result<Ledger> {
+        let _guard = tch::no_grad_guard();
+        let nothing = self.nothing(input_size)?;
+        let pass = Pass::of(&nothing, BatchNormMode::Running)?;
+        let (frozen, trained) = self.stages.split_at(n_frozen.min(self.stages.len()));
+        let through = |stages: &[Stage], x: Tensor| {
+            stages.iter().try_fold(x, |x, stage| (stage.forward)(&x, pass))
+        };
+        in_precision(self.precision, || {
+            Ledger::of(|| {
+                let x = through(frozen, nothing)?;
+                ledger::begin_step(n, &x);
+                tape::recorded(|| through(trained, x)).map(drop)
+            })
+        })
+    }
+
+    /// An empty batch of inputs.
+    fn nothing(&self, [z, y, x]: [i64; 3]) -> Result<Tensor> {
+        Ok(Tensor::f_zeros([0, 1, z, y, x], (Kind::Float, self.parameters.device()))?)
+    }
+
     fn cost_of(&self, input_size: [i64; 3], mode: BatchNormMode) -> Result<Ledger> {
         let _guard = tch::no_grad_guard();
-        let [z, y, x] = input_size;
-        let nothing = Tensor::f_zeros([0, 1, z, y, x], (Kind::Float, self.parameters.device()))?;
+        let nothing = self.nothing(input_size)?;
         let pass = Pass::of(&nothing, mode)?;
         Ledger::of(|| {
             let mut x = nothing;

@@ -41,15 +41,18 @@ impl Residual {
     fn fused(&self, input: &Tensor, mode: BatchNormMode) -> Result<Tensor> {
         let summand = match &self.shortcut {
             Shortcut::Identity => input.shallow_clone(),
-            Shortcut::Projection(chain) => chain.forward(input, mode)?,
+            // The gradient that comes back through the path is there first.
+            Shortcut::Projection(chain) => ledger::joining(input, || chain.forward(input, mode))?,
             &Shortcut::Subsample { stride, n_added, gradient } => {
                 let taken = subsample(input, stride, n_added)?;
                 if gradient { taken } else { taken.f_detach()? }
             }
         };
         let ending = Ending { summand: Some(&summand), relu: true };
-        ledger::holding(ledger::bytes(&[input, &summand]), || {
-            self.path.with_ending(input, false, ending, mode)
+        let path = || self.path.with_ending(input, false, ending, mode);
+        ledger::holding(ledger::bytes(&[input, &summand]), || match &self.shortcut {
+            Shortcut::Identity => ledger::joining(input, path),
+            _ => ledger::waiting(ledger::of_batch(&summand), path),
         })
     }
 }

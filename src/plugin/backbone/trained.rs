@@ -6,15 +6,18 @@ mod convolved;
 mod norm;
 
 use cinetomo_kernels::Back;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use self::{convolved::Convolved, norm::Norm};
 use super::{
     BatchNormMode,
     folded::{self, Ending},
-    kernel::{channels_first, is_ours, map, n_threads, unsigned, values, voxels, windows},
+    kernel::{
+        channels_first, is_ours, map, n_threads, unsigned, values, voxels, windows, windows_of,
+    },
     layers::{BatchNorm3d, Conv3d, spatial_size},
-    ledger, tape,
+    ledger::{self, Layer},
+    tape,
 };
 use crate::error::{Error, Result};
 
@@ -27,11 +30,11 @@ pub fn convolve_and_norm(
     ending: Ending<'_>,
     mode: BatchNormMode,
 ) -> Result<Option<Tensor>> {
-    if ledger::is_walking() {
-        ledger::enter_training_scratch(convolved::scratch_bytes(convolution, grey) as u64);
-    }
     if !tape::is_recording() || !is_ours(input) || convolution.bias.is_some() {
         return Ok(None);
+    }
+    if ledger::is_walking() {
+        return walk(convolution, input, grey, ending.relu).map(Some);
     }
     let _guard = tch::no_grad_guard();
     let convolved = Convolved::new(convolution, input, grey)?;
@@ -43,8 +46,9 @@ pub fn convolve_and_norm(
         .map(|parameter| parameter.map(Tensor::shallow_clone));
     let rectified = ending.relu.then(|| output.shallow_clone());
     let input = input.shallow_clone();
-    let output = tape::enter(channels_first(&output)?, move |gradient, scratch| {
-        let gradient = voxels(&gradient)?;
+    let output = tape::enter(channels_first(&output)?, move |of_output, scratch| {
+        let gradient = voxels(&of_output)?;
+        drop(of_output);
         let mut found = Vec::new();
         let back = Back {
             gradient: values(&gradient)?,
@@ -70,6 +74,28 @@ pub fn convolve_and_norm(
     Ok(Some(output))
 }
 
+/// What an empty input walks through: the shape of the output, entered with what a step takes.
+fn walk(convolution: &Conv3d, input: &Tensor, grey: bool, relu: bool) -> Result<Tensor> {
+    let [z, y, x] = windows_of(&convolution.config, spatial_size(input)?).size;
+    let size = [0, convolution.config.n_out, z as i64, y as i64, x as i64];
+    let output = leaf(&size)?;
+    let cost = convolved::cost(convolution, input, &output, grey)?;
+    let of_output = ledger::of_batch(&output);
+    ledger::enter_layer(Layer {
+        kept: 2 * of_output + cost.kept,
+        forward: cost.forward.saturating_sub(of_output),
+        // Gradients behind and before BatchNorm, which needs the output if that was rectified; then those of the convolution, and the output is gone.
+        back: (if relu { 2 } else { 1 } * of_output).max(cost.back.saturating_sub(of_output)),
+        ..cost
+    });
+    Ok(output)
+}
+
+/// An empty output that gradients go back through.
+fn leaf(size: &[i64]) -> Result<Tensor> {
+    Ok(Tensor::f_empty(size, (Kind::Float, Device::Cpu))?.f_set_requires_grad(true)?)
+}
+
 /// The maximum over windows of `[n, c, z, y, x]`; `None` as for `convolve_and_norm`.
 pub fn max_pool(
     input: &Tensor,
@@ -81,6 +107,14 @@ pub fn max_pool(
         return Ok(None);
     }
     let _guard = tch::no_grad_guard();
+    if ledger::is_walking() {
+        let [z, y, x] = windows(kernel, stride, amount, spatial_size(input)?).size;
+        let output = leaf(&[0, input.size()[1], z as i64, y as i64, x as i64])?;
+        let [of_input, of_output] = [input, &output].map(ledger::of_batch);
+        let back = of_input + of_output;
+        ledger::enter_layer(Layer { kept: of_output, back, ..Layer::default() });
+        return Ok(Some(output));
+    }
     let plain = channels_first(&voxels(&input.f_detach()?)?)?;
     let Some(output) = folded::max_pool(&plain, kernel, stride, amount)? else { return Ok(None) };
     let (input, maxima) = (input.shallow_clone(), output.shallow_clone());
@@ -102,6 +136,11 @@ pub fn max_pool(
 pub fn concatenate(maps: &[Tensor]) -> Result<Option<Tensor>> {
     if !tape::is_recording() || !maps.iter().all(is_ours) {
         return Ok(None);
+    }
+    if ledger::is_walking() {
+        let output = Tensor::f_cat(maps, 1)?.f_set_requires_grad(true)?;
+        ledger::enter_layer(Layer { kept: ledger::of_batch(&output), ..Layer::default() });
+        return Ok(Some(output));
     }
     let _guard = tch::no_grad_guard();
     let maps: Vec<Tensor> = maps.iter().map(Tensor::shallow_clone).collect();

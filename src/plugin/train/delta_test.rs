@@ -368,7 +368,7 @@ fn what_the_network_sees_stays_near_its_start() {
 fn the_start_and_the_maps_are_counted() {
     let model = model();
     let bytes = |maps| {
-        let work = Work::Training { n_frozen_stages: 0, n_copies: 3, maps };
+        let work = Work::Training { n_frozen_stages: 0, n_copies: 2, maps, n_of_step: 0 };
         model.memory_estimate([32; 3], 4, work).unwrap()
     };
     let size = model.input_size([32; 3]).unwrap();

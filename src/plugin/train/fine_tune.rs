@@ -250,9 +250,10 @@ fn work(model: &Model, config: &FineTune, split: &Split, box_size: [i64; 3]) -> 
     let best = u64::from(!split.validation.is_empty());
     let start = u64::from(matches!(config.regularizer, Regularizer::L2Sp | Regularizer::Mars));
     let sums = u64::from(config.micro_batch_size < config.batch_size);
-    let n_copies = 1 + sums + n_moments + best + start;
+    let n_copies = sums + n_moments + best + start;
     let maps = delta::bytes(config, &model.network, model.input_size(box_size)?)?;
-    Ok(Work::Training { n_frozen_stages: config.n_frozen_stages, n_copies, maps })
+    let n_of_step = config.batch_size.min(split.training.len()) as u64;
+    Ok(Work::Training { n_frozen_stages: config.n_frozen_stages, n_copies, maps, n_of_step })
 }
 
 /// How BatchNorm works in step `step`, counted from 0 over the whole training.

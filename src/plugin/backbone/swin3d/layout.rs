@@ -4,10 +4,7 @@ use cinetomo_kernels::{Groups, Member};
 use tch::{Device, Kind, Tensor};
 
 use super::WINDOW;
-use crate::{
-    backbone::ledger::{self, F32},
-    error::Result,
-};
+use crate::{backbone::ledger, error::Result};
 
 /// How the windows lie over a map of tokens.
 pub struct Layout {
@@ -152,7 +149,8 @@ impl Layout {
             .f_reshape([n, grid_z, z, grid_y, y, grid_x, x, c])?
             .f_permute([0, 1, 3, 5, 2, 4, 6, 7])?
             .f_reshape([n * n_windows, self.volume(), c])?;
-        ledger::folded(n_windows, || ledger::enter(&windows, F32, 0));
+        // Gradients need them in the place of the map.
+        ledger::folded(n_windows, || ledger::enter_for_inference(&windows));
         Ok((windows, n_windows))
     }
 
@@ -164,7 +162,8 @@ impl Layout {
             .f_reshape([n, grid_z, grid_y, grid_x, z, y, x, c])?
             .f_permute([0, 1, 4, 2, 5, 3, 6, 7])?
             .f_reshape(map.size())?;
-        ledger::enter(&joined, F32, 0);
+        // Gradients need it in the place of the windows.
+        ledger::enter_for_inference(&joined);
         Ok(joined)
     }
 

@@ -14,6 +14,7 @@ use crate::{
             windows, windows_of,
         },
         layers::{Conv3d, Conv3dConfig, spatial_size},
+        ledger::{self, F32, Layer},
     },
     error::Result,
 };
@@ -39,36 +40,37 @@ enum Way {
 impl Convolved {
     /// Of `[n, n_in, z, y, x]`; the kernels see a grey input if `grey`.
     pub fn new(convolution: &Conv3d, input: &Tensor, grey: bool) -> Result<Convolved> {
-        let Conv3dConfig { n_in, n_out, kernel, stride, .. } = convolution.config;
+        let Conv3dConfig { n_in, n_out, .. } = convolution.config;
         let weight = convolution.weight.f_detach()?;
-        if convolution.n_groups == 1 && (kernel, stride) == ([1; 3], [1; 3]) && !grey {
-            let weight = weight.f_reshape([n_out, n_in])?;
-            let output = voxels(&input.f_detach()?)?.f_matmul(&weight.f_transpose(0, 1)?)?;
-            return Ok(Convolved { output, way: Way::Pointwise });
-        }
         let windows = windows_of(&convolution.config, spatial_size(input)?);
         let convolved = |geometry: Geometry, method: Method, weight: &Tensor| {
             let bias = Tensor::f_zeros([n_out], (Kind::Float, Device::Cpu))?;
             let kernel = prepared(geometry, method, weight, &bias)?;
             voxels(&run(&kernel, n_out, windows, &input.f_detach()?, Ending::default())?)
         };
-        if let Some((geometry, tile)) = winograd(convolution, input, grey)? {
-            let output = convolved(geometry, Method::Winograd(tile), &weight)?;
-            return Ok(Convolved { output, way: Way::Winograd(geometry, tile) });
-        }
-        if let Some((geometry, Method::Stem)) = folded::kernel(convolution, grey)
-            && !input.requires_grad()
-        {
-            let weight = weight.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
-            let output = convolved(geometry, Method::Stem, &weight)?;
-            return Ok(Convolved { output, way: Way::Stem(geometry, windows) });
-        }
-        let leaf = input.f_detach()?.f_set_requires_grad(input.requires_grad())?;
-        let output = tch::with_grad(|| match grey {
-            true => convolution.forward_grey(&leaf),
-            false => convolution.forward(&leaf),
-        })?;
-        Ok(Convolved { output: voxels(&output.f_detach()?)?, way: Way::Libtorch(leaf, output) })
+        let (output, way) = match Plan::of(convolution, input, input.size()[0], grey)? {
+            Plan::Pointwise => {
+                let weight = weight.f_reshape([n_out, n_in])?.f_transpose(0, 1)?;
+                (voxels(&input.f_detach()?)?.f_matmul(&weight)?, Way::Pointwise)
+            }
+            Plan::Winograd(geometry, tile) => {
+                let output = convolved(geometry, Method::Winograd(tile), &weight)?;
+                (output, Way::Winograd(geometry, tile))
+            }
+            Plan::Stem(geometry) => {
+                let weight = weight.f_sum_dim_intlist([1i64].as_slice(), true, None)?;
+                (convolved(geometry, Method::Stem, &weight)?, Way::Stem(geometry, windows))
+            }
+            Plan::Libtorch => {
+                let leaf = input.f_detach()?.f_set_requires_grad(input.requires_grad())?;
+                let output = tch::with_grad(|| match grey {
+                    true => convolution.forward_grey(&leaf),
+                    false => convolution.forward(&leaf),
+                })?;
+                (voxels(&output.f_detach()?)?, Way::Libtorch(leaf, output))
+            }
+        };
+        Ok(Convolved { output, way })
     }
 
     /// Gradients of the weight and, if it wants one, of the input, from that of the output, `[n, z', y', x', n_out]`.
@@ -81,7 +83,9 @@ impl Convolved {
     ) -> Result<(Tensor, Option<Tensor>)> {
         let is_wanted = input.requires_grad();
         let (kernels, input) = (weight.f_detach()?, input.f_detach()?);
-        match self.way {
+        let Convolved { output, way } = self;
+        drop(output);
+        match way {
             Way::Pointwise => {
                 let (n_out, n_in) = (kernels.size()[0], kernels.size()[1]);
                 let rows = gradient.f_reshape([-1, n_out])?;
@@ -125,11 +129,11 @@ impl Convolved {
             }
             Way::Libtorch(leaf, output) => {
                 let gradients = tch::with_grad(|| -> Result<_> {
-                    // The gradient of this product is that of the output.
-                    let product = output.f_permute([0, 2, 3, 4, 1])?.f_mul(gradient)?;
                     let leaves = [weight, &leaf];
                     let leaves = &leaves[..if is_wanted { 2 } else { 1 }];
-                    let sum = product.f_sum(Kind::Float)?;
+                    // The gradient of this product is that of the output.
+                    let sum =
+                        output.f_permute([0, 2, 3, 4, 1])?.f_mul(gradient)?.f_sum(Kind::Float)?;
                     Ok(Tensor::f_run_backward(&[sum], leaves, false, false)?)
                 })?;
                 let mut gradients = gradients.into_iter();
@@ -146,36 +150,80 @@ const LEAST_VOXELS: i64 = 400;
 /// Fewest voxels for which this holds for tiles of 4 outputs, too, with 144 numbers.
 const LARGE_TILES: i64 = 2000;
 
-/// The geometry and the size of the tiles, if Winograd's way is faster.
-fn winograd(convolution: &Conv3d, input: &Tensor, grey: bool) -> Result<Option<(Geometry, usize)>> {
-    let Some((geometry, Method::Winograd(tile))) = folded::kernel(convolution, grey) else {
-        return Ok(None);
-    };
-    let size = spatial_size(input)?;
-    let windows = windows_of(&convolution.config, size);
-    let is_centred = windows.size == unsigned(size) && windows.before == [1; 3];
-    let n_voxels = input.size()[0] * size.iter().product::<i64>();
-    if !is_centred || n_voxels < LEAST_VOXELS {
-        return Ok(None);
-    }
-    Ok(Some((geometry, if n_voxels < LARGE_TILES { 2 } else { tile })))
+/// How a convolution is computed.
+enum Plan {
+    Winograd(Geometry, usize),
+    Stem(Geometry),
+    Pointwise,
+    Libtorch,
 }
 
-/// Bytes that a convolution works in, forward or back.
-pub fn scratch_bytes(convolution: &Conv3d, grey: bool) -> usize {
-    let all_threads = |geometry, method| {
-        Convolution::bytes(geometry, method)
-            + Convolution::scratch_bytes(geometry, method) * n_threads()
-    };
-    match folded::kernel(convolution, grey) {
-        Some((geometry, method @ Method::Winograd(tile))) => {
-            let channels = [geometry.n_in, geometry.n_out];
-            // What gradients of weights work in is kept for the next ones.
-            all_threads(geometry, method) + weight_gradient_bytes(channels, tile)
+impl Plan {
+    /// For a batch of `n` inputs like `input`, which may be empty.
+    fn of(convolution: &Conv3d, input: &Tensor, n: i64, grey: bool) -> Result<Plan> {
+        let Conv3dConfig { kernel, stride, .. } = convolution.config;
+        if convolution.n_groups == 1 && (kernel, stride) == ([1; 3], [1; 3]) && !grey {
+            return Ok(Plan::Pointwise);
         }
-        Some((geometry, Method::Stem)) => {
-            all_threads(geometry, Method::Stem).max(stem_gradient_bytes(geometry))
-        }
-        _ => 0,
+        Ok(match folded::kernel(convolution, grey) {
+            Some((geometry, Method::Winograd(tile))) => {
+                let size = spatial_size(input)?;
+                let windows = windows_of(&convolution.config, size);
+                let is_centred = windows.size == unsigned(size) && windows.before == [1; 3];
+                match n * size.iter().product::<i64>() {
+                    n_voxels if !is_centred || n_voxels < LEAST_VOXELS => Plan::Libtorch,
+                    n_voxels if n_voxels < LARGE_TILES => Plan::Winograd(geometry, 2),
+                    _ => Plan::Winograd(geometry, tile),
+                }
+            }
+            Some((geometry, Method::Stem)) if !input.requires_grad() => Plan::Stem(geometry),
+            _ => Plan::Libtorch,
+        })
     }
+}
+
+/// What a step takes for a convolution from the empty `input` to `output`: `kept` beside the output; `back` with the gradient of the input and what
+/// libtorch makes of that of the output.
+pub fn cost(convolution: &Conv3d, input: &Tensor, output: &Tensor, grey: bool) -> Result<Layer> {
+    let Conv3dConfig { n_in, kernel, stride, padding, .. } = convolution.config;
+    let weights = convolution.weight.numel() as u64 * F32;
+    let of_input = if input.requires_grad() { ledger::of_batch(input) } else { 0 };
+    let size = spatial_size(input)?;
+    let n = ledger::batch_size();
+    let layer = Layer { weights, ..Layer::default() };
+    Ok(match Plan::of(convolution, input, n as i64, grey)? {
+        Plan::Pointwise => Layer { back: of_input, ..layer },
+        Plan::Winograd(geometry, tile) => {
+            let (there, method) = ([geometry.n_in, geometry.n_out], Method::Winograd(tile));
+            let back = Geometry { n_in: there[1], n_out: there[0], ..geometry };
+            // Transformed weights are gone before their gradient is computed.
+            let of_back = all_threads(back, method).saturating_sub(weights);
+            let wanted = if input.requires_grad() { of_input + of_back } else { 0 };
+            let scratch = weight_gradient_bytes(there, tile, n as usize, unsigned(size)) as u64;
+            Layer { forward: all_threads(geometry, method), back: wanted, scratch, ..layer }
+        }
+        Plan::Stem(geometry) => Layer {
+            forward: all_threads(geometry, Method::Stem),
+            back: stem_gradient_bytes(geometry) as u64,
+            ..layer
+        },
+        Plan::Libtorch => {
+            let amount = padding.amount(size, kernel, stride);
+            let padded = if amount.iter().all(|[before, after]| before == after) {
+                0
+            } else {
+                let n_voxels = std::iter::zip(size, amount).map(|(n, [a, b])| n + a + b);
+                n * n_voxels.product::<i64>() as u64 * if grey { 1 } else { n_in as u64 } * F32
+            };
+            // Weights with the channels last and in oneDNN's own order; back the same of their gradient.
+            let back = 2 * ledger::of_batch(output) + padded + of_input + 2 * weights;
+            Layer { kept: padded, forward: 2 * weights, back, ..layer }
+        }
+    })
+}
+
+/// Bytes of one of our own kernels, and of what its threads work in.
+fn all_threads(geometry: Geometry, method: Method) -> u64 {
+    let of_threads = Convolution::scratch_bytes(geometry, method) * n_threads();
+    (Convolution::bytes(geometry, method) + of_threads) as u64
 }
