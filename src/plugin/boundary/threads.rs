@@ -10,6 +10,8 @@ use std::{
 
 use libloading::os::unix::{Library, RTLD_LAZY, Symbol};
 
+use super::guard::boundary_after_fork;
+
 /// glibc's and musl's `RTLD_NOLOAD`.
 const RTLD_NOLOAD: c_int = 4;
 
@@ -96,11 +98,13 @@ fn on_open_mp(_: usize, work: &(dyn Fn() + Sync)) {
 }
 
 extern "C" fn enter(shared: *mut c_void) {
-    // SAFETY: what `on_open_mp` handed over; several threads only read it.
-    let shared = unsafe { &*shared.cast::<Shared<'_>>() };
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(shared.work)) {
-        *shared.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
-    }
+    boundary_after_fork((), || {
+        // SAFETY: what `on_open_mp` handed over; several threads only read it.
+        let shared = unsafe { &*shared.cast::<Shared<'_>>() };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(shared.work)) {
+            *shared.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+        }
+    })
 }
 
 #[cfg(test)]
