@@ -17,13 +17,13 @@ use crate::{
 /// Bytes of an f32.
 const F32: u64 = 4;
 
-/// What glibc's allocator keeps of freed blocks, beside a tenth of what is alive for the gaps between blocks, where transformers classify or classes are
-/// explained: as measured. Convolutional networks that classify leave none worth counting: their maps are few and large, and what stays was
-/// allocated before them (benches/record/networks.md).
-const ALLOCATOR_BYTES: u64 = 32 << 20;
+/// One part in so many of what is alive is added for the gaps between the blocks of glibc's allocator where transformers classify, as measured.
+/// Convolutional networks that classify leave none worth counting: their maps are few and large, and what stays was allocated before them
+/// (benches/record/networks.md).
+const GAPS: u64 = 10;
 
-/// One part in so many of what is alive in training lies in such gaps: blocks below 32 MB come from one heap, and gradients that stay are made while
-/// feature maps go. With a mapping for each block, networks took what is counted; without, 10 to 30 % more (benches/record/networks.md).
+/// The same where there are gradients: blocks below 32 MB come from one heap, and gradients that stay are made while feature maps go. With a mapping
+/// for each block, trainings took what is counted; without, 10 to 30 % more (benches/record/networks.md).
 const TRAINING_GAPS: u64 = 5;
 
 /// Longest edge of a box that is estimated. None that long fits into a machine, and the numbers stay in range.
@@ -111,8 +111,8 @@ impl Model {
         let alive = kept.saturating_add(pass).saturating_add(inputs);
         let gaps = match work {
             Work::Inference if self.network.has_batch_norm() => 0,
-            Work::Inference | Work::Explaining { .. } => alive / 10 + ALLOCATOR_BYTES,
-            Work::Training { .. } => alive / TRAINING_GAPS,
+            Work::Inference => alive / GAPS,
+            Work::Explaining { .. } | Work::Training { .. } => alive / TRAINING_GAPS,
         };
         Ok(alive.saturating_add(gaps))
     }
