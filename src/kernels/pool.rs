@@ -8,7 +8,7 @@ use crate::{
     convolution::Windows,
     map::{Map, load, store},
     matrix::PANEL,
-    threads::{divided, on_threads},
+    threads::divided,
 };
 
 /// Fills `out`, `[n, z', y', x', n_channels]`, with the maximum of `input` over windows of size `kernel`, `stride` apart, on up to `n_threads` threads. What
@@ -25,18 +25,35 @@ pub fn max_pool(
     assert!(n_channels.is_multiple_of(PANEL), "{n_channels} channels");
     assert_eq!(out.len(), input.n() * n_z * n_y * n_x * n_channels, "values of the output");
     let start = |row: usize| row * n_x * n_channels;
+    let pool = Pool { input, kernel, stride, windows };
     let arch = Arch::new();
     divided(n_threads, input.n() * n_z * n_y, start, out, |rows, out| {
-        arch.dispatch(Rows { input, kernel, stride, windows, rows, out });
+        arch.dispatch(Rows { pool, rows, out });
     });
 }
 
-/// Some consecutive rows of the output.
-struct Rows<'a> {
+/// Windows over maps.
+#[derive(Clone, Copy)]
+struct Pool<'a> {
     input: Map<'a>,
     kernel: [usize; 3],
     stride: [usize; 3],
     windows: Windows,
+}
+
+impl Pool<'_> {
+    /// The voxels of a window along an axis.
+    #[inline(always)]
+    fn inside(&self, axis: usize, window: usize) -> Range<usize> {
+        let (first, before) = (window * self.stride[axis], self.windows.before[axis]);
+        let end = (first + self.kernel[axis]).saturating_sub(before);
+        first.saturating_sub(before)..end.min(self.input.size[axis])
+    }
+}
+
+/// Some consecutive rows of the output.
+struct Rows<'a> {
+    pool: Pool<'a>,
     /// The rows, in the order n, z, y.
     rows: Range<usize>,
     out: &'a mut [f32],
@@ -47,20 +64,15 @@ impl WithSimd for Rows<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Map { values, size: [in_z, in_y, in_x], n_channels } = self.input;
-        let Windows { size: [n_z, n_y, n_x], before } = self.windows;
+        let Map { values, size: [in_z, in_y, in_x], n_channels } = self.pool.input;
+        let [n_z, n_y, n_x] = self.pool.windows.size;
         let least = simd.splat_f32s(f32::NEG_INFINITY);
-        let inside = |axis: usize, window: usize, extent: usize| {
-            let first = window * self.stride[axis];
-            let end = (first + self.kernel[axis]).saturating_sub(before[axis]).min(extent);
-            first.saturating_sub(before[axis])..end
-        };
         for (row, out) in std::iter::zip(self.rows, self.out.chunks_exact_mut(n_x * n_channels)) {
             let (rest, y) = (row / n_y, row % n_y);
             let (sample, z) = (rest / n_z, rest % n_z);
-            let (along_z, along_y) = (inside(0, z, in_z), inside(1, y, in_y));
+            let (along_z, along_y) = (self.pool.inside(0, z), self.pool.inside(1, y));
             for (x, out) in out.chunks_exact_mut(n_channels).enumerate() {
-                let along_x = inside(2, x, in_x);
+                let along_x = self.pool.inside(2, x);
                 for channel in (0..n_channels).step_by(S::F32_LANES) {
                     let mut greatest = least;
                     for z in along_z.clone() {
@@ -89,57 +101,63 @@ pub fn max_pool_back(
     out: &mut [f32],
     n_threads: usize,
 ) {
-    let Map { values, size: [in_z, in_y, in_x], n_channels } = input;
-    let [n_z, n_y, n_x] = windows.size;
-    let of_map = in_z * in_y * in_x * n_channels;
-    let inside = |axis: usize, window: usize| {
-        let first = (window * stride[axis]).saturating_sub(windows.before[axis]);
-        let end = (window * stride[axis] + kernel[axis]).saturating_sub(windows.before[axis]);
-        first..end.min(input.size[axis])
-    };
+    assert!(input.n_channels.is_multiple_of(PANEL), "{} channels", input.n_channels);
+    assert_eq!(out.len(), input.values.len(), "values of the gradient");
+    let of_map = input.size.iter().product::<usize>() * input.n_channels;
+    let pool = Pool { input, kernel, stride, windows };
     let arch = Arch::new();
-    let mut threads = vec![vec![0.0; n_channels]; n_threads.max(1)];
     // Windows overlap: a map is one thread's.
-    on_threads(
-        &mut threads,
-        input.n(),
-        |map| map * of_map,
-        out,
-        |left, maps, out| {
-            arch.dispatch(
-                #[inline(always)]
-                || {
-                    for (sample, out) in maps.zip(out.chunks_exact_mut(of_map)) {
-                        let values = &values[sample * of_map..][..of_map];
-                        out.fill(0.0);
-                        for window in 0..n_z * n_y * n_x {
-                            let at = [window / (n_y * n_x), window / n_x % n_y, window % n_x];
-                            let start = (sample * n_z * n_y * n_x + window) * n_channels;
-                            let maxima = &maxima[start..][..n_channels];
-                            left.copy_from_slice(&gradient[start..][..n_channels]);
-                            for z in inside(0, at[0]) {
-                                for y in inside(1, at[1]) {
-                                    for x in inside(2, at[2]) {
-                                        let voxel = ((z * in_y + y) * in_x + x) * n_channels;
-                                        let values = &values[voxel..][..n_channels];
-                                        let out = &mut out[voxel..][..n_channels];
-                                        for channel in 0..n_channels {
-                                            let is_maximum = values[channel] == maxima[channel];
-                                            let taken =
-                                                if is_maximum { left[channel] } else { 0.0 };
-                                            out[channel] += taken;
-                                            left[channel] =
-                                                if is_maximum { 0.0 } else { left[channel] };
-                                        }
-                                    }
-                                }
+    let start = |map: usize| map * of_map;
+    divided(n_threads, input.n(), start, out, |maps, out| {
+        arch.dispatch(Maps { pool, maxima, gradient, maps, out });
+    });
+}
+
+/// The gradients of some consecutive maps.
+struct Maps<'a> {
+    pool: Pool<'a>,
+    maxima: &'a [f32],
+    gradient: &'a [f32],
+    maps: Range<usize>,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Maps<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Map { values, size: [in_z, in_y, in_x], n_channels } = self.pool.input;
+        let [n_z, n_y, n_x] = self.pool.windows.size;
+        let of_map = in_z * in_y * in_x * n_channels;
+        let none = simd.splat_f32s(0.0);
+        for (map, out) in std::iter::zip(self.maps, self.out.chunks_exact_mut(of_map)) {
+            let values = &values[map * of_map..][..of_map];
+            out.fill(0.0);
+            for window in 0..n_z * n_y * n_x {
+                let along_z = self.pool.inside(0, window / (n_y * n_x));
+                let along_y = self.pool.inside(1, window / n_x % n_y);
+                let along_x = self.pool.inside(2, window % n_x);
+                let start = (map * n_z * n_y * n_x + window) * n_channels;
+                for channel in (0..n_channels).step_by(S::F32_LANES) {
+                    let maximum = load::<S>(self.maxima, start + channel);
+                    let mut left = load::<S>(self.gradient, start + channel);
+                    for z in along_z.clone() {
+                        for y in along_y.clone() {
+                            for x in along_x.clone() {
+                                let voxel = ((z * in_y + y) * in_x + x) * n_channels + channel;
+                                let is_maximum = simd.equal_f32s(load::<S>(values, voxel), maximum);
+                                let taken = simd.select_f32s(is_maximum, left, none);
+                                left = simd.select_f32s(is_maximum, none, left);
+                                let sum = simd.add_f32s(load::<S>(out, voxel), taken);
+                                store::<S>(out, voxel, sum);
                             }
                         }
                     }
-                },
-            );
-        },
-    );
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
