@@ -10,7 +10,7 @@ use crate::{
     matrix::PANEL,
     stem::{Rows, Stem},
     threads::on_threads,
-    winograd::{Planes, TILE_Z, Way, Winograd},
+    winograd::{Planes, TILE_Z, Way, Winograd, n_places, n_tiles},
 };
 
 /// What a convolution is.
@@ -47,13 +47,19 @@ pub enum Method {
 }
 
 impl Method {
-    /// The faster method for that geometry, if there is any: the number of output channels must be a multiple of 16.
-    pub fn of(Geometry { n_in, n_out, kernel, stride }: Geometry) -> Option<Method> {
+    /// The faster method for that geometry and maps of that size, if there is any: the number of output channels must be a multiple of 16.
+    pub fn of(
+        Geometry { n_in, n_out, kernel, stride }: Geometry,
+        size: [usize; 3],
+    ) -> Option<Method> {
         let fits = |n: usize| n.is_multiple_of(PANEL);
+        let n_products = |tile| n_tiles(size, tile) * n_places(tile);
         match fits(n_out) {
             false => None,
             true if kernel == [3; 3] && stride == [1; 3] && fits(n_in) => match n_in * n_out {
-                n if n <= LARGE_TILES => Some(Method::Winograd(4)),
+                n if n <= LARGE_TILES && n_products(4) <= n_products(2) => {
+                    Some(Method::Winograd(4))
+                }
                 n if n <= SMALL_TILES => Some(Method::Winograd(2)),
                 _ => Some(Method::Direct),
             },

@@ -19,7 +19,7 @@ use crate::{
     map::{Map, load, store},
     matrix::PANEL,
     threads::divided,
-    winograd::{TILE_Z, corner, gradient_line, kernel_lines, n_places, transform_input},
+    winograd::{TILE_Z, corner, gradient_line, kernel_lines, n_places, n_tiles, transform_input},
 };
 
 /// Tiles whose transformed values lie together.
@@ -61,13 +61,8 @@ pub fn weight_gradient_bytes(
     size: [usize; 3],
 ) -> usize {
     let plan = Plan { n_in, n_out, tile };
-    let n_groups = n_tiles(n, size, tile).div_ceil(GROUP);
+    let n_groups = (n * n_tiles(size, tile)).div_ceil(GROUP);
     (plan.at_once().min(n_groups) * plan.of_group() + plan.of_places()) * size_of::<f32>()
-}
-
-/// Tiles of so many maps of that size.
-fn n_tiles(n: usize, [n_z, n_y, n_x]: [usize; 3], tile: usize) -> usize {
-    n * n_z.div_ceil(TILE_Z) * n_y.div_ceil(tile) * n_x.div_ceil(tile)
 }
 
 /// Fills `out`, `[n_out, n_in, 3, 3, 3]`, with the gradient of the weights of a convolution from `input` to a map of the same size, of which `gradient` is
@@ -87,7 +82,7 @@ pub fn weight_gradient(
     assert_eq!((input.size, input.n()), (gradient.size, gradient.n()), "maps");
     assert_eq!(out.len(), n_out * n_in * 27, "values of the weights");
     let arch = Arch::new();
-    let n_tiles = n_tiles(input.n(), input.size, tile);
+    let n_tiles = input.n() * n_tiles(input.size, tile);
     let n_groups = n_tiles.div_ceil(GROUP);
     let n_transformed = plan.at_once().min(n_groups) * plan.of_group();
     let n_values = n_transformed + plan.of_places();

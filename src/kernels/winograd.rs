@@ -133,6 +133,11 @@ pub fn n_places(tile: usize) -> usize {
     PLACES_Z * (tile + 2) * (tile + 2)
 }
 
+/// Tiles of a map of that size.
+pub fn n_tiles([n_z, n_y, n_x]: [usize; 3], tile: usize) -> usize {
+    n_z.div_ceil(TILE_Z) * n_y.div_ceil(tile) * n_x.div_ceil(tile)
+}
+
 /// Tiles that are multiplied at once.
 fn block(values_of_tile: usize) -> usize {
     (BLOCK_BYTES / size_of::<f32>() / values_of_tile).max(LEAST_BLOCK)

@@ -89,7 +89,7 @@ impl Packed {
 fn linear(n_in: i64, n_out: i64) -> Option<(Geometry, Method)> {
     let [n_in, n_out] = [n_in, n_out].map(|n| n as usize);
     let geometry = Geometry { n_in, n_out, kernel: [1; 3], stride: [1; 3] };
-    Method::of(geometry).map(|method| (geometry, method))
+    Method::of(geometry, [1; 3]).map(|method| (geometry, method))
 }
 
 /// The maximum over windows of `[n, c, z, y, x]` by our own kernel, `None` where it has none or gradients are wanted.
@@ -135,6 +135,8 @@ impl Ending<'_> {
 pub struct Folded {
     /// Versions of the tensors that it was made of.
     versions: Vec<i64>,
+    /// How our own kernels compute it, if they do.
+    way: Option<(Geometry, Method)>,
     form: Form,
 }
 
@@ -146,11 +148,12 @@ enum Form {
 }
 
 impl Folded {
-    /// Folds `batch_norm`, if there is one, into `convolution`; a grey one has its kernels summed over the input channels.
+    /// Folds `batch_norm`, if there is one, into `convolution` for inputs of that size; a grey one has its kernels summed over the input channels.
     pub fn new(
         convolution: &Conv3d,
         batch_norm: Option<&BatchNorm3d>,
         grey: bool,
+        input: [i64; 3],
     ) -> Result<Folded> {
         let _guard = tch::no_grad_guard();
         let mut weight = convolution.weight.shallow_clone();
@@ -170,22 +173,27 @@ impl Folded {
             weight = weight.f_mul(&scale.f_reshape([n_out, 1, 1, 1, 1])?)?;
         }
         let (weight, bias) = (weight.f_to_kind(Kind::Float)?, bias.f_to_kind(Kind::Float)?);
-        let form = match kernel(convolution, grey) {
-            Some((geometry, method)) => Form::Kernel(prepared(geometry, method, &weight, &bias)?),
+        let way = kernel(convolution, grey, input);
+        let form = match way {
+            Some((geometry, method)) => {
+                let weight = convolution.config.taps(input).of(&weight)?;
+                Form::Kernel(prepared(geometry, method, &weight, &bias)?)
+            }
             None => Form::Libtorch(weight, bias),
         };
-        Ok(Folded { versions: versions_of(convolution, batch_norm)?, form })
+        Ok(Folded { versions: versions_of(convolution, batch_norm)?, way, form })
     }
 
-    /// Whether the tensors that it was made of are still the same, and what computes it.
+    /// Whether the tensors that it was made of are still the same, and what computes it for inputs of that size.
     pub fn is_current(
         &self,
         convolution: &Conv3d,
         batch_norm: Option<&BatchNorm3d>,
+        grey: bool,
+        input: [i64; 3],
     ) -> Result<bool> {
-        let same_form =
-            matches!(self.form, Form::Kernel(_)) == kernel(convolution, false).is_some();
-        Ok(same_form && self.versions == versions_of(convolution, batch_norm)?)
+        let same_way = self.way == kernel(convolution, grey, input);
+        Ok(same_way && self.versions == versions_of(convolution, batch_norm)?)
     }
 
     /// From `[n, n_in, z, y, x]` to `[n, n_out, z', y', x']`.
@@ -214,11 +222,13 @@ impl Folded {
 
 /// What an empty input walks through: the shape of the output, entered with what `Folded` would take.
 pub fn walk(convolution: &Conv3d, input: &Tensor, grey: bool) -> Result<Tensor> {
-    let Conv3dConfig { n_in, n_out, kernel: [z, y, x], .. } = convolution.config;
-    let windows = windows_of(&convolution.config, spatial_size(input)?);
+    let Conv3dConfig { n_in, n_out, .. } = convolution.config;
+    let size = spatial_size(input)?;
+    let [z, y, x] = convolution.config.taps(size).kernel;
+    let windows = windows_of(&convolution.config, size);
     let of_output = if grey { 1 } else { n_in / convolution.n_groups };
     let n_weights = of_output * z * y * x * n_out;
-    match kernel(convolution, grey) {
+    match kernel(convolution, grey, size) {
         Some((geometry, method)) => enter_kernel(geometry, method),
         None => {
             ledger::enter_prepared(n_weights as u64 * F32);
@@ -238,9 +248,10 @@ fn enter_kernel(geometry: Geometry, method: Method) {
     ledger::enter_scratch(scratch * n_threads() as u64);
 }
 
-/// How our own kernels compute the convolution, if they do.
-pub fn kernel(convolution: &Conv3d, grey: bool) -> Option<(Geometry, Method)> {
-    let Conv3dConfig { n_in, n_out, kernel, stride, .. } = convolution.config;
+/// How our own kernels compute the convolution of inputs of that size, if they do: its taps that is.
+pub fn kernel(convolution: &Conv3d, grey: bool, input: [i64; 3]) -> Option<(Geometry, Method)> {
+    let Conv3dConfig { n_in, n_out, stride, .. } = convolution.config;
+    let kernel = convolution.config.taps(input).kernel;
     let n_in = if grey { 1 } else { n_in };
     let geometry = Geometry {
         n_in: n_in as usize,
@@ -249,7 +260,7 @@ pub fn kernel(convolution: &Conv3d, grey: bool) -> Option<(Geometry, Method)> {
         stride: unsigned(stride),
     };
     if is_ours(&convolution.weight) && convolution.n_groups == 1 {
-        Method::of(geometry).map(|method| (geometry, method))
+        Method::of(geometry, unsigned(input)).map(|method| (geometry, method))
     } else {
         None
     }

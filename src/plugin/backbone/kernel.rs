@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{
     folded::Ending,
-    layers::Conv3dConfig,
+    layers::{Conv3dConfig, Taps},
     precision::{Precision, current},
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -15,10 +15,10 @@ pub fn is_ours(tensor: &Tensor) -> bool {
     current() == Precision::F32 && tensor.device() == Device::Cpu && tensor.kind() == Kind::Float
 }
 
-/// How the windows of a convolution lie over an input of that size.
+/// How the windows of a convolution, its taps that is, lie over an input of that size.
 pub fn windows_of(config: &Conv3dConfig, input: [i64; 3]) -> Windows {
-    let Conv3dConfig { kernel, stride, padding, .. } = *config;
-    windows(kernel, stride, padding.amount(input, kernel, stride), input)
+    let Taps { kernel, padding, .. } = config.taps(input);
+    windows(kernel, config.stride, padding, input)
 }
 
 /// How windows lie over an input with so many voxels of padding before and after it.

@@ -61,6 +61,50 @@ pub struct Conv3dConfig {
     pub bias: bool,
 }
 
+impl Conv3dConfig {
+    /// What of the kernels meets an input of that size.
+    pub fn taps(&self, input: [i64; 3]) -> Taps {
+        let Conv3dConfig { mut kernel, stride, padding, .. } = *self;
+        let mut padding = padding.amount(input, kernel, stride);
+        let mut first = [0; 3];
+        for axis in (0..3).filter(|axis| stride[*axis] == 1) {
+            let n = input[axis] + padding[axis].iter().sum::<i64>();
+            let last_window = (n - kernel[axis]).max(0);
+            // What is in the zeros with every window.
+            let unseen = padding[axis].map(|amount| (amount - last_window).max(0));
+            padding[axis] = padding[axis].map(|amount| amount.min(last_window));
+            kernel[axis] -= unseen[0] + unseen[1];
+            first[axis] = unseen[0];
+        }
+        Taps { kernel, padding, first }
+    }
+}
+
+/// What of a convolution's kernels meets an input, on which they lie a voxel apart: where a map is smaller than they are, their borders see nothing but zeros.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Taps {
+    /// Size along z, y, x.
+    pub kernel: [i64; 3],
+    /// Zeros `[before, after]` around the input along z, y, x.
+    pub padding: [[i64; 2]; 3],
+    /// Where they begin in the kernels.
+    first: [i64; 3],
+}
+
+impl Taps {
+    /// Of the weight `[n_out, n_in, z, y, x]`.
+    pub fn of(&self, weight: &Tensor) -> Result<Tensor> {
+        let mut taps = weight.shallow_clone();
+        for (axis, first) in (2..).zip(self.first) {
+            let n = self.kernel[axis as usize - 2];
+            if n < taps.size()[axis as usize] {
+                taps = taps.f_narrow(axis, first, n)?;
+            }
+        }
+        Ok(taps)
+    }
+}
+
 /// A 3D convolution.
 pub struct Conv3d {
     pub(super) weight: Tensor,
@@ -129,13 +173,14 @@ impl Conv3d {
         weight: &Tensor,
         bias: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let Conv3dConfig { kernel, stride, padding, .. } = self.config;
-        let padding = padding.amount(spatial_size(input)?, kernel, stride);
+        let stride = self.config.stride;
+        let taps = self.config.taps(spatial_size(input)?);
+        let Taps { kernel, padding, .. } = taps;
         // With one thread libtorch does not let oneDNN have kernels that are one voxel along y and x unless they are dilated,
         // and its own code takes 2 to 4 times as long and gives up channels last. One voxel dilates to itself.
         let flat = kernel[1..] == [1, 1] && input.device() == Device::Cpu;
         let dilation = if flat { [1, 1, 2] } else { [1; 3] };
-        let (input, weight) = (&rounded(input)?, &rounded(weight)?);
+        let (input, weight) = (&rounded(input)?, &rounded(&taps.of(weight)?)?);
         let groups = self.n_groups;
         let output = if padding.iter().all(|[before, after]| before == after) {
             let padding = padding.map(|[before, _]| before);
@@ -303,10 +348,11 @@ impl Unit {
             return folded::walk(&self.convolution, input, grey);
         }
         let (convolution, batch_norm) = (&self.convolution, Some(&self.batch_norm));
+        let size = spatial_size(input)?;
         let mut folded = self.folded.borrow_mut();
         let form = match folded.take() {
-            Some(form) if form.is_current(convolution, batch_norm)? => form,
-            _ => Folded::new(convolution, batch_norm, grey)?,
+            Some(form) if form.is_current(convolution, batch_norm, grey, size)? => form,
+            _ => Folded::new(convolution, batch_norm, grey, size)?,
         };
         folded.insert(form).forward(convolution, input, ending)
     }

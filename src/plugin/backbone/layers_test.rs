@@ -145,6 +145,42 @@ fn channels_stay_last_with_one_thread() {
 }
 
 #[test]
+fn kernels_larger_than_the_map_are_as_if_they_were_used_whole() {
+    let padding = [1, 2, 3];
+    let config = Conv3dConfig {
+        n_in: 3,
+        n_out: 4,
+        kernel: [3, 5, 7],
+        stride: [1; 3],
+        padding: Padding::Fixed(padding),
+        bias: false,
+    };
+    let mut parameters = random();
+    let convolution = Conv3d::new(&mut parameters, "", config).unwrap();
+    let weight = parameters.get("weight").unwrap().tensor.shallow_clone().set_requires_grad(true);
+    for (size, seen) in [
+        ([1, 1, 1], [1, 1, 1]),
+        ([2, 2, 2], [3, 3, 3]),
+        ([1, 2, 3], [1, 3, 5]),
+        ([3; 3], [3, 5, 5]),
+    ] {
+        assert_eq!(config.taps(size).kernel, seen, "{size:?}");
+        let [z, y, x] = size;
+        let input = waves(&[2, 3, z, y, x]).set_requires_grad(true);
+        let gradients = |output: &Tensor| {
+            let sum = (output * waves(&output.size())).sum(Kind::Float);
+            Tensor::run_backward(&[sum], &[&weight, &input], false, false)
+        };
+        let found = convolution.forward(&input).unwrap();
+        let expected = input.conv3d(&weight, None::<&Tensor>, [1; 3], padding, [1; 3], 1);
+        assert!(largest_difference(&found, &expected) < 1e-5, "{size:?}");
+        for (found, expected) in gradients(&found).iter().zip(gradients(&expected)) {
+            assert!(largest_difference(found, &expected) < 1e-5, "{size:?}");
+        }
+    }
+}
+
+#[test]
 fn grey_input_equals_three_equal_channels() {
     let config = Conv3dConfig {
         n_in: 3,

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     allocation::{collected, filled, values},
     augment::Mirrors,
-    backbone::{BatchNormMode, Pass, layers::average, tape},
+    backbone::{BatchNormMode, Network, Pass, layers::average, tape},
     error::Result,
     model::{Model, not_finite},
     monitor::Stage,
@@ -118,8 +118,8 @@ impl Passes<'_, '_> {
         journal: &mut Journal<'_, '_>,
     ) -> Result<Tensor> {
         let mut features = Vec::new();
-        self.each_copy(model, indices, copies, journal, |input| {
-            features.push(model.network.features(input, BatchNormMode::Running)?);
+        self.each_copy(model, indices, copies, journal, |network, input| {
+            features.push(network.features(input, BatchNormMode::Folded)?);
             Ok(())
         })?;
         Ok(Tensor::f_cat(&features, 0)?)
@@ -133,10 +133,10 @@ impl Passes<'_, '_> {
         copies: &[[bool; 3]],
         journal: &mut Journal<'_, '_>,
     ) -> Result<Vec<Tensor>> {
-        let network = &model.network;
-        let mut batches: Vec<Vec<Tensor>> = network.stages.iter().map(|_| Vec::new()).collect();
-        self.each_copy(model, indices, copies, journal, |input| {
-            let pass = Pass::of(input, BatchNormMode::Running)?;
+        let mut batches: Vec<Vec<Tensor>> =
+            model.network.stages.iter().map(|_| Vec::new()).collect();
+        self.each_copy(model, indices, copies, journal, |network, input| {
+            let pass = Pass::of(input, BatchNormMode::Folded)?;
             let mut x = input.shallow_clone();
             for (index, stage) in network.stages.iter().enumerate() {
                 x = network.through(index..index + 1, &x, pass)?;
@@ -148,19 +148,20 @@ impl Passes<'_, '_> {
     }
 
     /// Hands each batch of the subtomograms `indices`, mirrored along the axes of the first copy, then those of the second,
-    /// and so on, to `look`.
+    /// and so on, to `look`; beside it a network like the model's, which takes the inference form along when it goes.
     fn each_copy(
         &self,
         model: &Model,
         indices: &[usize],
         copies: &[[bool; 3]],
         journal: &mut Journal<'_, '_>,
-        mut look: impl FnMut(&Tensor) -> Result<()>,
+        mut look: impl FnMut(&Network, &Tensor) -> Result<()>,
     ) -> Result<()> {
         let _guard = tch::no_grad_guard();
+        let network = model.duplicate()?.network;
         for (done, &axes) in copies.iter().enumerate() {
             self.each_batch(model, indices, |step, n_steps, boxes, input| {
-                look(&Mirrors { flags: filled(boxes.len(), axes)? }.apply(&input)?)?;
+                look(&network, &Mirrors { flags: filled(boxes.len(), axes)? }.apply(&input)?)?;
                 let (step, n_steps) = (done * n_steps + step, copies.len() * n_steps);
                 journal.advance(Stage::Features, step, n_steps, boxes.len() * FORWARD_WORK)
             })?;

@@ -13,7 +13,7 @@ use crate::{
             channels_first, map, n_threads, out_of_memory, prepared, run, unsigned, values, voxels,
             windows, windows_of,
         },
-        layers::{Conv3d, Conv3dConfig, spatial_size},
+        layers::{Conv3d, Conv3dConfig, Taps, spatial_size},
         ledger::{self, F32, Layer},
     },
     error::Result,
@@ -165,9 +165,11 @@ impl Plan {
         if convolution.n_groups == 1 && (kernel, stride) == ([1; 3], [1; 3]) && !grey {
             return Ok(Plan::Pointwise);
         }
-        Ok(match folded::kernel(convolution, grey) {
+        let size = spatial_size(input)?;
+        Ok(match folded::kernel(convolution, grey, size) {
+            // Its gradient would be that of some taps.
+            Some((geometry, _)) if geometry.kernel != unsigned(kernel) => Plan::Libtorch,
             Some((geometry, Method::Winograd(tile))) => {
-                let size = spatial_size(input)?;
                 let windows = windows_of(&convolution.config, size);
                 let is_centred = windows.size == unsigned(size) && windows.before == [1; 3];
                 match n * size.iter().product::<i64>() {
@@ -185,7 +187,7 @@ impl Plan {
 /// What a step takes for a convolution from the empty `input` to `output`: `kept` beside the output; `back` with the gradient of the input and what
 /// libtorch makes of that of the output.
 pub fn cost(convolution: &Conv3d, input: &Tensor, output: &Tensor, grey: bool) -> Result<Layer> {
-    let Conv3dConfig { n_in, kernel, stride, padding, .. } = convolution.config;
+    let Conv3dConfig { n_in, kernel, .. } = convolution.config;
     let weights = convolution.weight.numel() as u64 * F32;
     let of_input = if input.requires_grad() { ledger::of_batch(input) } else { 0 };
     let size = spatial_size(input)?;
@@ -208,16 +210,17 @@ pub fn cost(convolution: &Conv3d, input: &Tensor, output: &Tensor, grey: bool) -
             ..layer
         },
         Plan::Libtorch => {
-            let amount = padding.amount(size, kernel, stride);
-            let padded = if amount.iter().all(|[before, after]| before == after) {
+            let Taps { kernel: [z, y, x], padding, .. } = convolution.config.taps(size);
+            let padded = if padding.iter().all(|[before, after]| before == after) {
                 0
             } else {
-                let n_voxels = std::iter::zip(size, amount).map(|(n, [a, b])| n + a + b);
+                let n_voxels = std::iter::zip(size, padding).map(|(n, [a, b])| n + a + b);
                 n * n_voxels.product::<i64>() as u64 * if grey { 1 } else { n_in as u64 } * F32
             };
+            let seen = weights / kernel.iter().product::<i64>() as u64 * (z * y * x) as u64;
             // Weights with the channels last and in oneDNN's own order; back the same of their gradient.
-            let back = 2 * ledger::of_batch(output) + padded + of_input + 2 * weights;
-            Layer { kept: padded, forward: 2 * weights, back, ..layer }
+            let back = 2 * ledger::of_batch(output) + padded + of_input + 2 * seen;
+            Layer { kept: padded, forward: 2 * seen, back, ..layer }
         }
     })
 }
