@@ -168,7 +168,11 @@ fn compare(network: &str, ours: impl Fn() -> Duration, options: &Options) -> Str
     }
     let row = |(index, name): (usize, &String)| {
         let (ratio, least, median) = (least[0] / least[index], least[index], median[index]);
-        format!("| `{network}` | {name} | {least:.0} | {median:.0} | {ratio:.2} |\n")
+        let [least, median] = [least, median].map(|time| match time {
+            time if time < 100.0 => format!("{time:.1}"),
+            time => format!("{time:.0}"),
+        });
+        format!("| `{network}` | {name} | {least} | {median} | {ratio:.2} |\n")
     };
     names.iter().enumerate().map(row).collect()
 }

@@ -14,7 +14,7 @@ use crate::{
     gelu::Gelu,
     map::{load, store},
     matrix::{self, PANEL, Packed},
-    threads::on_threads,
+    threads::{Scratch, on_threads},
 };
 
 /// Tokens that go through all layers at once: a multiple of the rows that are multiplied at once.
@@ -142,10 +142,11 @@ impl Perceptron {
     ) -> Result<(), TryReserveError> {
         let [first, second] = self.layers.each_ref().map(Linear::n_out);
         let of_thread = ROWS * (second + first);
-        let mut scratch = threads_scratch(n_threads, of_thread)?;
+        let mut scratch = Scratch::of_threads(n_threads, of_thread)?;
         let arch = Arch::new();
         on_tokens(&mut scratch, tokens.len() / second, second, out, |scratch, range, out| {
             let tokens = &tokens[range.start * second..range.end * second];
+            let scratch = scratch.values();
             arch.dispatch(Perceived { perceptron: self, tokens, out, scratch });
         });
         Ok(())
@@ -241,12 +242,13 @@ impl Block {
         let arch = Arch::new();
         let mut qkv = zeros(3 * at_once)?;
         let mut attended = zeros(at_once)?;
-        let mut scratch = threads_scratch(n_threads, of_thread)?;
+        let mut scratch = Scratch::of_threads(n_threads, of_thread)?;
         for (tokens, out) in tokens.chunks(at_once).zip(out.chunks_mut(at_once)) {
             let n_tokens = tokens.len() / n_channels;
             let qkv = &mut qkv[..3 * tokens.len()];
             on_tokens(&mut scratch, n_tokens, 3 * n_channels, qkv, |scratch, range, out| {
                 let tokens = &tokens[range.start * n_channels..range.end * n_channels];
+                let scratch = scratch.values();
                 arch.dispatch(Queries { block: self, tokens, out, scratch });
             });
             let (n_heads, of_padding) = (self.n_heads, &self.qkv.bias[..]);
@@ -254,10 +256,12 @@ impl Block {
             let attended = &mut attended[..tokens.len()];
             let (n_units, start) = (attention.n_units(), |unit| attention.start(unit));
             on_threads(&mut scratch, n_units, start, attended, |scratch, units, out| {
+                let scratch = scratch.values();
                 arch.dispatch(Units { attention, units, out, scratch });
             });
             let attended = &*attended;
             on_tokens(&mut scratch, n_tokens, n_channels, out, |scratch, range, out| {
+                let scratch = scratch.values();
                 arch.dispatch(Rest {
                     block: self,
                     tokens,
@@ -286,11 +290,6 @@ fn on_tokens<T: Send>(
     on_threads(threads, n_units, start, out, |state, units, out| {
         work(state, token(units.start)..token(units.end), out);
     });
-}
-
-/// What each thread works in.
-fn threads_scratch(n_threads: usize, n_values: usize) -> Result<Vec<Vec<f32>>, TryReserveError> {
-    (0..n_threads.max(1)).map(|_| zeros(n_values)).collect()
 }
 
 fn samples_at_once(groups: &Groups) -> usize {

@@ -9,7 +9,7 @@ use crate::{
     map::{Finish, Map},
     matrix::PANEL,
     stem::{Rows, Stem},
-    threads::on_threads,
+    threads::{Scratch, on_threads},
     winograd::{Planes, TILE_Z, Way, Winograd, n_places, n_tiles},
 };
 
@@ -152,14 +152,13 @@ impl Convolution {
         let (arch, n) = (self.arch, input.n());
         let n_scratch = Convolution::scratch_values(self.geometry, self.method);
         let n_threads = n_threads.min(self.multiply_adds(out.len()) / LEAST_WORK).max(1);
-        // One for each thread, all there before any starts.
-        let mut scratch =
-            (0..n_threads).map(|_| zeros(n_scratch)).collect::<Result<Vec<_>, _>>()?;
+        let mut scratch = Scratch::of_threads(n_threads, n_scratch)?;
         let threads = &mut scratch[..];
         match &self.weights {
             Weights::Direct(weights) => {
                 let (n_voxels, start) = (n * n_z * n_y * n_x, |voxel| voxel * n_out);
                 on_threads(threads, n_voxels, start, out, |scratch, voxels, out| {
+                    let scratch = scratch.values();
                     let outputs =
                         Outputs { weights, bias, input, windows, finish, voxels, out, scratch };
                     arch.dispatch(outputs);
@@ -168,6 +167,7 @@ impl Convolution {
             Weights::Stem(weights) => {
                 let (n_rows, start) = (n * n_z * n_y, |row| row * n_x * n_out);
                 on_threads(threads, n_rows, start, out, |scratch, rows, out| {
+                    let scratch = scratch.values();
                     let rows = Rows { weights, bias, input, windows, finish, rows, out, scratch };
                     arch.dispatch(rows);
                 });
@@ -182,6 +182,7 @@ impl Convolution {
                 };
                 on_threads(threads, n * pairs_of_map, start, out, |scratch, pairs, out| {
                     let out_start = start(pairs.start);
+                    let scratch = scratch.values();
                     let planes =
                         Planes { weights, bias, input, finish, pairs, out, out_start, scratch };
                     arch.dispatch(planes);

@@ -8,7 +8,7 @@ use crate::{
     convolution::{Geometry, Windows, zeros},
     map::Map,
     matrix::PANEL,
-    threads::on_threads,
+    threads::{Scratch, on_threads},
 };
 
 /// Parts that the rows of the output are cut into, each with sums of its own: as many whatever the number of threads.
@@ -42,12 +42,21 @@ pub fn stem_gradient(
     let n_parts = n_rows.div_ceil(at_once);
     let mut sums = zeros(n_parts * of_part)?;
     let length = (n_x.max(1) - 1) * stride[2] + kernel[2];
-    let mut lines = (0..n_threads.max(1)).map(|_| zeros(length)).collect::<Result<Vec<_>, _>>()?;
+    let mut lines = Scratch::of_threads(n_threads, length)?;
     let (arch, start) = (Arch::new(), |part: usize| part * of_part);
     on_threads(&mut lines, n_parts, start, &mut sums, |line, parts, sums| {
+        let line = line.values();
         for (part, sums) in parts.zip(sums.chunks_exact_mut(of_part)) {
             let rows = part * at_once..((part + 1) * at_once).min(n_rows);
-            arch.dispatch(Rows { geometry, input, windows, gradient, rows, line, sums });
+            arch.dispatch(Rows {
+                geometry,
+                input,
+                windows,
+                gradient,
+                rows,
+                line: &mut *line,
+                sums,
+            });
         }
     });
     for (channel, taps) in out.chunks_exact_mut(n_taps(geometry)).enumerate() {

@@ -1,6 +1,7 @@
 //! Work on several threads, which have left it when it returns.
 
 use std::{
+    collections::TryReserveError,
     ops::Range,
     sync::{Mutex, OnceLock, PoisonError},
     thread,
@@ -62,6 +63,30 @@ pub fn on_threads<T: Send>(
         _ if is_alone => do_parts(),
         Some(crew) => crew(n_threads, &do_parts),
         None => start_threads(n_threads, &do_parts),
+    }
+}
+
+/// What a thread works in: reserved before any starts, filled with zeros by the thread that has it.
+pub struct Scratch {
+    values: Vec<f32>,
+    n: usize,
+}
+
+impl Scratch {
+    /// Of `n` values for each of at least one thread. Fails if there is no memory.
+    pub fn of_threads(n_threads: usize, n: usize) -> Result<Vec<Scratch>, TryReserveError> {
+        let reserve = |_| {
+            let mut values = Vec::new();
+            values.try_reserve_exact(n)?;
+            Ok(Scratch { values, n })
+        };
+        (0..n_threads.max(1)).map(reserve).collect()
+    }
+
+    /// The values: zeros at first, then what was left in them.
+    pub fn values(&mut self) -> &mut [f32] {
+        self.values.resize(self.n, 0.0);
+        &mut self.values
     }
 }
 
