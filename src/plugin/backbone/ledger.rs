@@ -126,9 +126,10 @@ impl Ledger {
         self.inference(batch_size).max(most.saturating_add(2 * self.largest_copy))
     }
 
-    /// Bytes that live at once in the step of training that was walked through, at most, gradients of the weights included.
+    /// Bytes that live at once in the step of training that was walked through, at most, gradients of the weights and the inference form of frozen stages
+    /// included.
     pub fn step(&self) -> u64 {
-        let most = |step: &Step| self.inference(step.n).max(step.most());
+        let most = |step: &Step| self.prepared + self.inference(step.n).max(step.most());
         self.step.as_ref().map_or(0, most)
     }
 

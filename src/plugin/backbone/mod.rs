@@ -283,16 +283,17 @@ impl Network {
     pub fn cost_of_step(&self, input_size: [i64; 3], n: u64, n_frozen: usize) -> Result<Ledger> {
         let _guard = tch::no_grad_guard();
         let nothing = self.nothing(input_size)?;
-        let pass = Pass::of(&nothing, BatchNormMode::Running)?;
+        let fixed = Pass::of(&nothing, BatchNormMode::Folded)?;
+        let pass = Pass { batch_norm: BatchNormMode::Running, ..fixed };
         let (frozen, trained) = self.stages.split_at(n_frozen.min(self.stages.len()));
-        let through = |stages: &[Stage], x: Tensor| {
+        let through = |stages: &[Stage], x: Tensor, pass: Pass| {
             stages.iter().try_fold(x, |x, stage| (stage.forward)(&x, pass))
         };
         in_precision(self.precision, || {
             Ledger::of(|| {
-                let x = through(frozen, nothing)?;
+                let x = in_form(true, || through(frozen, nothing, fixed))?;
                 ledger::begin_step(n, &x);
-                tape::recorded(|| through(trained, x)).map(drop)
+                tape::recorded(|| through(trained, x, pass)).map(drop)
             })
         })
     }

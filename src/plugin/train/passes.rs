@@ -84,7 +84,7 @@ pub(super) fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor>
 }
 
 /// Features `[n, features]` of an input `[n, 1, d, h, w]`, with gradients from the first stage that is not frozen on.
-/// Frozen stages are used as they are, whatever `batch_norm` says.
+/// Frozen stages are used as they are, in their inference form, whatever `batch_norm` says.
 pub(super) fn forward(
     model: &Model,
     input: &Tensor,
@@ -95,7 +95,7 @@ pub(super) fn forward(
     // A probe may have cut off stages that were to be frozen.
     let n_frozen = n_frozen.min(network.stages.len());
     let frozen = tape::without_gradients(|| {
-        network.through(0..n_frozen, input, Pass::of(input, BatchNormMode::Running)?)
+        network.through(0..n_frozen, input, Pass::of(input, BatchNormMode::Folded)?)
     })?;
     network.through(n_frozen..network.stages.len(), &frozen, Pass::of(input, batch_norm)?)
 }
