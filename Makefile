@@ -62,11 +62,15 @@ parity: ## compute tests/reference/*.json anew with PyTorch, scikit-learn and ot
 	$(TARGET)/parity/bin/pip install -q -r tests/reference/requirements.txt
 	for script in tests/reference/*.py; do echo "$$script"; $(TARGET)/parity/bin/python "$$script" || exit 1; done
 
-bench: build ## classification and fine-tuning beside PyTorch, torch.compile, ONNX Runtime and OpenVINO, and what calls and loading cost: benches/record (30 minutes, an idle machine)
+bench: build ## classification and fine-tuning beside PyTorch, torch.compile, ONNX Runtime and OpenVINO, and what calls and loading cost: benches/record (40 minutes, an idle machine)
 	@$(PYTHON) src/setup/setup.py --tests
 	cargo build --release -p cinetomo-benches --bin speed --bin overheads
 	@.cargo/with-libtorch benches/speed.sh $(TARGET) --record benches/record/speed.md $(BENCH_ARGS)
 	@.cargo/with-libtorch benches/speed.sh $(TARGET) --train --network resnet3d_34,i3d,r3d_18 --record benches/record/speed.md $(BENCH_ARGS)
+	@for train in "" --train; do \
+	  .cargo/with-libtorch benches/speed.sh $(TARGET) $$train --network resnet3d_34,i3d,r3d_18 --input-size 32,32,32 --batch 10 \
+	    --seconds 40 --record benches/record/speed.md $(BENCH_ARGS) || exit 1; \
+	done
 	@.cargo/with-libtorch benches/overheads.sh $(TARGET) --record benches/record/overheads.md
 
 fuzz: ## feed all readers of files with broken ones, FUZZ_SECONDS=60 each (needs nightly Rust and cargo-fuzz), and the table with calls

@@ -102,8 +102,9 @@ fn main() {
         report.push_str(&rows);
     }
     if let Some(path) = &options.record {
-        let heading = if options.train { "## Fine-tuning, measured" } else { "## Measured" };
-        section::replace(path, heading, &report);
+        let work = if options.train { "Fine-tuning" } else { "Classification" };
+        let size: Vec<String> = options.input_size.iter().map(i64::to_string).collect();
+        section::replace(path, &format!("## {work}, {}", size.join(" x ")), &report);
     }
 }
 

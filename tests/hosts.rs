@@ -154,7 +154,7 @@ fn exit_waits_for_nobody_long() {
 fn exit_destroys_nothing_that_a_batch_needs() {
     let installation = Installation::cpu_only();
     let host = installation.build("statics");
-    for network in ["resnet3d_10", "i3d", "swin3d_t"] {
+    for network in ["resnet3d_10", "resnet3d_50", "i3d", "r2plus1d_18", "swin3d_t"] {
         for work in ["classify", "train"] {
             let mut command = Command::new(host.get_program());
             let run = command.args([network, work]).env_remove("LD_LIBRARY_PATH").output();

@@ -105,7 +105,10 @@ impl Model {
                 let step = self.network.cost_of_step(input_size, n, n_frozen_stages)?.step();
                 // All gradients are there when the weights are changed.
                 let step = (step + maps * n).max(trained);
-                ((2 + u64::from(maps > 0)) * all + n_copies * trained, step)
+                // Features that a head is fitted to come from a third network, before there is what training keeps.
+                let cost = self.network.cost_of_inference(input_size)?;
+                let start = all + cost.prepared + cost.inference(n);
+                ((2 + u64::from(maps > 0)) * all, (n_copies * trained + step).max(start))
             }
         };
         let alive = kept.saturating_add(pass).saturating_add(inputs);

@@ -173,23 +173,28 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 }
 
 /// Work with gradients, from which libtorch and oneDNN make what outlives a computation and is destroyed by `exit()`: a direct
-/// convolution, two such as layers with a voxel or two along an axis have, for which oneDNN compiles a matrix product, and a GELU.
+/// convolution, four such as layers with a voxel or two along an axis have, for which oneDNN compiles matrix products, one such as
+/// shortcuts have, and a GELU.
 fn compute_a_little() -> std::result::Result<(), TchError> {
     convolve([2, 8, 8, 8, 1], [1, 5, 5, 5, 1], 2)?;
     convolve([2, 2, 1, 1, 16], [16, 3, 3, 3, 16], 1)?;
     convolve([4, 1, 1, 1, 64], [64, 3, 3, 3, 64], 1)?;
+    convolve([2, 2, 1, 1, 16], [16, 3, 1, 1, 16], 1)?;
+    convolve([4, 1, 1, 1, 64], [64, 1, 1, 1, 64], 1)?;
+    convolve([2, 4, 4, 4, 64], [128, 1, 1, 1, 64], 2)?;
     let ones = Tensor::f_ones([1, 16], (Kind::Float, Device::Cpu))?.f_set_requires_grad(true)?;
     ones.f_gelu("none")?.f_sum(Kind::Float)?.f_backward()
 }
 
-/// A convolution with voxels `[n, d, h, w, c]` and a kernel `[c', d, h, w, c]`, channels last as in the networks.
+/// A convolution with voxels `[n, d, h, w, c]` and a kernel `[c', d, h, w, c]`, channels last and dilated as in the networks.
 fn convolve(voxels: [i64; 5], kernel: [i64; 5], stride: i64) -> std::result::Result<(), TchError> {
-    let padding = [kernel[1] / 2; 3];
+    let padding = [1, 2, 3].map(|axis| kernel[axis] / 2);
+    let dilation = if kernel[2..4] == [1, 1] { [1, 1, 2] } else { [1; 3] };
     let [voxels, kernel] = [voxels, kernel].map(|shape| {
         let ones = Tensor::f_ones(shape, (Kind::Float, Device::Cpu))?;
         ones.f_permute([0, 4, 1, 2, 3])?.f_set_requires_grad(true)
     });
-    let out = voxels?.f_conv3d(&kernel?, None::<Tensor>, [stride; 3], padding, [1; 3], 1)?;
+    let out = voxels?.f_conv3d(&kernel?, None::<Tensor>, [stride; 3], padding, dilation, 1)?;
     out.f_sum(Kind::Float)?.f_backward()
 }
 
