@@ -21,8 +21,8 @@ EDGE = 8
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--command", required=True, help="the command, with its library where it finds it, or --plugin")
-    parser.add_argument("--plugin", help="the library")
+    parser.add_argument("--command", required=True, type=os.path.abspath, help="the command, with its library where it finds it, or --plugin")
+    parser.add_argument("--plugin", type=os.path.abspath, help="the library")
     parser.add_argument("--directory", required=True, type=Path, help="where files are made; 2 GB")
     parser.add_argument("--largest", type=int, default=100_000)
     arguments = parser.parse_args()

@@ -19,8 +19,8 @@ from boxes_memory import EDGE, run, write_mrc
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--command", required=True)
-    parser.add_argument("--plugin", required=True)
+    parser.add_argument("--command", required=True, type=os.path.abspath)
+    parser.add_argument("--plugin", required=True, type=os.path.abspath)
     parser.add_argument("--directory", required=True, type=Path, help="where files are made; 0.3 GB")
     parser.add_argument("--largest", type=int, default=100_000)
     parser.add_argument("--shards", type=int, default=2)
