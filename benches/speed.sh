@@ -5,12 +5,12 @@ set -e
 target=$1
 shift
 peers=$target/peers
-if ! [ -e "$peers/complete" ]; then
+if ! cmp -s benches/requirements.txt "$peers/installed"; then
     "$CINETOMO_PYTHON" -m venv "$peers"
     # PyTorch is there already: this environment sees the packages of the tests' one.
     "$CINETOMO_PYTHON" -c 'import torch, pathlib; print(pathlib.Path(torch.__file__).parent.parent)' \
         >"$("$peers/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/reference.pth"
     "$peers/bin/pip" install -q -r benches/requirements.txt
-    touch "$peers/complete"
+    cp benches/requirements.txt "$peers/installed"
 fi
 exec "$target/release/speed" --library "$target/release/libcinetomo.so" --python "$peers/bin/python" "$@"
