@@ -146,19 +146,20 @@ impl<'p> Reader<'p> {
         let mut targets: HashMap<String, Tensor> = targets.into_iter().collect();
         let mut bytes = allocation::filled(BLOCK * size_of::<f32>(), 0)?;
         for name in self.header.offset_keys() {
-            let (Some(info), Some(target)) = (self.header.info(&name), targets.get_mut(&name))
-            else {
+            let Some(target) = targets.get_mut(&name) else {
                 continue; // Not reached: `check_tensors` found the same names on both sides.
             };
-            let n = (info.data_offsets.1 - info.data_offsets.0) / size_of::<f32>();
-            let mut values = allocation::room::<f32>(n)?;
-            while values.len() < n {
-                let block = &mut bytes[..BLOCK.min(n - values.len()) * size_of::<f32>()];
-                self.file.read_exact(block).map_err(|error| Error::io(self.path, &error))?;
-                values.extend(block.as_chunks().0.iter().copied().map(f32::from_le_bytes));
-            }
-            check_finite(&name, &values).map_err(|error| error.within(self.path.display()))?;
-            target.f_copy_(&Tensor::f_from_slice(&values)?.f_reshape(target.size())?)?;
+            let read = cinetomo_tensors::filled(&target.size(), |values| {
+                for part in values.chunks_mut(BLOCK) {
+                    let block = &mut bytes[..size_of_val(part)];
+                    self.file.read_exact(block).map_err(|error| Error::io(self.path, &error))?;
+                    for (value, bytes) in part.iter_mut().zip(block.as_chunks().0) {
+                        *value = f32::from_le_bytes(*bytes);
+                    }
+                }
+                check_finite(&name, values).map_err(|error| error.within(self.path.display()))
+            })?;
+            target.f_copy_(&read)?;
         }
         Ok(())
     }
