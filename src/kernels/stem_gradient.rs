@@ -45,18 +45,10 @@ pub fn stem_gradient(
     let mut lines = Scratch::of_threads(n_threads, length)?;
     let (arch, start) = (Arch::new(), |part: usize| part * of_part);
     on_threads(&mut lines, n_parts, start, &mut sums, |line, parts, sums| {
-        let line = line.values();
         for (part, sums) in parts.zip(sums.chunks_exact_mut(of_part)) {
             let rows = part * at_once..((part + 1) * at_once).min(n_rows);
-            arch.dispatch(Rows {
-                geometry,
-                input,
-                windows,
-                gradient,
-                rows,
-                line: &mut *line,
-                sums,
-            });
+            let line = line.values();
+            arch.dispatch(Rows { geometry, input, windows, gradient, rows, line, sums });
         }
     });
     for (channel, taps) in out.chunks_exact_mut(n_taps(geometry)).enumerate() {

@@ -227,17 +227,19 @@ pub fn walk(convolution: &Conv3d, input: &Tensor, grey: bool) -> Result<Tensor> 
     let [z, y, x] = convolution.config.taps(size).kernel;
     let windows = windows_of(&convolution.config, size);
     let of_output = if grey { 1 } else { n_in / convolution.n_groups };
-    let n_weights = of_output * z * y * x * n_out;
+    let n_seen = of_output * z * y * x;
     match kernel(convolution, grey, size) {
         Some((geometry, method)) => enter_kernel(geometry, method),
         None => {
-            ledger::enter_prepared(n_weights as u64 * F32);
+            // libtorch's form has the whole kernels, which are cut in every pass.
+            let n_taps = convolution.config.kernel.iter().product::<i64>();
+            ledger::enter_prepared((of_output * n_taps * n_out) as u64 * F32);
             ledger::enter_copy(&convolution.weight);
         }
     }
     let [z, y, x] = windows.size.map(|extent| extent as i64);
     let output = Tensor::f_empty([0, n_out, z, y, x], (Kind::Float, input.device()))?;
-    ledger::enter(&output, F32, n_weights / n_out);
+    ledger::enter(&output, F32, n_seen);
     Ok(output)
 }
 
